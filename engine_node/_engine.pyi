@@ -1,0 +1,139 @@
+"""The compiled half of engine_node: the core, the journal's reader and the engine itself, as Python sees them.
+
+The binding converts types and maps status to error; no rule of the market is in it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypedDict
+
+from typing_extensions import Buffer
+
+SOURCE_DIGEST: Final[str]  # SHA-256 over the C sources this was built from; tests compare it with the tree
+
+class EngineError(Exception):
+    """Base of all below. `detail` says where, `hint` what to do."""
+
+    detail: str
+    hint: str
+
+class CoreFull(EngineError): ...          # CORE_E_FULL: a pool has no room; nothing changed
+class CoreRecord(EngineError): ...        # CORE_E_RECORD: these records cannot stand here; nothing changed
+class CoreDiverged(EngineError): ...      # CORE_E_DIVERGED: a digest record names another state
+class SnapshotInvalid(EngineError): ...   # CORE_E_SNAPSHOT
+class JournalError(EngineError): ...      # any JOURNAL_E_...; attributes status, segment, offset, sequence
+class OptionsError(EngineError): ...      # CORE_E_OPTIONS, JOURNAL_E_OPTIONS
+
+EVENTS_REPORTS: Final = 1
+EVENTS_MARKET: Final = 2
+EVENTS_LEVEL3: Final = 4
+EVENTS_ACCOUNTS: Final = 8
+EVENTS_ALL: Final = 15
+
+class Core:
+    """One replica's state. Options are those of core_options in core/core.h; what is not given has its default."""
+
+    def __init__(self, **options: int) -> None: ...
+    def apply(self, records: Buffer) -> bytes:
+        """Apply whole groups of 64-byte records; all their events, 96 bytes each. On an error the groups before the bad one stay applied."""
+    def group_bytes(self, records: Buffer) -> int:
+        """How many leading bytes of records are whole groups (a trailing prefix waits for what follows)."""
+    def sequence(self) -> int: ...
+    def received_ns(self) -> int: ...
+    def term(self) -> int: ...
+    def digest(self) -> int: ...
+    def everything_halted(self) -> bool: ...
+    def check(self) -> str | None: ...
+    def options(self) -> dict[str, int]: ...
+    def asset(self, asset: int) -> dict[str, int | str] | None: ...
+    def instrument(self, instrument: int) -> dict[str, int | str] | None: ...
+    def account(self, account: int) -> dict[str, int] | None: ...
+    def key(self, key: int) -> dict[str, int] | None: ...
+    def order(self, order_id: int) -> dict[str, int] | None: ...
+    def balance(self, account: int, asset: int) -> tuple[int, int] | None: ...
+    def position(self, account: int, instrument: int) -> tuple[int, int, int] | None: ...
+    def levels(self, instrument: int, side: int, room: int = 50) -> list[tuple[int, int, int]]:
+        """Best first: (price_ticks, quantity_lots, order_count)."""
+    def book_orders(self, instrument: int, side: int, skip: int = 0, room: int = 1000) -> list[dict[str, int]]: ...
+    def account_orders(self, account: int, skip: int = 0, room: int = 1000) -> list[dict[str, int]]: ...
+    def report(self, key: int, report_number: int) -> bytes | None: ...
+    def save(self) -> bytes: ...
+    @staticmethod
+    def load(snapshot: Buffer, **options: int) -> Core: ...
+
+class JournalReader:
+    """Reads a journal directory by sequence while the engine writes it. Context manager."""
+
+    def __init__(self, directory: str, from_sequence: int = 1) -> None: ...
+    def next(self, room: int = 4096, limit: int | None = None) -> bytes:
+        """Up to room records of 64 bytes, none behind limit (default: written); empty if there is nothing yet."""
+    def written(self) -> int: ...
+    def durable(self) -> int: ...
+    def released(self) -> int: ...
+    def first(self) -> int: ...
+    def place(self) -> int: ...
+    def core_options(self) -> dict[str, int]: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> JournalReader: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+def crc32c(data: Buffer, crc: int = 0) -> int: ...
+def seal(records: Buffer, previous_crc: int = 0) -> bytes:
+    """The same records with their crc fields chained from previous_crc."""
+
+class KeyRecord(TypedDict):
+    number: int            # 1 .. key_count_max - 1, for ever
+    key_id: bytes          # 1 to 16 ASCII bytes
+    secrets: Sequence[bytes]  # one or two, 32 bytes each
+    permissions: int       # schemas.vocabulary.Permission
+    account: int           # its own account
+    networks: Sequence[tuple[bytes, int]]  # (IPv6 or IPv4-mapped address of 16 bytes, prefix bits 0..128); empty: any address
+    messages_per_s: int    # 0: no limit
+    message_burst: int
+
+class Engine:
+    """The primary: ingress, core and journal in one. Belongs to the thread of its event loop."""
+
+    wake_fd: int           # eventfd: readable when reports were released or a segment is ready; call on_wake
+    def __init__(
+        self,
+        *,
+        core_options: Mapping[str, int],
+        journal_directory: str,
+        shard: int,
+        node: int,
+        level: int,                    # 1 process, 2 disk
+        segment_records: int,
+        sync_interval_us: int,
+        free_bytes_min: int,
+        sync_cpu: int,                 # -1: anywhere
+        connection_count_max: int,
+        idle_ms: int,                  # a session that sends nothing for so long is ended
+        logon_timeout_ms: int,         # a connection that does not log on in time is closed
+        tick_interval_ms: int,         # a clock_tick record at least this often while time matters; 0: none
+        digest_interval_records: int,  # a digest record each so many records; 0: none
+        refused_peer_max: int,         # bad logons or frames of one address in a minute before it is refused
+        closed: Callable[[int, int], None],         # (fd, code): the engine is done with this socket; remove it from the loop and close it
+        want_write: Callable[[int, bool], None],    # (fd, wanted): tell the loop to call the connection's on_writable, or to stop
+        failed: Callable[[str], None],              # the engine must end at once: a failed fdatasync
+    ) -> None: ...
+    def recover(self, snapshot: Buffer | None = None) -> dict[str, int | str]:
+        """Open the journal, load the snapshot, replay, end live sessions, begin a term. What it found, for the log."""
+    def set_keys(self, keys: Sequence[KeyRecord]) -> None:
+        """Replace the whole key table at once; ends sessions that may not go on."""
+    def accept(self, fd: int, address: bytes, proxied: bool = False) -> Connection:
+        """Take over a connected non-blocking socket. proxied: a PROXY v2 header with the true address comes first."""
+    def on_wake(self) -> None: ...
+    def on_timer(self) -> None:
+        """Idle and logon time-outs, clock ticks, digests. The loop calls it every 100 ms or so."""
+    def begin_stop(self) -> None: ...      # refuse new commands (engine_stopping) from now on
+    def finish(self) -> dict[str, int]: ...  # end sessions, flush, close the journal; sequence and digest at the end
+    def save(self) -> bytes: ...           # a snapshot; only after finish
+    def counters(self) -> dict[str, int]: ...
+    def sequence(self) -> int: ...
+    def digest(self) -> int: ...
+
+class Connection:
+    """Callable: the loop calls it when its socket is readable. C all the way."""
+
+    def __call__(self) -> None: ...
+    def on_writable(self) -> None: ...

@@ -1,0 +1,126 @@
+# Ironbook's front door. `make help` lists the targets; everything they install goes into .venv and build/.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+# cmake and ninja of the system if there are any, else those that pip brings into the environment
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHON
+JOBS ?= 2
+RELEASE := build/release
+SANITIZE := build/sanitize
+FUZZ := build/fuzz
+FUZZ_SECONDS ?= 10
+FUZZ_LONG_SECONDS ?= 1800
+
+C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocabulary.h | sort)
+CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
+
+.PHONY: help venv build generate format lint lint-c lint-python test test-c test-sanitize test-fuzz test-python soak fuzz \
+	demo bench-ingress bench-replay clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+# ---- environment and build ------------------------------------------------------------------------------------------
+
+$(VENV)/.ready: pyproject.toml ops/system-packages
+	@ops/system-packages build
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -c 'import sys; sys.exit("Ironbook needs Python 3.11 or newer, found " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@command -v cmake >/dev/null && command -v ninja >/dev/null || $(PY) -m pip install -q --disable-pip-version-check cmake ninja
+	@echo "installing Python packages into $(VENV)"
+	@$(PY) -m pip install -q --disable-pip-version-check 'scikit-build-core>=0.10'
+	@$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation \
+		--config-settings=wheel.cmake=false --config-settings=editable.mode=inplace -e '.[dev]'
+	@touch $@
+
+venv: $(VENV)/.ready ## the Python environment, in .venv
+
+$(RELEASE)/build.ninja: $(VENV)/.ready
+	@mkdir -p build
+	@cmake -S . -B $(RELEASE) $(CMAKE_FLAGS) -DCMAKE_BUILD_TYPE=Release >build/release.log 2>&1 || { cat build/release.log; exit 1; }
+	@touch $@
+
+build: $(RELEASE)/build.ninja ## the C libraries, the extension module, C tests and benchmark programs (incremental)
+	@ninja -C $(RELEASE) -j $(JOBS) -k 0 --quiet | (grep -v 'no work to do' || true)
+
+generate: $(VENV)/.ready ## vocabulary.h, vocabulary.py and the wire pages from schemas/*.json
+	@$(PY) -m schemas.generate
+
+format: $(VENV)/.ready ## C by clang-format, imports and simple repairs of Python by ruff
+	@$(BIN)/clang-format -i $(C_FILES)
+	@$(BIN)/ruff check --fix --quiet . || true
+
+# ---- checks ---------------------------------------------------------------------------------------------------------
+
+lint: lint-c lint-python ## clang-format, ruff, mypy --strict, generated files
+
+lint-c: $(VENV)/.ready
+	@echo "== clang-format"
+	@test -z "$(C_FILES)" || $(BIN)/clang-format --dry-run -Werror $(C_FILES)
+
+lint-python: $(VENV)/.ready
+	@echo "== ruff, mypy, generated files"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(PY) -m schemas.generate --check
+
+test-c: build
+	@echo "== C tests"
+	@ctest --test-dir $(RELEASE) --output-on-failure -j $(JOBS) --no-tests=ignore
+
+test-sanitize: $(VENV)/.ready
+	@echo "== C tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@mkdir -p build
+	@test -f $(SANITIZE)/build.ninja || cmake -S . -B $(SANITIZE) $(CMAKE_FLAGS) -DCMAKE_BUILD_TYPE=Debug -DIRONBOOK_SANITIZE=ON \
+		-DIRONBOOK_EXTENSION=OFF >build/sanitize.log 2>&1 || { cat build/sanitize.log; exit 1; }
+	@ninja -C $(SANITIZE) -j $(JOBS) --quiet
+	@ctest --test-dir $(SANITIZE) --output-on-failure -j $(JOBS) --no-tests=ignore
+
+$(FUZZ)/.built: .FORCE
+	@ops/system-packages test
+	@mkdir -p build
+	@test -f $(FUZZ)/build.ninja || cmake -S . -B $(FUZZ) $(CMAKE_FLAGS) -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug \
+		-DIRONBOOK_FUZZ=ON -DIRONBOOK_TESTS=ON >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }
+	@ninja -C $(FUZZ) -j $(JOBS) --quiet
+.FORCE:
+
+test-fuzz: $(VENV)/.ready $(FUZZ)/.built
+	@tests/fuzz/run $(FUZZ)/fuzz $(FUZZ_SECONDS)
+
+test-python: build
+	@echo "== pytest"
+	@$(PY) -m pytest
+
+test: ## all checks and all tests; the last line is pytest's
+	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory test-c
+	@$(MAKE) --no-print-directory test-sanitize
+	@$(MAKE) --no-print-directory test-fuzz
+	@$(MAKE) --no-print-directory test-python
+
+soak: build ## 1,000 kills and long property runs (an hour or so)
+	@IRONBOOK_SOAK=1 $(PY) -m pytest --timeout=7200
+
+fuzz: $(VENV)/.ready $(FUZZ)/.built ## each fuzz target for FUZZ_LONG_SECONDS (30 minutes)
+	@tests/fuzz/run $(FUZZ)/fuzz $(FUZZ_LONG_SECONDS)
+
+# ---- seeing it work -------------------------------------------------------------------------------------------------
+
+demo: build ## start an engine node, sign orders, show book, fills and latency, stop
+	@$(BIN)/ironbook demo
+
+bench-ingress: build ## signed order to acknowledgement against plain echoes; orders a second
+	@$(PY) -m benchmarks.run ingress --real
+
+bench-replay: build ## commands a second from journal to state; bytes a resting order
+	@$(PY) -m benchmarks.run replay --real
+
+clean: ## build/ and what the build left in the tree; .venv stays
+	@rm -rf build engine_node/_engine*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

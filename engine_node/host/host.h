@@ -18,8 +18,10 @@ typedef struct host {
     void *self; /* handed to every function */
 
     /* clock and randomness */
-    uint64_t (*now_ns)(void *self);                            /* since the epoch; may step back, callers clamp */
-    int (*random)(void *self, void *to, size_t bytes);         /* 0, or negative errno */
+    uint64_t (*now_ns)(void *self);                    /* since the epoch; may step back, callers clamp */
+    int (*random)(void *self, void *to, size_t bytes); /* 0, or negative errno */
+    uint64_t (*process)(void *self);                   /* number of this process, for the log */
+    int (*wake)(void *self, int event);                /* make an eventfd readable */
 
     /* sockets: non-blocking, owned by the caller, named by descriptor */
     ssize_t (*receive)(void *self, int socket, void *to, size_t bytes); /* 0: the peer closed */
@@ -27,22 +29,29 @@ typedef struct host {
     void (*close_socket)(void *self, int socket);
 
     /* files, in a directory opened before; names are relative to it */
-    int (*open_directory)(void *self, const char *path);                  /* made if missing; a descriptor */
-    int (*open_file)(void *self, int directory, const char *name, int flags); /* O_RDWR, O_CREAT, O_EXCL; a descriptor */
-    void (*close_file)(void *self, int file);
+    int (*open_directory)(void *self, const char *path); /* made if missing; a descriptor */
+    int (*find_directory)(void *self, const char *path); /* never made: -ENOENT */
+    int (*open_file)(void *self, int directory, const char *name,
+                     int flags);              /* O_RDWR, O_CREAT, O_EXCL; a descriptor */
+    void (*close_file)(void *self, int file); /* directories too */
+    int (*lock)(void *self, int file); /* for this descriptor alone until it is closed; -EWOULDBLOCK: somebody has it */
     int64_t (*file_bytes)(void *self, int file);
     ssize_t (*read_at)(void *self, int file, void *to, size_t bytes, uint64_t offset);
     ssize_t (*write_at)(void *self, int file, const void *from, size_t bytes, uint64_t offset);
     int (*resize)(void *self, int file, uint64_t bytes);
-    int (*allocate)(void *self, int file, uint64_t bytes);                /* room on disk, or -ENOSPC */
-    int (*sync_data)(void *self, int file);                               /* fdatasync */
-    int (*sync_directory)(void *self, int directory);                     /* fsync: names survive */
-    void *(*map)(void *self, int file, size_t bytes, int writable);       /* shared; NULL on failure */
+    int (*allocate)(void *self, int file, uint64_t bytes);            /* room on disk, or -ENOSPC */
+    int (*sync_data)(void *self, int file);                           /* fdatasync */
+    int (*sync_mapped)(void *self, int file, void *at, size_t bytes); /* the same for one mapped range alone */
+    int (*write_synced)(void *self, int file, const void *from, size_t bytes, uint64_t offset); /* whole, and on disk */
+    int (*sync_directory)(void *self, int directory);               /* fsync: names survive */
+    void *(*map)(void *self, int file, size_t bytes, int writable); /* shared; NULL on failure */
     void (*unmap)(void *self, void *at, size_t bytes);
+    int (*prefault)(void *self, void *at, size_t bytes); /* a store to them will not fault; advice only */
     int (*rename)(void *self, int directory, const char *from, const char *to);
     int (*remove)(void *self, int directory, const char *name);
-    int (*list)(void *self, int directory, int (*each)(void *to, const char *name), void *to); /* 0, or what each said */
-    int64_t (*free_bytes)(void *self, int directory);                     /* room for this user on the file system */
+    int (*list)(void *self, int directory, int (*each)(void *to, const char *name),
+                void *to);                            /* 0, or what each said */
+    int64_t (*free_bytes)(void *self, int directory); /* room for this user on the file system */
 } host;
 
 /* The operating system itself. One for the process, never closed. */

@@ -47,7 +47,7 @@ $(RELEASE)/build.ninja: $(VENV)/.ready
 	@touch $@
 
 build: $(RELEASE)/build.ninja ## the C libraries, the extension module, C tests and benchmark programs (incremental)
-	@ninja -C $(RELEASE) -j $(JOBS) -k 0 --quiet | (grep -v 'no work to do' || true)
+	@ninja -C $(RELEASE) -j $(JOBS) -k 0 --quiet 2>&1 | (grep -vE 'no work to do|GLOB mismatch|^-- ' || true)
 
 generate: $(VENV)/.ready ## vocabulary.h, vocabulary.py and the wire pages from schemas/*.json
 	@$(PY) -m schemas.generate

@@ -1,0 +1,182 @@
+"""Sections 9 and 10: definitions, limits, money and halts; the engine's own records."""
+
+from __future__ import annotations
+
+from schemas.vocabulary import (
+    Account,
+    AccountLimits,
+    Asset,
+    Deposit,
+    EventKind,
+    Halt,
+    HaltAction,
+    HaltScope,
+    Instrument,
+    InstrumentLimits,
+    Logoff,
+    Logon,
+    LogonOption,
+    Refused,
+    Term,
+    TradingState,
+    Withdrawal,
+)
+from tests.oracle import checks, orders
+from tests.oracle.commands import System
+from tests.oracle.events import Events
+from tests.oracle.state import AccountState, AssetState, InstrumentState, State
+
+NONCE_DROPS_MAX = 4
+
+
+def asset(state: State, events: Events, command: Asset, name: bytes) -> None:
+    known = state.assets.setdefault(command.asset, AssetState(name=name, decimals=command.decimals))
+    known.name = name
+    events.applied()
+
+
+def instrument(state: State, events: Events, command: Instrument, name: bytes) -> None:
+    is_new = command.instrument not in state.instruments
+    if is_new:
+        state.instruments[command.instrument] = InstrumentState(
+            number=command.instrument,
+            name=name,
+            base=command.base_asset,
+            quote=command.quote_asset,
+            maker_ppm=command.maker_fee_ppm,
+            taker_ppm=command.taker_fee_ppm,
+            trading_state=command.trading_state,
+            base_units=command.base_units_per_lot,
+            quote_units=command.quote_units_per_tick_lot,
+        )
+    known = state.instruments[command.instrument]
+    known.name = name
+    known.maker_ppm, known.taker_ppm = command.maker_fee_ppm, command.taker_fee_ppm
+    if is_new:
+        events.public(EventKind.STATE, code=known.trading_state, instrument=known.number)
+    events.applied(instrument=command.instrument)
+
+
+def instrument_limits(state: State, events: Events, command: InstrumentLimits) -> None:
+    known = state.instruments[command.instrument]
+    known.collar_ppm = command.collar_ppm
+    known.quantity_min = command.quantity_lots_min
+    known.quantity_max = command.quantity_lots_max
+    known.notional_min = command.notional_units_min
+    if command.reference_price_ticks > 0:
+        known.reference_price = command.reference_price_ticks
+    events.applied(instrument=command.instrument)
+
+
+def account(state: State, events: Events, command: Account) -> None:
+    firm = command.firm or command.account
+    state.accounts.setdefault(command.account, AccountState(firm=firm)).firm = firm
+    events.applied(account=command.account)
+
+
+def account_limits(state: State, events: Events, command: AccountLimits) -> None:
+    known = state.accounts[command.account]
+    known.open_orders_max = command.open_orders_max
+    known.order_rate_max = command.order_rate_max
+    known.order_rate_window_ms = command.order_rate_window_ms
+    known.notional_max = command.notional_units_max
+    known.position_max = command.position_lots_max
+    known.quantity_max = command.quantity_lots_max
+    events.applied(account=command.account)
+
+
+def deposit(state: State, events: Events, command: Deposit) -> None:
+    change_balance(state, events, command, command.amount_units)
+
+
+def withdrawal(state: State, events: Events, command: Withdrawal) -> None:
+    change_balance(state, events, command, -command.amount_units)
+
+
+def change_balance(state: State, events: Events, command: Deposit | Withdrawal, units: int) -> None:
+    state.assets[command.asset].supply_units += units
+    balance = state.balance(command.account, command.asset)
+    balance.free += units
+    events.public(
+        EventKind.BALANCE,
+        instrument=command.asset,
+        account=command.account,
+        quantity_lots=balance.free,
+        remaining_lots=balance.locked,
+        reference=command.reference,
+        amount_units=units,
+    )
+    events.applied(account=command.account, order_id=command.reference)
+
+
+def halt(state: State, events: Events, command: Halt) -> None:
+    halted = command.action == HaltAction.HALT
+    code = TradingState.HALTED if halted else TradingState.OPEN
+    if command.scope == HaltScope.EVERYTHING:
+        state.everything_halted = halted
+        events.public(EventKind.STATE, code=code)
+    elif command.scope == HaltScope.INSTRUMENT:
+        state.instruments[command.target].trading_state = code
+        events.public(EventKind.STATE, code=code, instrument=command.target)
+    else:
+        state.accounts[command.target].halted = halted
+        events.public(EventKind.STATE, code=code, account=command.target)
+    events.applied()
+
+
+# ---- the engine's own records
+
+
+def system(state: State, events: Events, command: System) -> None:
+    """A clock tick is nothing but time, and a digest was compared before."""
+    match command:
+        case Term():
+            state.term = command.term
+        case Logon():
+            logon(state, events.key, command, events.received_ns)
+        case Logoff():
+            logoff(state, events)
+        case Refused():
+            refused(events, command)
+
+
+def logon(state: State, key_number: int, command: Logon, received_ns: int) -> None:
+    key = state.key(key_number)
+    key.session = command.session
+    key.live = True
+    key.account = command.account
+    key.options = command.options
+    if command.nonce not in state.nonces:
+        store_nonce(state, command.nonce, command.timestamp_ns, received_ns)
+
+
+def logoff(state: State, events: Events) -> None:
+    key = state.key(events.key)
+    key.live = False
+    if key.options & LogonOption.CANCEL_ON_DISCONNECT:
+        orders.cancel_of_key(state, events, events.key, key.account)
+
+
+def refused(events: Events, command: Refused) -> None:
+    events.rejected(
+        code=command.code,
+        account=command.account,
+        instrument=command.instrument,
+        client_order_id=command.client_order_id,
+    )
+
+
+def store_nonce(state: State, nonce: bytes, timestamp_ns: int, received_ns: int) -> None:
+    """At the back, after dropping a few from the front whose time has passed."""
+    for _ in range(NONCE_DROPS_MAX):
+        front = next(iter(state.nonces), None)
+        if front is None or state.nonces[front] + state.options.nonce_window_ns >= received_ns:
+            break
+        del state.nonces[front]
+    state.nonces[nonce] = timestamp_ns
+
+
+def name_from(text: bytes | None) -> bytes:
+    name = checks.name_of(text)
+    assert name is not None
+    return name

@@ -1,0 +1,93 @@
+"""Records as commands: what was said, and whether its bytes were well formed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TypeAlias
+
+from schemas import vocabulary
+from schemas.vocabulary import Kind, Nonce, Record, Text
+
+Order: TypeAlias = vocabulary.Cancel | vocabulary.MassCancel | vocabulary.NewOrder | vocabulary.Replace
+Admin: TypeAlias = (
+    vocabulary.Account
+    | vocabulary.AccountLimits
+    | vocabulary.Asset
+    | vocabulary.Deposit
+    | vocabulary.Halt
+    | vocabulary.Instrument
+    | vocabulary.InstrumentLimits
+    | vocabulary.Withdrawal
+)
+System: TypeAlias = (
+    vocabulary.ClockTick
+    | vocabulary.Digest
+    | vocabulary.Logoff
+    | vocabulary.Logon
+    | vocabulary.Refused
+    | vocabulary.Term
+)
+Closing: TypeAlias = Order | Admin | System
+Command: TypeAlias = Closing | Text | Nonce
+
+LAYOUTS: dict[int, type[Command]] = {
+    Kind.NEW_ORDER: vocabulary.NewOrder,
+    Kind.CANCEL: vocabulary.Cancel,
+    Kind.REPLACE: vocabulary.Replace,
+    Kind.MASS_CANCEL: vocabulary.MassCancel,
+    Kind.ASSET: vocabulary.Asset,
+    Kind.INSTRUMENT: vocabulary.Instrument,
+    Kind.INSTRUMENT_LIMITS: vocabulary.InstrumentLimits,
+    Kind.ACCOUNT: vocabulary.Account,
+    Kind.ACCOUNT_LIMITS: vocabulary.AccountLimits,
+    Kind.DEPOSIT: vocabulary.Deposit,
+    Kind.WITHDRAWAL: vocabulary.Withdrawal,
+    Kind.HALT: vocabulary.Halt,
+    Kind.TERM: vocabulary.Term,
+    Kind.LOGON: vocabulary.Logon,
+    Kind.LOGOFF: vocabulary.Logoff,
+    Kind.CLOCK_TICK: vocabulary.ClockTick,
+    Kind.DIGEST: vocabulary.Digest,
+    Kind.REFUSED: vocabulary.Refused,
+    Kind.TEXT: vocabulary.Text,
+    Kind.NONCE: vocabulary.Nonce,
+}
+
+
+def decode(record: Record) -> Command:
+    return LAYOUTS[record.command[0]].unpack(record.command)
+
+
+def well_formed(record: Record) -> bool:
+    """No flag and no unused byte is set: packing what was read gives the same bytes."""
+    command = decode(record)
+    return command.flags == 0 and command.pack() == record.command
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A whole command: the record that closes it, and what its prefixes said."""
+
+    command: Closing
+    key: int  # that sent it
+    received_ns: int
+    bytes_valid: bool  # of every record of the group
+    text: bytes | None  # of a text prefix, as it came
+    nonce: Nonce | None
+
+
+def read_group(records: list[Record]) -> Group:
+    closing = records[-1]
+    command = decode(closing)
+    assert not isinstance(command, Text | Nonce)
+    prefixes = [decode(record) for record in records[:-1]]
+    texts = [prefix.text for prefix in prefixes if isinstance(prefix, Text)]
+    nonces = [prefix for prefix in prefixes if isinstance(prefix, Nonce)]
+    return Group(
+        command=command,
+        key=closing.key,
+        received_ns=closing.received_ns,
+        bytes_valid=all(well_formed(record) for record in records),
+        text=texts[0] if texts else None,
+        nonce=nonces[0] if nonces else None,
+    )

@@ -1,0 +1,101 @@
+"""Section 12: the digest of everything that can influence a later event, made anew each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.oracle.numbers import WORD, entity_digest
+from tests.oracle.state import State
+
+
+def digest(state: State) -> int:
+    return sum(entity_digest(tag, a, b, fields) for tag, a, b, fields in entities(state)) % WORD
+
+
+def entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
+    """(tag, a, b, fields) of each row of the table."""
+    yield from order_entities(state)
+    for (account, asset), balance in state.balances.items():
+        yield 2, account, asset, [balance.free, balance.locked]
+    for (account, instrument), position in state.positions.items():
+        yield 3, account, instrument, [position.lots, position.open_buy, position.open_sell, position.rank]
+    for number, known in state.assets.items():
+        yield 4, number, 0, [1, known.decimals, known.supply_units, known.fees_units]
+    yield from instrument_entities(state)
+    yield from account_entities(state)
+    yield from key_entities(state)
+    for nonce, timestamp_ns in state.nonces.items():
+        yield 8, int.from_bytes(nonce[:8], "little"), int.from_bytes(nonce[8:], "little"), [timestamp_ns]
+    yield 9, 0, 0, [state.sequence, state.received_ns, state.term, int(state.everything_halted)]
+
+
+def order_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
+    for order in state.orders.values():
+        yield 1, order.id, 0, [
+            order.account,
+            order.instrument,
+            order.side,
+            order.price,
+            order.rest,
+            order.filled,
+            order.client_order_id,
+            order.priority,
+            order.lock,
+            order.maker_notional,
+            order.maker_ppm,
+            order.taker_ppm,
+            order.options,
+            order.self_trade_prevention,
+            order.key,
+        ]
+
+
+def instrument_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
+    for number, known in state.instruments.items():
+        yield 5, number, 0, [
+            1,
+            known.base,
+            known.quote,
+            known.maker_ppm,
+            known.taker_ppm,
+            known.trading_state,
+            known.base_units,
+            known.quote_units,
+            known.collar_ppm,
+            known.quantity_min,
+            known.quantity_max,
+            known.notional_min,
+            known.reference_price,
+            known.last_trade_id,
+            known.last_book_update_id,
+            known.last_level3_id,
+        ]
+
+
+def account_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
+    for number, known in state.accounts.items():
+        yield 6, number, 0, [
+            1,
+            known.firm,
+            int(known.halted),
+            known.open_orders_max,
+            known.order_rate_max,
+            known.order_rate_window_ms,
+            known.notional_max,
+            known.position_max,
+            known.quantity_max,
+            known.rate_window,
+            known.rate_count,
+        ]
+
+
+def key_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
+    for number, key in state.keys.items():
+        yield 7, number, 0, [
+            key.last_client_sequence,
+            key.last_report_number,
+            key.session,
+            int(key.live),
+            key.account,
+            key.options,
+        ]

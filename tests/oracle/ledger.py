@@ -1,0 +1,114 @@
+"""Locks, settlement and positions (sections 2, 4 and 5). Nothing is made or lost; check_conservation says so."""
+
+from __future__ import annotations
+
+from schemas.vocabulary import Side
+from tests.oracle import numbers
+from tests.oracle.state import Balance, InstrumentState, OrderState, Position, State
+
+
+def notional_of(instrument: InstrumentState, price: int, lots: int) -> int:
+    return numbers.notional(price, lots, instrument.quote_units)
+
+
+def needed(instrument: InstrumentState, order: OrderState) -> int:
+    """What the rest of an order must keep locked at its price."""
+    if order.rest == 0:
+        return 0
+    if order.side == Side.SELL:
+        return order.rest * instrument.base_units
+    return numbers.need_of_buy(notional_of(instrument, order.price, order.rest), order.maker_ppm, order.taker_ppm)
+
+
+def locked_balance(state: State, order: OrderState) -> Balance:
+    """The balance that an order's lock is part of: quote of a buy, base of a sell."""
+    instrument = state.instruments[order.instrument]
+    return state.balance(order.account, instrument.quote if order.side == Side.BUY else instrument.base)
+
+
+def set_lock(state: State, order: OrderState, lock: int) -> None:
+    """Move the difference between free and locked."""
+    balance = locked_balance(state, order)
+    balance.free += order.lock - lock
+    balance.locked += lock - order.lock
+    order.lock = lock
+
+
+def lower_lock(state: State, order: OrderState) -> None:
+    """After the rest fell: never more than is needed, and never more than there was."""
+    set_lock(state, order, min(order.lock, needed(state.instruments[order.instrument], order)))
+
+
+def pay_from_lock(state: State, order: OrderState, units: int) -> None:
+    order.lock -= units
+    locked_balance(state, order).locked -= units
+
+
+def position_of(state: State, account: int, instrument: int) -> Position:
+    """An account's position in an instrument; made at its first accepted order there."""
+    if (account, instrument) not in state.positions:
+        rank = 1 + len(state.positions_of(account))
+        state.positions[account, instrument] = Position(rank=rank)
+    return state.positions[account, instrument]
+
+
+def change_open(state: State, order: OrderState, lots: int) -> None:
+    """Lots on their way to be bought or sold."""
+    position = position_of(state, order.account, order.instrument)
+    if order.side == Side.BUY:
+        position.open_buy += lots
+    else:
+        position.open_sell += lots
+
+
+def change_position(state: State, order: OrderState, lots: int) -> None:
+    position = position_of(state, order.account, order.instrument)
+    position.lots += lots if order.side == Side.BUY else -lots
+
+
+def settle(state: State, maker: OrderState, taker: OrderState, lots: int) -> tuple[int, int]:
+    """Exchange lots at the maker's price; their rests must be lowered already. Returns the fees of maker and taker."""
+    instrument = state.instruments[taker.instrument]
+    notional = notional_of(instrument, maker.price, lots)
+    maker_fee, taker_fee = take_fees(maker, taker, notional)
+    buyer, seller = (taker, maker) if taker.side == Side.BUY else (maker, taker)
+    buyer_fee, seller_fee = (taker_fee, maker_fee) if taker.side == Side.BUY else (maker_fee, taker_fee)
+
+    pay_from_lock(state, buyer, notional + buyer_fee)
+    pay_from_lock(state, seller, lots * instrument.base_units)
+    state.balance(buyer.account, instrument.base).free += lots * instrument.base_units
+    state.balance(seller.account, instrument.quote).free += notional - seller_fee
+    state.assets[instrument.quote].fees_units += maker_fee + taker_fee
+    lower_lock(state, buyer)
+    return maker_fee, taker_fee
+
+
+def take_fees(maker: OrderState, taker: OrderState, notional: int) -> tuple[int, int]:
+    """Each side's fee of one fill; a rebate is never above the taker's fee of the same fill."""
+    taker_fee = numbers.fee_increase(taker.taker_notional, notional, taker.taker_ppm)
+    maker_fee = numbers.fee_increase(maker.maker_notional, notional, maker.maker_ppm)
+    taker.taker_notional += notional
+    maker.maker_notional += notional
+    return limited_rebate(maker_fee, taker_fee), taker_fee
+
+
+def limited_rebate(maker_fee: int, taker_fee: int) -> int:
+    return max(maker_fee, -taker_fee)
+
+
+def check_conservation(state: State) -> None:
+    """Every unit of every asset is somewhere, and every lock belongs to an order. Raises AssertionError."""
+    for number, asset in state.assets.items():
+        held = [balance for (_, owned), balance in state.balances.items() if owned == number]
+        total = sum(balance.free + balance.locked for balance in held) + asset.fees_units
+        assert total == asset.supply_units, f"asset {number}: {total} units found, {asset.supply_units} put in"
+    assert all(balance.free >= 0 and balance.locked >= 0 for balance in state.balances.values())
+    assert all(asset.fees_units >= 0 for asset in state.assets.values())
+    for (account, owned), balance in state.balances.items():
+        mine = [order for order in state.orders.values() if order.account == account]
+        locks = sum(order.lock for order in mine if locked_balance(state, order) is state.balances[account, owned])
+        assert locks == balance.locked, f"account {account}, asset {owned}: {locks} in orders, {balance.locked} locked"
+    for (account, number), position in state.positions.items():
+        mine = [order for order in state.orders.values() if (order.account, order.instrument) == (account, number)]
+        assert position.open_buy == sum(order.rest for order in mine if order.side == Side.BUY)
+        assert position.open_sell == sum(order.rest for order in mine if order.side == Side.SELL)

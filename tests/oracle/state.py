@@ -1,0 +1,145 @@
+"""What the exchange knows: plain records in plain dicts. Nothing here decides anything."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import field
+
+from schemas.vocabulary import Side, TradingState
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Options:
+    """Capacities (numbers run from 1 to capacity - 1) and the nonce window, as in core_options."""
+
+    asset_count_max: int = 65
+    instrument_count_max: int = 257
+    account_count_max: int = 4097
+    key_count_max: int = 257
+    nonce_window_ns: int = 300 * 10**9
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class AssetState:
+    name: bytes
+    decimals: int
+    supply_units: int = 0  # deposits less withdrawals
+    fees_units: int = 0
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class OrderState:
+    id: int
+    key: int  # that entered it
+    account: int
+    instrument: int
+    side: int
+    price: int
+    rest: int
+    filled: int = 0  # in its whole life
+    client_order_id: int
+    options: int
+    self_trade_prevention: int
+    maker_ppm: int
+    taker_ppm: int
+    priority: int = 0
+    lock: int = 0  # quote units of a buy, base units of a sell
+    maker_notional: int = 0  # since its present entry into the book
+    taker_notional: int = 0  # since its present entry into the book
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class InstrumentState:
+    number: int
+    name: bytes
+    base: int
+    quote: int
+    maker_ppm: int
+    taker_ppm: int
+    trading_state: int
+    base_units: int  # of a lot
+    quote_units: int  # of a tick times a lot
+    collar_ppm: int = 0
+    quantity_min: int = 0
+    quantity_max: int = 0
+    notional_min: int = 0
+    reference_price: int = 0
+    last_trade_id: int = 0
+    last_book_update_id: int = 0
+    last_level3_id: int = 0
+    levels: dict[int, dict[int, list[OrderState]]] = field(  # side: price: first come, first served
+        default_factory=lambda: {Side.BUY: {}, Side.SELL: {}}
+    )
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class AccountState:
+    firm: int
+    halted: bool = False
+    open_orders_max: int = 0
+    order_rate_max: int = 0
+    order_rate_window_ms: int = 0
+    notional_max: int = 0
+    position_max: int = 0
+    quantity_max: int = 0
+    rate_window: int = 0
+    rate_count: int = 0
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class KeyState:
+    last_client_sequence: int = 0
+    last_report_number: int = 0
+    session: int = 0
+    live: bool = False
+    account: int = 0
+    options: int = 0
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Balance:
+    free: int = 0
+    locked: int = 0
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Position:
+    rank: int  # in its account, from 1: in the order of creation
+    lots: int = 0
+    open_buy: int = 0
+    open_sell: int = 0
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class State:
+    options: Options
+    sequence: int = 0
+    received_ns: int = 0
+    term: int = 0
+    everything_halted: bool = False
+    assets: dict[int, AssetState] = field(default_factory=dict)
+    instruments: dict[int, InstrumentState] = field(default_factory=dict)
+    accounts: dict[int, AccountState] = field(default_factory=dict)
+    keys: dict[int, KeyState] = field(default_factory=dict)
+    orders: dict[int, OrderState] = field(default_factory=dict)  # resting ones, by id
+    balances: dict[tuple[int, int], Balance] = field(default_factory=dict)  # (account, asset)
+    positions: dict[tuple[int, int], Position] = field(default_factory=dict)  # (account, instrument)
+    nonces: dict[bytes, int] = field(default_factory=dict)  # nonce: timestamp_ns, in order of arrival
+
+    def key(self, number: int) -> KeyState:
+        return self.keys.setdefault(number, KeyState())
+
+    def balance(self, account: int, asset: int) -> Balance:
+        return self.balances.setdefault((account, asset), Balance())
+
+    def halted(self, instrument: int) -> bool:
+        return self.instruments[instrument].trading_state == TradingState.HALTED
+
+    def orders_of(self, account: int) -> list[OrderState]:
+        """The open orders of an account, by rising id."""
+        return sorted((order for order in self.orders.values() if order.account == account), key=lambda order: order.id)
+
+    def positions_of(self, account: int) -> list[tuple[int, Position]]:
+        """(instrument, position) of an account, in the order of creation."""
+        mine = [(instrument, position) for (owner, instrument), position in self.positions.items() if owner == account]
+        return sorted(mine, key=lambda pair: pair[1].rank)

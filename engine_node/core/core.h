@@ -188,6 +188,10 @@ uint32_t core_account_orders(const core *c, uint32_t account, uint32_t skip, cor
 /* The report with that number of that key, if it is still kept; NULL if not. Valid until the next core_apply. */
 const wire_report *core_report(const core *c, uint32_t key, uint64_t report_number);
 
+/* As many kept reports of that key as lie side by side from that number on; *count says how many (0, and NULL, if that one is
+ * not kept). The ring may end before the newest: ask again from there. Valid until the next core_apply. */
+const wire_report *core_reports(const core *c, uint32_t key, uint64_t from_number, uint32_t *count);
+
 /* ---- Proof -------------------------------------------------------------------------------------------------------- */
 
 /* Walk everything: lists, ladders, indexes, locks, conservation of money, and the digest made anew.

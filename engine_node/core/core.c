@@ -1,0 +1,324 @@
+/* The core itself: memory laid out once, groups of records taken in, commands run in steps.
+ *
+ *   core_apply: group valid? ── room in the pools? ── header (sequence, time, client sequence) ── nonce ── the command
+ *   core_next:  the next steps of the same command, until its stage is RUN_DONE
+ *
+ * Everything up to "header" can say no and has changed nothing; everything behind it can't fail.
+ */
+#include "internal.h"
+
+#include <stdio.h>
+
+_Noreturn void core_broken(const char *what, const char *file, int line) {
+    fprintf(stderr, "ironbook: %s:%d: must hold, does not: %s\n", file, line, what);
+    abort();
+}
+
+const char *core_status_name(core_status status) {
+    static const char *const names[CORE_STATUS_COUNT] = {"CORE_OK",        "CORE_MORE",      "CORE_E_FULL",    "CORE_E_RECORD",
+                                                         "CORE_E_DIVERGED", "CORE_E_OPTIONS", "CORE_E_SNAPSHOT"};
+    return (uint32_t)status < CORE_STATUS_COUNT ? names[status] : "unknown";
+}
+
+/* ---- Pools and indexes --------------------------------------------------------------------------------------------------- */
+
+uint32_t pool_take(pool *p, void *slots, size_t slot_bytes) {
+    INVARIANT(p->used < p->capacity);
+    p->used++;
+    const uint32_t slot = p->free_head;
+    if (slot == 0) return p->fresh++;
+    memcpy(&p->free_head, (char *)slots + slot * slot_bytes, sizeof p->free_head);
+    return slot;
+}
+
+void pool_give(pool *p, void *slots, size_t slot_bytes, uint32_t slot) {
+    INVARIANT(slot != 0 && slot < p->fresh && p->used > 0);
+    p->used--;
+    memcpy((char *)slots + slot * slot_bytes, &p->free_head, sizeof p->free_head);
+    p->free_head = slot;
+}
+
+void index_remove(hash_index *ix, uint64_t hash, uint32_t slot) {
+    uint32_t hole = (uint32_t)hash & ix->mask;
+    while (ix->entries[hole].slot != slot) {
+        INVARIANT(ix->entries[hole].slot != 0);
+        hole = (hole + 1) & ix->mask;
+    }
+    for (uint32_t at = (hole + 1) & ix->mask; ix->entries[at].slot != 0; at = (at + 1) & ix->mask) {
+        const uint32_t home = ix->entries[at].tag & ix->mask;
+        if (((at - home) & ix->mask) < ((at - hole) & ix->mask)) continue; /* its home is behind the hole: it must stay */
+        ix->entries[hole] = ix->entries[at];
+        hole = at;
+    }
+    ix->entries[hole] = (index_entry){0};
+}
+
+/* ---- Open ----------------------------------------------------------------------------------------------------------------- */
+
+core_options core_options_default(void) {
+    return (core_options){.asset_count_max = 65, .instrument_count_max = 257, .account_count_max = 4097, .key_count_max = 257,
+                          .order_count_max = 1 << 20, .level_count_max = 1 << 17, .ladder_count_max = 1 << 16, .balance_count_max = 1 << 16,
+                          .position_count_max = 1 << 16, .nonce_count_max = 1 << 20, .reports_kept = 4096,
+                          .event_mask = CORE_EVENTS_ALL, .nonce_window_ns = 300ull * 1000000000};
+}
+
+static bool options_valid(const core_options *o) {
+    const uint32_t pools[] = {o->order_count_max, o->level_count_max, o->ladder_count_max, o->balance_count_max, o->position_count_max,
+                              o->nonce_count_max};
+    for (size_t i = 0; i < sizeof pools / sizeof *pools; i++)
+        if (pools[i] < 1 || pools[i] > CORE_POOL_MAX) return false;
+    if (o->asset_count_max < 2 || o->asset_count_max > CORE_ASSETS_MAX) return false;
+    if (o->instrument_count_max < 2 || o->instrument_count_max > CORE_INSTRUMENTS_MAX) return false;
+    if (o->account_count_max < 2 || o->account_count_max > CORE_ACCOUNTS_MAX) return false;
+    if (o->key_count_max < 2 || o->key_count_max > CORE_KEYS_MAX) return false;
+    if (o->reports_kept > CORE_REPORTS_KEPT_MAX || (o->reports_kept & (o->reports_kept - 1)) != 0) return false;
+    if (o->nonce_window_ns == 0 || o->nonce_window_ns > 1ull << 60) return false;
+    return (o->event_mask & ~(uint32_t)CORE_EVENTS_ALL) == 0;
+}
+
+/* Places for an index of that many slots: a power of two that they fill to three quarters at most. */
+static uint32_t index_places(uint32_t slots) {
+    uint32_t places = 16;
+    while (places < slots + slots / 3 + 1) places *= 2;
+    return places;
+}
+
+/* Hand out pieces of memory one behind the other, each on a cache line of its own. With base NULL it only measures. */
+typedef struct layout {
+    char *base;
+    size_t at;
+} layout;
+
+static void *piece(layout *l, size_t count, size_t each_bytes) {
+    void *at = l->base == NULL ? NULL : l->base + l->at;
+    l->at += (count * each_bytes + 63) / 64 * 64;
+    return at;
+}
+
+static hash_index piece_index(layout *l, uint32_t slots) {
+    const uint32_t places = index_places(slots);
+    return (hash_index){.entries = piece(l, places, sizeof(index_entry)), .mask = places - 1};
+}
+
+static void lay_out(layout *l, const core_options *o, core *c) {
+    c->orders = piece(l, o->order_count_max + 1u, sizeof(book_order));
+    c->rests = piece(l, o->order_count_max + 1u, sizeof(order_rest));
+    c->levels = piece(l, o->level_count_max + 1u, sizeof(book_level));
+    c->ladder = piece(l, o->ladder_count_max + 1u, sizeof(ladder_node));
+    c->balances = piece(l, o->balance_count_max + 1u, sizeof(balance));
+    c->positions = piece(l, o->position_count_max + 1u, sizeof(position));
+    c->instruments = piece(l, o->instrument_count_max, sizeof(instrument));
+    c->accounts = piece(l, o->account_count_max, sizeof(account));
+    c->assets = piece(l, o->asset_count_max, sizeof(asset));
+    c->keys = piece(l, o->key_count_max, sizeof(key_state));
+    c->rings = piece(l, (size_t)o->key_count_max * o->reports_kept, sizeof(wire_report));
+    c->nonces = piece(l, o->nonce_count_max, sizeof(nonce_entry));
+    c->order_index = piece_index(l, o->order_count_max);
+    c->client_index = piece_index(l, o->order_count_max);
+    c->balance_index = piece_index(l, o->balance_count_max);
+    c->position_index = piece_index(l, o->position_count_max);
+    c->nonce_index = piece_index(l, o->nonce_count_max);
+}
+
+size_t core_bytes(const core_options *options) {
+    if (!options_valid(options)) return 0;
+    layout l = {0};
+    core sketch;
+    (void)piece(&l, 1, sizeof(core));
+    lay_out(&l, options, &sketch);
+    return l.at;
+}
+
+static pool pool_of(uint32_t capacity) { return (pool){.fresh = 1, .capacity = capacity}; }
+
+core_status core_open(void *memory, size_t bytes, const core_options *options, core **out) {
+    const size_t needed = core_bytes(options);
+    if (needed == 0 || bytes < needed || memory == NULL || (uintptr_t)memory % 64 != 0) return CORE_E_OPTIONS;
+    layout l = {.base = memory};
+    core *c = piece(&l, 1, sizeof(core));
+    lay_out(&l, options, c);
+    c->options = *options;
+    c->order_pool = pool_of(options->order_count_max);
+    c->level_pool = pool_of(options->level_count_max);
+    c->ladder_pool = pool_of(options->ladder_count_max);
+    c->balance_pool = pool_of(options->balance_count_max);
+    c->position_pool = pool_of(options->position_count_max);
+    c->full_pool = "";
+    for (uint32_t i = 0; i < options->asset_count_max; i++) c->assets[i].digest_key = entity_key(TAG_ASSET, i, 0);
+    for (uint32_t i = 0; i < options->instrument_count_max; i++) c->instruments[i].digest_key = entity_key(TAG_INSTRUMENT, i, 0);
+    for (uint32_t i = 0; i < options->account_count_max; i++) c->accounts[i].digest_key = entity_key(TAG_ACCOUNT, i, 0);
+    for (uint32_t i = 0; i < options->key_count_max; i++) c->keys[i].digest_key = entity_key(TAG_KEY, i, 0);
+    *out = c;
+    return CORE_OK;
+}
+
+/* ---- Groups --------------------------------------------------------------------------------------------------------------- */
+
+static inline const wire_header *command_of(const wire_record *record) { return (const wire_header *)record->command; }
+static inline bool is_prefix(uint32_t kind) { return kind == KIND_TEXT || kind == KIND_NONCE; }
+static inline bool is_client_kind(uint32_t kind) {
+    return (kind >= KIND_NEW_ORDER && kind <= KIND_MASS_CANCEL) || (kind >= KIND_ASSET && kind <= KIND_HALT);
+}
+static inline bool is_system_kind(uint32_t kind) { return kind >= KIND_TERM && kind <= KIND_REFUSED; }
+
+/* May `next` stand behind the prefix `at` in one group? `seen`: bit 0 a text, bit 1 a nonce came already. */
+static bool follows(const wire_record *at, const wire_record *next, uint32_t seen) {
+    const uint32_t kind = command_of(next)->kind;
+    if (at->key != next->key || command_of(next)->client_sequence != command_of(at)->client_sequence + 1u) return false;
+    if (is_prefix(kind)) return (seen >> (kind - KIND_TEXT) & 1) == 0;
+    return is_client_kind(kind) || kind == KIND_REFUSED;
+}
+
+uint32_t core_group(const wire_record *records, uint32_t count) {
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t kind = command_of(&records[i])->kind;
+        if (!is_prefix(kind)) return i + 1;
+        seen |= 1u << (kind - KIND_TEXT);
+        if (i + 1 == CORE_GROUP_MAX) return i + 1;
+        if (i + 1 < count && !follows(&records[i], &records[i + 1], seen)) return i + 1;
+    }
+    return 0;
+}
+
+static const wire_record *prefix_of(const wire_record *records, uint32_t count, uint32_t kind) {
+    for (uint32_t i = 0; i + 1 < count; i++)
+        if (command_of(&records[i])->kind == kind) return &records[i];
+    return NULL;
+}
+
+/* Can this group stand here? Whatever a client may have sent can; what can't is damage or our own mistake. */
+static core_status check_group(const core *c, const wire_record *records, uint32_t count) {
+    uint64_t received_ns = c->received_ns;
+    for (uint32_t i = 0; i < count; i++) {
+        if (records[i].received_ns < received_ns || records[i].key >= c->options.key_count_max) return CORE_E_RECORD;
+        received_ns = records[i].received_ns;
+    }
+    const wire_record *last = &records[count - 1];
+    const uint32_t kind = command_of(last)->kind;
+    if (is_prefix(kind)) return CORE_OK;
+    if (is_system_kind(kind) && kind != KIND_REFUSED) return count == 1 ? check_system(c, last) : CORE_E_RECORD;
+    if (!is_client_kind(kind) && kind != KIND_REFUSED) return CORE_E_RECORD;
+    if (last->key == 0) return CORE_E_RECORD;
+    return command_of(last)->client_sequence == c->keys[last->key].last_client_sequence + count ? CORE_OK : CORE_E_RECORD;
+}
+
+/* Is there room for the most that a command of this kind may create? */
+static bool has_room(core *c, uint32_t kind, bool has_nonce, uint64_t now_ns) {
+    const struct {
+        bool needed;
+        uint32_t room, most;
+        const char *name;
+    } wants[] = {
+        {kind == KIND_NEW_ORDER, pool_room(&c->order_pool), 1, "order_count_max"},
+        {kind == KIND_NEW_ORDER || kind == KIND_REPLACE, pool_room(&c->level_pool), 1, "level_count_max"},
+        {kind == KIND_NEW_ORDER || kind == KIND_REPLACE, pool_room(&c->ladder_pool), 2 * CORE_LADDER_DEPTH, "ladder_count_max"},
+        {kind == KIND_NEW_ORDER, pool_room(&c->position_pool), 1, "position_count_max"},
+        {kind == KIND_NEW_ORDER, pool_room(&c->balance_pool), 2, "balance_count_max"},
+        {kind == KIND_DEPOSIT, pool_room(&c->balance_pool), 1, "balance_count_max"},
+    };
+    c->full_pool = "";
+    for (size_t i = 0; i < sizeof wants / sizeof *wants; i++)
+        if (wants[i].needed && wants[i].room < wants[i].most) c->full_pool = wants[i].name;
+    if (has_nonce && !nonce_has_room(c, now_ns)) c->full_pool = "nonce_count_max";
+    return *c->full_pool == '\0';
+}
+
+const char *core_full_pool(const core *c) { return c->full_pool; }
+
+/* ---- Commands ---------------------------------------------------------------------------------------------------------------- */
+
+static void begin(core *c, const wire_record *records, uint32_t count, core_events *out) {
+    const wire_record *last = &records[count - 1];
+    c->out = out;
+    out->count = 0;
+    c->digest += entity_key(TAG_WHOLE, 0, 0) * (mix(1) * count + mix(2) * (last->received_ns - c->received_ns));
+    c->sequence += count;
+    c->received_ns = last->received_ns;
+    c->run.n = 0;
+    c->run.level = 0;
+    c->run.key = last->key;
+    c->run.client_sequence = command_of(last)->client_sequence;
+    c->run.sweep_answers = false;
+    c->run.answers_other = false;
+    c->run.stage = RUN_DONE;
+}
+
+static void count_client_sequence(core *c, uint32_t key, uint32_t count) {
+    key_state *k = &c->keys[key];
+    k->last_client_sequence += count;
+    DIGEST_ADD(c, k, 1, count);
+}
+
+/* rules.md 3, step 1, for every kind of command. */
+static uint16_t take_nonce(core *c, const wire_record *prefix) {
+    const wire_nonce *n = (const wire_nonce *)prefix->command;
+    const uint16_t code = nonce_check(c, n->nonce, n->timestamp_ns);
+    if (code == CODE_NONE) nonce_store(c, n->nonce, n->timestamp_ns);
+    return code;
+}
+
+static void dispatch(core *c, const wire_record *records, uint32_t count) {
+    const wire_header *command = command_of(&records[count - 1]);
+    if (UNLIKELY(count > 1)) {
+        const wire_record *nonce = prefix_of(records, count, KIND_NONCE);
+        const uint16_t code = nonce == NULL ? CODE_NONE : take_nonce(c, nonce);
+        if (code != CODE_NONE) {
+            put_reject(c, command, code);
+            return;
+        }
+    }
+    switch (command->kind) {
+    case KIND_NEW_ORDER: do_new_order(c, (const wire_new_order *)command); break;
+    case KIND_CANCEL: do_cancel(c, (const wire_cancel *)command); break;
+    case KIND_REPLACE: do_replace(c, (const wire_replace *)command); break;
+    case KIND_MASS_CANCEL: do_mass_cancel(c, (const wire_mass_cancel *)command); break;
+    default: {
+        const wire_record *text = prefix_of(records, count, KIND_TEXT);
+        do_admin(c, command, text == NULL ? NULL : (const wire_text *)text->command);
+    }
+    }
+}
+
+core_status core_apply(core *c, const wire_record *records, uint32_t count, core_events *out) {
+    INVARIANT(c->run.stage == RUN_DONE && count >= 1 && count <= CORE_GROUP_MAX && out->room >= CORE_EVENTS_CHUNK_MIN);
+    out->count = 0;
+    const core_status status = check_group(c, records, count);
+    if (UNLIKELY(status != CORE_OK)) return status;
+    const wire_record *last = &records[count - 1];
+    const uint32_t kind = command_of(last)->kind;
+    const bool has_nonce = kind == KIND_LOGON || (count > 1 && kind != KIND_REFUSED && prefix_of(records, count, KIND_NONCE) != NULL);
+    if (UNLIKELY(!has_room(c, kind, has_nonce, last->received_ns))) return CORE_E_FULL;
+    begin(c, records, count, out);
+    if (is_prefix(kind)) return CORE_OK;
+    if (is_client_kind(kind)) {
+        count_client_sequence(c, last->key, count);
+        dispatch(c, records, count);
+    } else if (kind == KIND_REFUSED) {
+        count_client_sequence(c, last->key, count);
+        put_reject(c, command_of(last), ((const wire_refused *)last->command)->code);
+    } else {
+        do_system(c, last);
+    }
+    return run_go_on(c);
+}
+
+/* Run steps until the command is done or the chunk may not hold the next step's events. */
+core_status run_go_on(core *c) {
+    while (c->run.stage != RUN_DONE) {
+        if (c->out->room - c->out->count < CORE_EVENTS_STEP_MAX) return CORE_MORE;
+        switch (c->run.stage) {
+        case RUN_MATCH: match_step(c); break;
+        case RUN_REST: rest_step(c); break;
+        default: sweep_step(c); break;
+        }
+    }
+    return CORE_OK;
+}
+
+core_status core_next(core *c, core_events *out) {
+    INVARIANT(c->run.stage != RUN_DONE && out->room >= CORE_EVENTS_CHUNK_MIN);
+    out->count = 0;
+    c->out = out;
+    return run_go_on(c);
+}

@@ -1,0 +1,339 @@
+/* The inside of a core: what its files share and nobody else sees.
+ *
+ *   core ── options, totals, run (the command under way), pools, indexes
+ *     instruments[n] ── two sides, each: best ⇄ … ⇄ worst level          (linked in price order)
+ *                        │                └ ladder: 64-way tree from a price to its level   (ladder.c)
+ *                        └ level ── head ⇄ … ⇄ tail order                (FIFO: time priority)
+ *     accounts[n] ── positions, in order of creation ── resting orders by rising id
+ *     balances, positions, orders, levels, ladder nodes: pools of slots named by 32-bit index; index 0 is "none"
+ *     keys[n] ── client sequence, report number, session;  rings: the last reports of each key
+ *     nonces: a queue in order of arrival, and an index into it
+ *
+ * Files: core.c (open, groups, dispatch) · pretrade.c (may it?) · match.c (what happens in the book) · ledger.c (who pays
+ * what) · ladder.c (levels) · admin.c (definitions, limits, sessions) · events.c · query.c · check.c · snapshot.c.
+ */
+#ifndef IRONBOOK_CORE_INTERNAL_H
+#define IRONBOOK_CORE_INTERNAL_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+/* Our own bug: state can't be trusted any more, so the process ends. On in every build. */
+#define INVARIANT(holds)                                                                                               \
+    do {                                                                                                               \
+        if (__builtin_expect(!(holds), 0)) core_broken(#holds, __FILE__, __LINE__);                                    \
+    } while (0)
+_Noreturn void core_broken(const char *what, const char *file, int line);
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* ---- Digest: rules.md 12. A sum of K(entity) × C(field) × value, so that each change is one multiply and add. ---------- */
+
+static inline uint64_t mix(uint64_t x) {
+    x ^= x >> 30;
+    x *= 0xbf58476d1ce4e5b9ull;
+    x ^= x >> 27;
+    x *= 0x94d049bb133111ebull;
+    return x ^ (x >> 31);
+}
+
+enum digest_tag { TAG_ORDER = 1, TAG_BALANCE, TAG_POSITION, TAG_ASSET, TAG_INSTRUMENT, TAG_ACCOUNT, TAG_KEY, TAG_NONCE, TAG_WHOLE };
+
+static inline uint64_t entity_key(uint64_t tag, uint64_t a, uint64_t b) { return mix(mix((tag << 56) ^ a) ^ b); }
+
+/* ---- Indexes: from a 64-bit hash to a slot, linear probing, removal by shifting back. --------------------------------- */
+
+typedef struct index_entry {
+    uint32_t tag;  /* low half of the hash; its low bits are the home place */
+    uint32_t slot; /* 0: free */
+} index_entry;
+
+typedef struct hash_index {
+    index_entry *entries;
+    uint32_t mask;
+} hash_index;
+
+/* The next slot at or behind *place whose tag is that of hash; 0 if none. Start with *place = (uint32_t)hash. */
+static inline uint32_t index_probe(const hash_index *ix, uint64_t hash, uint32_t *place) {
+    for (;;) {
+        const index_entry e = ix->entries[*place & ix->mask];
+        (*place)++;
+        if (e.slot == 0) return 0;
+        if (e.tag == (uint32_t)hash) return e.slot;
+    }
+}
+
+static inline void index_add(hash_index *ix, uint64_t hash, uint32_t slot) {
+    uint32_t place = (uint32_t)hash & ix->mask;
+    while (ix->entries[place].slot != 0) place = (place + 1) & ix->mask;
+    ix->entries[place] = (index_entry){.tag = (uint32_t)hash, .slot = slot};
+}
+
+void index_remove(hash_index *ix, uint64_t hash, uint32_t slot);
+
+/* ---- Pools ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct pool { /* slots 1 .. capacity; a free slot's first 4 bytes name the next free one */
+    uint32_t free_head;
+    uint32_t fresh;    /* slots from here on were never used */
+    uint32_t capacity; /* highest slot */
+    uint32_t used;
+} pool;
+
+static inline uint32_t pool_room(const pool *p) { return p->capacity - p->used; }
+
+/* ---- State ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct book_order { /* what matching touches: one cache line */
+    uint64_t id;
+    uint64_t client_order_id;
+    int64_t rest_lots;
+    int64_t filled_lots;
+    uint32_t level;
+    uint32_t next, prev; /* FIFO at its level: next is later */
+    uint32_t position;
+    int32_t maker_fee_ppm, taker_fee_ppm; /* fixed when it entered */
+    uint16_t key;
+    uint8_t side, options, self_trade_prevention;
+    uint8_t padding[3];
+} book_order;
+static_assert(sizeof(book_order) == 64, "an order's hot half is one cache line");
+
+typedef struct order_rest { /* the cold half */
+    int64_t lock_units;
+    int64_t maker_notional_units; /* of its present entry */
+    uint64_t priority;            /* sequence at which it took its place */
+    uint32_t next, prev;          /* resting orders of its position, by rising id */
+} order_rest;
+static_assert(sizeof(order_rest) == 32, "two cold halves to a cache line");
+
+typedef struct book_level {
+    int64_t price_ticks;
+    int64_t quantity_lots; /* sum over its orders */
+    uint32_t head, tail;   /* oldest, newest order */
+    uint32_t order_count;
+    uint32_t better, worse; /* neighbours in price order */
+    uint32_t padding;
+} book_level;
+
+typedef struct ladder_node {
+    uint64_t used; /* bit i: child[i] is there */
+    uint32_t child[64];
+} ladder_node;
+
+typedef struct book_side {
+    uint32_t best, worst; /* levels */
+    uint32_t root;        /* ladder node, 0 when empty */
+    uint32_t height;      /* the ladder reaches prices below 64^height */
+    uint64_t leaf_key;    /* price >> 6 of the leaf last used */
+    uint32_t leaf;        /* that leaf, 0 for none */
+    uint32_t level_count;
+} book_side;
+
+typedef struct instrument {
+    book_side sides[2]; /* buy, sell: index is side - 1 */
+    uint64_t digest_key;
+    uint64_t base_units_per_lot, quote_units_per_tick_lot; /* base units 0: not defined */
+    int64_t quantity_lots_min, quantity_lots_max, notional_units_min;
+    int64_t reference_price_ticks;
+    uint64_t trade_id, book_update_id, level3_id;
+    uint32_t base_asset, quote_asset, collar_ppm;
+    int32_t maker_fee_ppm, taker_fee_ppm;
+    uint8_t trading_state, name_bytes;
+    char name[TEXT_BYTES_MAX];
+} instrument;
+
+typedef struct asset {
+    uint64_t digest_key;
+    int64_t supply_units, fees_units;
+    uint8_t defined, decimals, name_bytes;
+    char name[TEXT_BYTES_MAX];
+} asset;
+
+typedef struct account {
+    uint64_t digest_key;
+    uint64_t rate_window, rate_count;
+    int64_t notional_units_max, position_lots_max, quantity_lots_max;
+    uint32_t firm; /* 0: not defined */
+    uint32_t open_orders, open_orders_max, order_rate_max, order_rate_window_ms;
+    uint32_t first_position, last_position, position_count;
+    uint8_t halted;
+} account;
+
+typedef struct balance {
+    int64_t free_units, locked_units;
+    uint64_t digest_key;
+    uint32_t account, asset;
+} balance;
+
+typedef struct position {
+    int64_t position_lots, open_buy_lots, open_sell_lots;
+    uint64_t digest_key;
+    uint32_t account, instrument;
+    uint32_t base_balance, quote_balance;
+    uint32_t first_order, last_order; /* resting, by rising id */
+    uint32_t next;                    /* of the account, in order of creation */
+    uint32_t rank;                    /* in the account, from 1 */
+} position;
+
+typedef struct key_state {
+    uint64_t digest_key;
+    uint64_t last_client_sequence, last_report_number;
+    uint32_t session, account;
+    uint8_t live, options;
+} key_state;
+
+typedef struct nonce_entry {
+    uint64_t low, high, timestamp_ns;
+} nonce_entry;
+
+/* The command under way: everything a step needs, so that it can stop when the chunk is full and go on later. */
+enum run_stage { RUN_DONE = 0, RUN_MATCH, RUN_REST, RUN_SWEEP };
+
+typedef struct taker {
+    uint64_t order_id, client_order_id;
+    int64_t price_ticks, rest_lots, filled_lots, lock_units;
+    int64_t notional_units; /* of this entry, as taker */
+    uint32_t position;
+    uint32_t slot; /* of a replaced order, kept for it; 0 for a new one */
+    int32_t maker_fee_ppm, taker_fee_ppm;
+    uint16_t key;
+    uint8_t side, options, self_trade_prevention, time_in_force;
+} taker;
+
+typedef struct run {
+    enum run_stage stage;
+    uint32_t n;            /* events made so far */
+    uint32_t key;          /* sender */
+    uint32_t level;        /* being consumed, changed but not reported yet; 0 for none */
+    uint64_t client_sequence;
+    taker taker;
+    /* a sweep: mass cancel or logoff */
+    uint32_t sweep_position, sweep_order; /* where it is */
+    uint32_t sweep_account, sweep_instrument, sweep_key; /* filters; 0: any */
+    uint8_t sweep_side, sweep_code, sweep_answers;
+    uint64_t sweep_client_order_id;
+    int64_t sweep_count;
+    /* the answer to a sender that did not enter the order */
+    uint8_t answers_other;
+    uint64_t answer_order_id, answer_client_order_id;
+} run;
+
+struct core {
+    core_options options;
+    uint64_t sequence, received_ns, term, digest;
+    uint8_t everything_halted;
+    const char *full_pool;
+    core_events *out; /* during core_apply and core_next */
+    run run;
+
+    pool order_pool, level_pool, ladder_pool, balance_pool, position_pool;
+    book_order *orders;
+    order_rest *rests;
+    book_level *levels;
+    ladder_node *ladder;
+    balance *balances;
+    position *positions;
+    instrument *instruments;
+    account *accounts;
+    asset *assets;
+    key_state *keys;
+    wire_report *rings; /* key × reports_kept */
+    nonce_entry *nonces; /* a ring: nonce_first .. nonce_first + nonce_count - 1 */
+    uint64_t nonce_first; /* counts on for ever; place is modulo nonce_count_max */
+    uint32_t nonce_count;
+
+    hash_index order_index, client_index, balance_index, position_index, nonce_index;
+};
+
+/* ---- Digest of one field changed by `by` -------------------------------------------------------------------------------- */
+
+#define DIGEST_ADD(c, entity, field, by) ((c)->digest += (entity)->digest_key * (mix(field) * (uint64_t)(by)))
+
+/* ---- core.c --------------------------------------------------------------------------------------------------------- */
+uint32_t pool_take(pool *p, void *slots, size_t slot_bytes);
+void pool_give(pool *p, void *slots, size_t slot_bytes, uint32_t slot);
+core_status run_go_on(core *c);
+
+/* ---- events.c ------------------------------------------------------------------------------------------------------- */
+void put_report(core *c, uint32_t key, wire_report *e);
+void put_public(core *c, uint32_t class, wire_report *e);
+void put_reject(core *c, const wire_header *command, uint16_t code);
+void put_applied(core *c, uint32_t account, uint32_t instrument_number, uint64_t order_id, uint64_t client_order_id, int64_t count);
+void put_book_update(core *c, const position *p, uint8_t side, const book_level *level);
+void put_level3(core *c, const position *p, uint64_t order_id, uint8_t side, int64_t price_ticks, int64_t rest_lots, uint16_t action);
+void put_state(core *c, uint32_t instrument_number, uint32_t account_number, uint16_t trading_state);
+
+/* ---- ladder.c ------------------------------------------------------------------------------------------------------- */
+uint32_t level_find(core *c, book_side *side, int64_t price_ticks);
+uint32_t level_make(core *c, book_side *side, uint8_t which, int64_t price_ticks);
+void level_drop(core *c, book_side *side, uint32_t level);
+const char *ladder_check(const core *c, const book_side *side, uint64_t *nodes);
+
+/* ---- ledger.c ------------------------------------------------------------------------------------------------------- */
+int64_t ceil_ppm(int64_t units, int32_t ppm);
+bool notional_of(const instrument *i, int64_t price_ticks, int64_t quantity_lots, int64_t *units);
+int64_t lock_for(const instrument *i, uint8_t side, int64_t price_ticks, int64_t rest_lots, int32_t maker_ppm, int32_t taker_ppm);
+uint32_t balance_find(const core *c, uint32_t account_number, uint32_t asset_number);
+uint32_t balance_obtain(core *c, uint32_t account_number, uint32_t asset_number);
+uint32_t position_find(const core *c, uint32_t account_number, uint32_t instrument_number);
+uint32_t position_obtain(core *c, uint32_t account_number, uint32_t instrument_number);
+void balance_add(core *c, uint32_t slot, int64_t free_units, int64_t locked_units);
+void open_lots_add(core *c, position *p, uint8_t side, int64_t lots);
+
+typedef struct fill {
+    int64_t quantity_lots, price_ticks, notional_units;
+    int64_t maker_fee_units, taker_fee_units;
+} fill;
+void fill_fees(const book_order *maker, order_rest *cold, taker *t, fill *f);
+void settle(core *c, const instrument *i, book_order *maker, order_rest *cold, taker *t, const fill *f);
+
+/* ---- pretrade.c ----------------------------------------------------------------------------------------------------- */
+uint16_t check_new_order(core *c, const wire_new_order *o, taker *t);
+uint16_t check_named_order(core *c, uint32_t account_number, uint32_t instrument_number, uint64_t order_id,
+                           uint64_t client_order_id, uint32_t *slot);
+uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *lock_units);
+void rate_count(core *c, account *a);
+bool crosses(uint8_t side, int64_t price_ticks, int64_t other_price_ticks);
+bool account_known(const core *c, uint32_t number);
+bool instrument_known(const core *c, uint32_t number);
+bool asset_known(const core *c, uint32_t number);
+bool all_zero(const void *bytes, size_t count);
+
+/* ---- match.c -------------------------------------------------------------------------------------------------------- */
+void do_new_order(core *c, const wire_new_order *o);
+void do_cancel(core *c, const wire_cancel *o);
+void do_replace(core *c, const wire_replace *o);
+void do_mass_cancel(core *c, const wire_mass_cancel *o);
+void sweep_start(core *c, uint32_t account_number, uint32_t instrument_number, uint32_t key, uint8_t side, uint8_t code);
+bool match_step(core *c);
+void rest_step(core *c);
+bool sweep_step(core *c);
+uint32_t order_find(const core *c, uint64_t order_id);
+uint32_t order_find_client(const core *c, uint32_t account_number, uint64_t client_order_id);
+uint64_t order_digest(const core *c, uint32_t slot);
+void order_link(core *c, uint32_t slot, uint8_t side, int64_t price_ticks);
+static inline uint64_t order_hash(uint64_t order_id) { return mix(order_id); }
+static inline uint64_t client_hash(uint32_t account_number, uint64_t client_order_id) {
+    return mix(client_order_id ^ ((uint64_t)account_number << 32));
+}
+
+/* ---- admin.c -------------------------------------------------------------------------------------------------------- */
+void do_admin(core *c, const wire_header *command, const wire_text *text);
+core_status check_system(const core *c, const wire_record *record);
+void do_system(core *c, const wire_record *record);
+uint16_t nonce_check(const core *c, const uint8_t nonce[16], uint64_t timestamp_ns);
+bool nonce_held(const core *c, const uint8_t nonce[16]);
+void nonce_store(core *c, const uint8_t nonce[16], uint64_t timestamp_ns);
+bool nonce_has_room(const core *c, uint64_t now_ns);
+
+/* ---- check.c, snapshot.c ---------------------------------------------------------------------------------------------- */
+uint64_t digest_anew(const core *c);
+
+static inline book_side *other_side(instrument *i, uint8_t side) { return &i->sides[side == SIDE_BUY ? 1 : 0]; }
+static inline book_side *own_side(instrument *i, uint8_t side) { return &i->sides[side - 1]; }
+
+#endif

@@ -1,0 +1,169 @@
+/* The ledger: balances, positions, locks and fees (rules.md 2 and 5).
+ *
+ *              deposit                     lock                       fill
+ *   outside ───────────▶ buyer's free ───────────▶ buyer's locked ───────────▶ seller's free   N - fee
+ *                             ▲                        │        └────────────▶ fees            fee + fee
+ *                             └──── what is left over ─┘
+ *
+ * Balances and positions are slots found by an index once, when an account first trades in an instrument; from then on an
+ * order leads to its position and that to both balances. For each asset Σ free + Σ locked + fees = supply, always
+ * (core_check adds it up).
+ */
+#include "internal.h"
+
+/* ⌈units × ppm / 1,000,000⌉ towards +∞, by 64-bit steps: units = whole × 10^6 + part. units >= 0. */
+int64_t ceil_ppm(int64_t units, int32_t ppm) {
+    const int64_t whole = units / PPM, part = units % PPM;
+    const int64_t product = part * ppm; /* |product| < 10^6 × 10^5 */
+    int64_t up = product / PPM;
+    if (product > 0 && product % PPM != 0) up++;
+    return whole * ppm + up;
+}
+static_assert(UNITS_MAX / PPM * FEE_PPM_MAX < INT64_MAX / 2, "a fee fits 64 bits");
+
+/* False if it is above UNITS_MAX. Price and quantity are within 2^48, units within 2^40: 2^136 would not fit 128 bits, so
+ * the first product is looked at before the second. */
+bool notional_of(const instrument *i, int64_t price_ticks, int64_t quantity_lots, int64_t *units) {
+    const unsigned __int128 lots = (unsigned __int128)price_ticks * (uint64_t)quantity_lots;
+    if (lots > (unsigned __int128)UNITS_MAX) return false;
+    const unsigned __int128 product = lots * i->quote_units_per_tick_lot;
+    if (product > (unsigned __int128)UNITS_MAX) return false;
+    *units = (int64_t)product;
+    return true;
+}
+
+int64_t lock_for(const instrument *i, uint8_t side, int64_t price_ticks, int64_t rest_lots, int32_t maker_ppm, int32_t taker_ppm) {
+    if (side == SIDE_SELL) return rest_lots * (int64_t)i->base_units_per_lot;
+    int64_t units;
+    INVARIANT(notional_of(i, price_ticks, rest_lots, &units));
+    const int32_t higher = maker_ppm > taker_ppm ? maker_ppm : taker_ppm;
+    return units + ceil_ppm(units, higher > 0 ? higher : 0) + 1;
+}
+
+/* ---- Finding and making slots ------------------------------------------------------------------------------------------ */
+
+static inline uint64_t pair_hash(uint32_t a, uint32_t b) { return mix((uint64_t)a << 32 | b); }
+
+uint32_t balance_find(const core *c, uint32_t account_number, uint32_t asset_number) {
+    uint32_t place = (uint32_t)pair_hash(account_number, asset_number), slot;
+    while ((slot = index_probe(&c->balance_index, pair_hash(account_number, asset_number), &place)) != 0)
+        if (c->balances[slot].account == account_number && c->balances[slot].asset == asset_number) return slot;
+    return 0;
+}
+
+uint32_t balance_obtain(core *c, uint32_t account_number, uint32_t asset_number) {
+    uint32_t slot = balance_find(c, account_number, asset_number);
+    if (slot != 0) return slot;
+    slot = pool_take(&c->balance_pool, c->balances, sizeof(balance));
+    c->balances[slot] = (balance){
+        .account = account_number, .asset = asset_number, .digest_key = entity_key(TAG_BALANCE, account_number, asset_number)};
+    index_add(&c->balance_index, pair_hash(account_number, asset_number), slot);
+    return slot;
+}
+
+uint32_t position_find(const core *c, uint32_t account_number, uint32_t instrument_number) {
+    uint32_t place = (uint32_t)pair_hash(account_number, instrument_number), slot;
+    while ((slot = index_probe(&c->position_index, pair_hash(account_number, instrument_number), &place)) != 0)
+        if (c->positions[slot].account == account_number && c->positions[slot].instrument == instrument_number) return slot;
+    return 0;
+}
+
+uint32_t position_obtain(core *c, uint32_t account_number, uint32_t instrument_number) {
+    uint32_t slot = position_find(c, account_number, instrument_number);
+    if (slot != 0) return slot;
+    account *a = &c->accounts[account_number];
+    const instrument *i = &c->instruments[instrument_number];
+    slot = pool_take(&c->position_pool, c->positions, sizeof(position));
+    position *p = &c->positions[slot];
+    *p = (position){.account = account_number, .instrument = instrument_number, .rank = ++a->position_count,
+                    .base_balance = balance_obtain(c, account_number, i->base_asset),
+                    .quote_balance = balance_obtain(c, account_number, i->quote_asset),
+                    .digest_key = entity_key(TAG_POSITION, account_number, instrument_number)};
+    if (a->last_position != 0) c->positions[a->last_position].next = slot;
+    else a->first_position = slot;
+    a->last_position = slot;
+    index_add(&c->position_index, pair_hash(account_number, instrument_number), slot);
+    DIGEST_ADD(c, p, 4, p->rank);
+    return slot;
+}
+
+/* ---- Moving ------------------------------------------------------------------------------------------------------------ */
+
+void balance_add(core *c, uint32_t slot, int64_t free_units, int64_t locked_units) {
+    balance *b = &c->balances[slot];
+    b->free_units += free_units;
+    b->locked_units += locked_units;
+    INVARIANT(b->free_units >= 0 && b->locked_units >= 0);
+    c->digest += b->digest_key * (mix(1) * (uint64_t)free_units + mix(2) * (uint64_t)locked_units);
+}
+
+void open_lots_add(core *c, position *p, uint8_t side, int64_t lots) {
+    if (side == SIDE_BUY) {
+        p->open_buy_lots += lots;
+        INVARIANT(p->open_buy_lots >= 0);
+        DIGEST_ADD(c, p, 2, lots);
+    } else {
+        p->open_sell_lots += lots;
+        INVARIANT(p->open_sell_lots >= 0);
+        DIGEST_ADD(c, p, 3, lots);
+    }
+}
+
+/* One fill moves what is held by q and what is open by q. */
+static void position_fill(core *c, position *p, uint8_t side, int64_t lots) {
+    const int64_t signed_lots = side == SIDE_BUY ? lots : -lots;
+    p->position_lots += signed_lots;
+    DIGEST_ADD(c, p, 1, signed_lots);
+    open_lots_add(c, p, side, -lots);
+}
+
+/* Each pays the increase of ⌈notional so far × rate⌉ of this entry; the maker's rebate stays within the taker's fee. */
+void fill_fees(const book_order *maker, order_rest *cold, taker *t, fill *f) {
+    f->maker_fee_units = ceil_ppm(cold->maker_notional_units + f->notional_units, maker->maker_fee_ppm) -
+                         ceil_ppm(cold->maker_notional_units, maker->maker_fee_ppm);
+    f->taker_fee_units = ceil_ppm(t->notional_units + f->notional_units, t->taker_fee_ppm) - ceil_ppm(t->notional_units, t->taker_fee_ppm);
+    if (f->maker_fee_units < -f->taker_fee_units) f->maker_fee_units = -f->taker_fee_units;
+}
+
+/* What is left of a lock behind a fill that took `paid` from it. */
+static int64_t lock_after(const instrument *i, uint8_t side, int64_t price_ticks, int64_t rest_lots, int32_t maker_ppm,
+                          int32_t taker_ppm, int64_t left_units) {
+    if (rest_lots == 0) return 0;
+    const int64_t need = lock_for(i, side, price_ticks, rest_lots, maker_ppm, taker_ppm);
+    return left_units < need ? left_units : need;
+}
+
+/* Move money, goods and positions of one fill. Rests and filled lots are already lowered and raised by the caller;
+ * the locks of both orders are brought up to date here. */
+void settle(core *c, const instrument *i, book_order *maker, order_rest *cold, taker *t, const fill *f) {
+    position *mp = &c->positions[maker->position], *tp = &c->positions[t->position];
+    const int64_t price_ticks = f->price_ticks;
+    const int64_t base_units = f->quantity_lots * (int64_t)i->base_units_per_lot;
+    const int64_t maker_pays = maker->side == SIDE_BUY ? f->notional_units + f->maker_fee_units : base_units;
+    const int64_t taker_pays = t->side == SIDE_BUY ? f->notional_units + f->taker_fee_units : base_units;
+    INVARIANT(cold->lock_units >= maker_pays && t->lock_units >= taker_pays);
+
+    const int64_t maker_lock = lock_after(i, maker->side, price_ticks, maker->rest_lots, maker->maker_fee_ppm, maker->taker_fee_ppm,
+                                          cold->lock_units - maker_pays);
+    const int64_t taker_lock =
+        lock_after(i, t->side, t->price_ticks, t->rest_lots, t->maker_fee_ppm, t->taker_fee_ppm, t->lock_units - taker_pays);
+    const int64_t maker_freed = cold->lock_units - maker_pays - maker_lock, taker_freed = t->lock_units - taker_pays - taker_lock;
+    if (maker->side == SIDE_BUY) {
+        balance_add(c, mp->quote_balance, maker_freed, maker_lock - cold->lock_units);
+        balance_add(c, mp->base_balance, base_units, 0);
+        balance_add(c, tp->base_balance, taker_freed, taker_lock - t->lock_units);
+        balance_add(c, tp->quote_balance, f->notional_units - f->taker_fee_units, 0);
+    } else {
+        balance_add(c, mp->base_balance, maker_freed, maker_lock - cold->lock_units);
+        balance_add(c, mp->quote_balance, f->notional_units - f->maker_fee_units, 0);
+        balance_add(c, tp->quote_balance, taker_freed, taker_lock - t->lock_units);
+        balance_add(c, tp->base_balance, base_units, 0);
+    }
+    cold->lock_units = maker_lock;
+    t->lock_units = taker_lock;
+    asset *quote = &c->assets[i->quote_asset];
+    quote->fees_units += f->maker_fee_units + f->taker_fee_units;
+    DIGEST_ADD(c, quote, 4, f->maker_fee_units + f->taker_fee_units);
+    position_fill(c, mp, maker->side, f->quantity_lots);
+    position_fill(c, tp, t->side, f->quantity_lots);
+}

@@ -1,0 +1,475 @@
+/* What happens in the book: matching, resting, cancelling (rules.md 4 to 8).
+ *
+ *   taker buy 9 @ 101       asks   100: [#7 5] ⇄ [#9 2]        trade #7 5, trade #9 2, level 100 done: book_update
+ *                                  101: [#8 4]                 trade #8 2, taker done:  book_update
+ *
+ * A command runs in steps, each of which makes a handful of events at most: match_step takes one maker, rest_step puts the rest
+ * into the book or cancels it, sweep_step cancels one order of many. Between steps the chunk may be handed out; all that a
+ * step needs to go on is in core.run.
+ */
+#include "internal.h"
+
+static inline position *position_at(core *c, uint32_t slot) { return &c->positions[slot]; }
+static inline uint8_t sell_flag(uint8_t side) { return side == SIDE_SELL ? REPORT_FLAG_SELL : 0; }
+
+/* ---- Finding and linking orders ---------------------------------------------------------------------------------------- */
+
+uint32_t order_find(const core *c, uint64_t order_id) {
+    uint32_t place = (uint32_t)order_hash(order_id), slot;
+    while ((slot = index_probe(&c->order_index, order_hash(order_id), &place)) != 0)
+        if (c->orders[slot].id == order_id) return slot;
+    return 0;
+}
+
+uint32_t order_find_client(const core *c, uint32_t account_number, uint64_t client_order_id) {
+    const uint64_t hash = client_hash(account_number, client_order_id);
+    uint32_t place = (uint32_t)hash, slot;
+    while ((slot = index_probe(&c->client_index, hash, &place)) != 0) {
+        const book_order *b = &c->orders[slot];
+        if (b->client_order_id == client_order_id && c->positions[b->position].account == account_number) return slot;
+    }
+    return 0;
+}
+
+/* The term of a resting order in the digest. */
+uint64_t order_digest(const core *c, uint32_t slot) {
+    const book_order *b = &c->orders[slot];
+    const order_rest *r = &c->rests[slot];
+    const position *p = &c->positions[b->position];
+    const uint64_t sum = mix(1) * p->account + mix(2) * p->instrument + mix(3) * b->side + mix(4) * (uint64_t)c->levels[b->level].price_ticks +
+                         mix(5) * (uint64_t)b->rest_lots + mix(6) * (uint64_t)b->filled_lots + mix(7) * b->client_order_id +
+                         mix(8) * r->priority + mix(9) * (uint64_t)r->lock_units + mix(10) * (uint64_t)r->maker_notional_units +
+                         mix(11) * (uint64_t)(int64_t)b->maker_fee_ppm + mix(12) * (uint64_t)(int64_t)b->taker_fee_ppm +
+                         mix(13) * b->options + mix(14) * b->self_trade_prevention + mix(15) * b->key;
+    return entity_key(TAG_ORDER, b->id, 0) * sum;
+}
+
+/* Put an order that is filled in but for its level at the back of its price. */
+void order_link(core *c, uint32_t slot, uint8_t side, int64_t price_ticks) {
+    book_order *b = &c->orders[slot];
+    book_side *own = own_side(&c->instruments[position_at(c, b->position)->instrument], side);
+    uint32_t level = level_find(c, own, price_ticks);
+    if (level == 0) level = level_make(c, own, side, price_ticks);
+    book_level *l = &c->levels[level];
+    b->level = level;
+    b->next = 0;
+    b->prev = l->tail;
+    if (l->tail != 0) c->orders[l->tail].next = slot;
+    else l->head = slot;
+    l->tail = slot;
+    l->order_count++;
+    l->quantity_lots += b->rest_lots;
+}
+
+/* Take an order out of its level's queue. The level stays, even if it is empty now. */
+static void order_unlink(core *c, uint32_t slot) {
+    const book_order *b = &c->orders[slot];
+    book_level *l = &c->levels[b->level];
+    if (b->prev != 0) c->orders[b->prev].next = b->next;
+    else l->head = b->next;
+    if (b->next != 0) c->orders[b->next].prev = b->prev;
+    else l->tail = b->prev;
+    l->order_count--;
+    l->quantity_lots -= b->rest_lots;
+}
+
+/* The order is no longer open: out of its position's list, both indexes and the pool. Unlinked and its lock freed before. */
+static void order_forget(core *c, uint32_t slot) {
+    const book_order *b = &c->orders[slot];
+    const order_rest *r = &c->rests[slot];
+    position *p = position_at(c, b->position);
+    if (r->prev != 0) c->rests[r->prev].next = r->next;
+    else p->first_order = r->next;
+    if (r->next != 0) c->rests[r->next].prev = r->prev;
+    else p->last_order = r->prev;
+    c->accounts[p->account].open_orders--;
+    index_remove(&c->order_index, order_hash(b->id), slot);
+    if (b->client_order_id != 0) index_remove(&c->client_index, client_hash(p->account, b->client_order_id), slot);
+    pool_give(&c->order_pool, c->orders, sizeof(book_order), slot);
+}
+
+static void lock_release(core *c, const position *p, uint8_t side, int64_t units) {
+    balance_add(c, side == SIDE_BUY ? p->quote_balance : p->base_balance, units, -units);
+}
+
+/* Report the level's new total and drop it if nothing is left of it. */
+static void level_changed(core *c, const position *p, uint8_t side, uint32_t level) {
+    put_book_update(c, p, side, &c->levels[level]);
+    if (c->levels[level].order_count == 0) level_drop(c, own_side(&c->instruments[p->instrument], side), level);
+}
+
+/* ---- Cancelling --------------------------------------------------------------------------------------------------------- */
+
+/* Take `lots` off a resting order: report, level 3, lock and lists. The level's book_update is the caller's. */
+static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, uint64_t reference) {
+    book_order *b = &c->orders[slot];
+    order_rest *r = &c->rests[slot];
+    position *p = position_at(c, b->position);
+    const instrument *i = &c->instruments[p->instrument];
+    const int64_t price_ticks = c->levels[b->level].price_ticks;
+    const bool done = lots == b->rest_lots;
+    c->digest -= order_digest(c, slot);
+    open_lots_add(c, p, b->side, -lots);
+    if (done) {
+        order_unlink(c, slot);
+        lock_release(c, p, b->side, r->lock_units);
+        b->rest_lots = 0;
+    } else {
+        c->levels[b->level].quantity_lots -= lots;
+        b->rest_lots -= lots;
+        const int64_t need = lock_for(i, b->side, price_ticks, b->rest_lots, b->maker_fee_ppm, b->taker_fee_ppm);
+        if (need < r->lock_units) {
+            lock_release(c, p, b->side, r->lock_units - need);
+            r->lock_units = need;
+        }
+        c->digest += order_digest(c, slot);
+    }
+    wire_report e = {.kind = EVENT_CANCELLED, .flags = sell_flag(b->side) | (done ? REPORT_FLAG_DONE : 0), .code = code,
+                     .instrument = p->instrument, .account = p->account, .order_id = b->id, .client_order_id = b->client_order_id,
+                     .price_ticks = price_ticks, .quantity_lots = lots, .remaining_lots = b->rest_lots, .reference = reference};
+    put_report(c, b->key, &e);
+    put_level3(c, p, b->id, b->side, price_ticks, b->rest_lots, done ? LEVEL3_ACTION_REMOVE : LEVEL3_ACTION_CHANGE);
+    if (done) order_forget(c, slot);
+}
+
+/* Cancel a resting order whole, its book_update included. */
+static void cancel_resting(core *c, uint32_t slot, uint16_t code, uint64_t reference) {
+    const book_order b = c->orders[slot];
+    reduce_resting(c, slot, b.rest_lots, code, reference);
+    level_changed(c, position_at(c, b.position), b.side, b.level);
+}
+
+void do_cancel(core *c, const wire_cancel *o) {
+    uint32_t slot = 0;
+    uint16_t code = CODE_MALFORMED;
+    if (o->flags == 0 && all_zero(o->zero, sizeof o->zero))
+        code = check_named_order(c, o->account, o->instrument, o->order_id, o->target_client_order_id, &slot);
+    if (code != CODE_NONE) {
+        put_reject(c, (const wire_header *)o, code);
+        return;
+    }
+    const uint64_t order_id = c->orders[slot].id;
+    const bool own = c->orders[slot].key == c->run.key;
+    cancel_resting(c, slot, CODE_CANCELLED_BY_REQUEST, own ? c->run.client_sequence : 0);
+    if (!own) put_applied(c, o->account, o->instrument, order_id, o->client_order_id, 1);
+}
+
+/* ---- Sweeps: a mass cancel, or what a lost session leaves ------------------------------------------------------------------ */
+
+void sweep_start(core *c, uint32_t account_number, uint32_t instrument_number, uint32_t key, uint8_t side, uint8_t code) {
+    run *r = &c->run;
+    r->stage = RUN_SWEEP;
+    r->sweep_position = c->accounts[account_number].first_position;
+    r->sweep_order = r->sweep_position == 0 ? 0 : c->positions[r->sweep_position].first_order;
+    r->sweep_account = account_number;
+    r->sweep_instrument = instrument_number;
+    r->sweep_key = key;
+    r->sweep_side = side;
+    r->sweep_code = code;
+    r->sweep_count = 0;
+    if (instrument_number != 0) {
+        r->sweep_position = position_find(c, account_number, instrument_number);
+        r->sweep_order = r->sweep_position == 0 ? 0 : c->positions[r->sweep_position].first_order;
+    }
+}
+
+/* Cancel the next order of the sweep. False when there is none left. */
+bool sweep_step(core *c) {
+    run *r = &c->run;
+    while (r->sweep_position != 0) {
+        if (r->sweep_order == 0) {
+            r->sweep_position = r->sweep_instrument != 0 ? 0 : c->positions[r->sweep_position].next;
+            if (r->sweep_position != 0) r->sweep_order = c->positions[r->sweep_position].first_order;
+            continue;
+        }
+        const uint32_t slot = r->sweep_order;
+        r->sweep_order = c->rests[slot].next;
+        const book_order *b = &c->orders[slot];
+        if ((r->sweep_side != 0 && b->side != r->sweep_side) || (r->sweep_key != 0 && b->key != r->sweep_key)) continue;
+        cancel_resting(c, slot, r->sweep_code, 0);
+        r->sweep_count++;
+        return true;
+    }
+    if (r->sweep_answers)
+        put_applied(c, r->sweep_account, r->sweep_instrument, 0, r->sweep_client_order_id, r->sweep_count);
+    r->stage = RUN_DONE;
+    return false;
+}
+
+void do_mass_cancel(core *c, const wire_mass_cancel *o) {
+    uint16_t code = CODE_NONE;
+    if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero) || !all_zero(o->zero2, sizeof o->zero2) || o->side > SIDE_SELL)
+        code = CODE_MALFORMED;
+    else if (!account_known(c, o->account)) code = CODE_UNKNOWN_ACCOUNT;
+    else if (o->instrument != 0 && !instrument_known(c, o->instrument)) code = CODE_UNKNOWN_INSTRUMENT;
+    if (code != CODE_NONE) {
+        put_reject(c, (const wire_header *)o, code);
+        return;
+    }
+    sweep_start(c, o->account, o->instrument, 0, o->side, CODE_CANCELLED_BY_MASS_CANCEL);
+    c->run.sweep_answers = true;
+    c->run.sweep_client_order_id = o->client_order_id;
+}
+
+/* ---- Matching ----------------------------------------------------------------------------------------------------------- */
+
+static void taker_report(core *c, wire_report *e) {
+    const taker *t = &c->run.taker;
+    const position *p = position_at(c, t->position);
+    e->flags |= sell_flag(t->side) | (t->rest_lots == 0 ? REPORT_FLAG_DONE : 0);
+    e->instrument = p->instrument;
+    e->account = p->account;
+    e->order_id = t->order_id;
+    e->client_order_id = t->client_order_id;
+    e->remaining_lots = t->rest_lots;
+    put_report(c, t->key, e);
+}
+
+/* Take `lots` off the taker unfilled; its lock follows. */
+static void reduce_taker(core *c, int64_t lots, uint16_t code) {
+    taker *t = &c->run.taker;
+    position *p = position_at(c, t->position);
+    open_lots_add(c, p, t->side, -lots);
+    t->rest_lots -= lots;
+    const int64_t need = t->rest_lots == 0 ? 0 : lock_for(&c->instruments[p->instrument], t->side, t->price_ticks, t->rest_lots,
+                                                          t->maker_fee_ppm, t->taker_fee_ppm);
+    if (need < t->lock_units) {
+        lock_release(c, p, t->side, t->lock_units - need);
+        t->lock_units = need;
+    }
+    wire_report e = {.kind = EVENT_CANCELLED, .code = code, .price_ticks = t->price_ticks, .quantity_lots = lots};
+    taker_report(c, &e);
+}
+
+static void prevent_self_trade(core *c, uint32_t maker) {
+    taker *t = &c->run.taker;
+    const book_order *b = &c->orders[maker];
+    c->run.level = b->level;
+    switch (t->self_trade_prevention) {
+    case SELF_TRADE_PREVENTION_CANCEL_MAKER: reduce_resting(c, maker, b->rest_lots, CODE_CANCELLED_SELF_TRADE, 0); break;
+    case SELF_TRADE_PREVENTION_CANCEL_BOTH:
+        reduce_resting(c, maker, b->rest_lots, CODE_CANCELLED_SELF_TRADE, 0);
+        reduce_taker(c, t->rest_lots, CODE_CANCELLED_SELF_TRADE);
+        break;
+    case SELF_TRADE_PREVENTION_DECREMENT: {
+        const int64_t lots = b->rest_lots < t->rest_lots ? b->rest_lots : t->rest_lots;
+        reduce_resting(c, maker, lots, CODE_CANCELLED_SELF_TRADE, 0);
+        reduce_taker(c, lots, CODE_CANCELLED_SELF_TRADE);
+        break;
+    }
+    default: INVARIANT(false && "cancel_taker is handled before");
+    }
+}
+
+static void put_fill_reports(core *c, const book_order *b, const position *mp, const fill *f, uint64_t trade_id) {
+    const taker *t = &c->run.taker;
+    wire_report trade = {.kind = EVENT_TRADE, .flags = sell_flag(t->side), .instrument = mp->instrument, .order_id = b->id,
+                         .client_order_id = t->order_id, .price_ticks = f->price_ticks, .quantity_lots = f->quantity_lots, .reference = trade_id};
+    put_public(c, CORE_EVENTS_MARKET, &trade);
+    wire_report made = {.kind = EVENT_FILLED, .flags = sell_flag(b->side) | REPORT_FLAG_MAKER | (b->rest_lots == 0 ? REPORT_FLAG_DONE : 0),
+                        .instrument = mp->instrument, .account = mp->account, .order_id = b->id, .client_order_id = b->client_order_id,
+                        .price_ticks = f->price_ticks, .quantity_lots = f->quantity_lots, .remaining_lots = b->rest_lots,
+                        .reference = trade_id, .amount_units = f->maker_fee_units};
+    put_report(c, b->key, &made);
+    wire_report took = {.kind = EVENT_FILLED, .price_ticks = f->price_ticks, .quantity_lots = f->quantity_lots, .reference = trade_id,
+                        .amount_units = f->taker_fee_units};
+    taker_report(c, &took);
+}
+
+/* Trade with one maker, as far as both go. */
+static void trade(core *c, uint32_t maker) {
+    taker *t = &c->run.taker;
+    book_order *b = &c->orders[maker];
+    order_rest *r = &c->rests[maker];
+    const position *mp = position_at(c, b->position);
+    instrument *i = &c->instruments[mp->instrument];
+    book_level *l = &c->levels[b->level];
+    fill f = {.quantity_lots = b->rest_lots < t->rest_lots ? b->rest_lots : t->rest_lots, .price_ticks = l->price_ticks};
+    INVARIANT(notional_of(i, f.price_ticks, f.quantity_lots, &f.notional_units));
+    c->run.level = b->level;
+    c->digest -= order_digest(c, maker);
+    fill_fees(b, r, t, &f);
+    if (f.quantity_lots == b->rest_lots) order_unlink(c, maker);
+    else l->quantity_lots -= f.quantity_lots;
+    b->rest_lots -= f.quantity_lots;
+    b->filled_lots += f.quantity_lots;
+    t->rest_lots -= f.quantity_lots;
+    t->filled_lots += f.quantity_lots;
+    settle(c, i, b, r, t, &f);
+    r->maker_notional_units += f.notional_units;
+    t->notional_units += f.notional_units;
+    if (b->rest_lots > 0) c->digest += order_digest(c, maker);
+    i->trade_id++;
+    DIGEST_ADD(c, i, 14, 1);
+    DIGEST_ADD(c, i, 13, f.price_ticks - i->reference_price_ticks);
+    i->reference_price_ticks = f.price_ticks;
+    put_fill_reports(c, b, mp, &f, i->trade_id);
+    put_level3(c, mp, b->id, b->side, f.price_ticks, b->rest_lots, b->rest_lots == 0 ? LEVEL3_ACTION_REMOVE : LEVEL3_ACTION_CHANGE);
+    if (b->rest_lots == 0) order_forget(c, maker);
+}
+
+/* The level last worked on is left: say what became of it. */
+static void leave_level(core *c) {
+    if (c->run.level == 0) return;
+    const taker *t = &c->run.taker;
+    level_changed(c, position_at(c, t->position), t->side == SIDE_BUY ? SIDE_SELL : SIDE_BUY, c->run.level);
+    c->run.level = 0;
+}
+
+/* Work on the first order of the best level. False when matching has ended. */
+bool match_step(core *c) {
+    taker *t = &c->run.taker;
+    const position *p = position_at(c, t->position);
+    instrument *i = &c->instruments[p->instrument];
+    const uint32_t best = other_side(i, t->side)->best;
+    if (t->rest_lots > 0 && best != 0 && crosses(t->side, t->price_ticks, c->levels[best].price_ticks)) {
+        if (c->levels[best].order_count == 0) {
+            leave_level(c);
+            return true;
+        }
+        const uint32_t maker = c->levels[best].head;
+        const bool self = c->orders[maker].position == t->position; /* one position an account and instrument */
+        if (!self || t->self_trade_prevention == SELF_TRADE_PREVENTION_NONE) {
+            trade(c, maker);
+            return true;
+        }
+        if (t->self_trade_prevention != SELF_TRADE_PREVENTION_CANCEL_TAKER) {
+            prevent_self_trade(c, maker);
+            return true;
+        }
+        reduce_taker(c, t->rest_lots, CODE_CANCELLED_SELF_TRADE);
+    }
+    leave_level(c);
+    c->run.stage = RUN_REST;
+    return false;
+}
+
+/* ---- New orders and replacements ---------------------------------------------------------------------------------------- */
+
+/* Write the taker into an order slot: the one kept for a replaced order, or a new one. */
+static uint32_t rest_in_slot(core *c, const taker *t) {
+    const bool fresh = t->slot == 0;
+    const uint32_t slot = fresh ? pool_take(&c->order_pool, c->orders, sizeof(book_order)) : t->slot;
+    position *p = position_at(c, t->position);
+    c->orders[slot] = (book_order){.id = t->order_id, .client_order_id = t->client_order_id, .rest_lots = t->rest_lots,
+                                   .filled_lots = t->filled_lots, .position = t->position, .maker_fee_ppm = t->maker_fee_ppm,
+                                   .taker_fee_ppm = t->taker_fee_ppm, .key = t->key, .side = t->side, .options = t->options,
+                                   .self_trade_prevention = t->self_trade_prevention};
+    order_rest *r = &c->rests[slot];
+    const uint32_t prev = fresh ? p->last_order : r->prev, next = fresh ? 0 : r->next;
+    *r = (order_rest){.lock_units = t->lock_units, .priority = c->sequence, .prev = prev, .next = next};
+    if (!fresh) return slot;
+    if (p->last_order != 0) c->rests[p->last_order].next = slot;
+    else p->first_order = slot;
+    p->last_order = slot;
+    c->accounts[p->account].open_orders++;
+    index_add(&c->order_index, order_hash(t->order_id), slot);
+    if (t->client_order_id != 0) index_add(&c->client_index, client_hash(p->account, t->client_order_id), slot);
+    return slot;
+}
+
+/* What is left behind matching: into the book, or cancelled; then the answer to a sender that did not enter the order. */
+void rest_step(core *c) {
+    taker *t = &c->run.taker;
+    const position *p = position_at(c, t->position);
+    if (t->rest_lots > 0 && t->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED) {
+        const uint32_t slot = rest_in_slot(c, t);
+        order_link(c, slot, t->side, t->price_ticks);
+        c->digest += order_digest(c, slot);
+        put_level3(c, p, t->order_id, t->side, t->price_ticks, t->rest_lots, LEVEL3_ACTION_ADD);
+        put_book_update(c, p, t->side, &c->levels[c->orders[slot].level]);
+    } else {
+        if (t->rest_lots > 0) reduce_taker(c, t->rest_lots, CODE_CANCELLED_UNFILLED);
+        if (t->slot != 0) order_forget(c, t->slot);
+    }
+    if (c->run.answers_other) put_applied(c, p->account, p->instrument, t->order_id, 0, 1);
+    c->run.stage = RUN_DONE;
+}
+
+void do_new_order(core *c, const wire_new_order *o) {
+    taker *t = &c->run.taker;
+    const uint16_t code = check_new_order(c, o, t);
+    if (code != CODE_NONE) {
+        put_reject(c, (const wire_header *)o, code);
+        return;
+    }
+    if (t->position == 0) t->position = position_obtain(c, o->account, o->instrument);
+    position *p = position_at(c, t->position);
+    lock_release(c, p, t->side, -t->lock_units);
+    open_lots_add(c, p, t->side, t->rest_lots);
+    rate_count(c, &c->accounts[o->account]);
+    wire_report e = {.kind = EVENT_ACCEPTED, .flags = sell_flag(t->side), .instrument = o->instrument, .account = o->account,
+                     .order_id = t->order_id, .client_order_id = t->client_order_id, .price_ticks = t->price_ticks,
+                     .quantity_lots = t->rest_lots, .remaining_lots = t->rest_lots, .reference = o->client_sequence};
+    put_report(c, t->key, &e);
+    c->run.stage = RUN_MATCH;
+}
+
+static void put_replaced(core *c, const book_order *b, const position *p, const wire_replace *o, int64_t rest_lots, bool keeps) {
+    wire_report e = {.kind = EVENT_REPLACED, .flags = sell_flag(b->side) | (keeps ? REPORT_FLAG_KEPT_PRIORITY : 0),
+                     .instrument = p->instrument, .account = p->account, .order_id = b->id, .client_order_id = b->client_order_id,
+                     .price_ticks = o->price_ticks, .quantity_lots = o->quantity_lots, .remaining_lots = rest_lots,
+                     .reference = b->key == c->run.key ? o->client_sequence : 0};
+    put_report(c, b->key, &e);
+}
+
+/* Same price, no larger: the order stays where it is. */
+static void replace_in_place(core *c, const wire_replace *o, uint32_t slot, int64_t lock_units) {
+    book_order *b = &c->orders[slot];
+    order_rest *r = &c->rests[slot];
+    position *p = position_at(c, b->position);
+    const int64_t rest_lots = o->quantity_lots - b->filled_lots, less = b->rest_lots - rest_lots;
+    c->digest -= order_digest(c, slot);
+    c->levels[b->level].quantity_lots -= less;
+    b->rest_lots = rest_lots;
+    open_lots_add(c, p, b->side, -less);
+    if (lock_units < r->lock_units) {
+        lock_release(c, p, b->side, r->lock_units - lock_units);
+        r->lock_units = lock_units;
+    }
+    c->digest += order_digest(c, slot);
+    put_replaced(c, b, p, o, rest_lots, true);
+    put_level3(c, p, b->id, b->side, o->price_ticks, rest_lots, LEVEL3_ACTION_CHANGE);
+    put_book_update(c, p, b->side, &c->levels[b->level]);
+    if (b->key != c->run.key) put_applied(c, p->account, p->instrument, b->id, 0, 1);
+}
+
+/* Another price or a larger total: out of the book, and in again as a taker. Its slot and its place in its position stay. */
+static void replace_anew(core *c, const wire_replace *o, uint32_t slot, int64_t lock_units) {
+    book_order *b = &c->orders[slot];
+    order_rest *r = &c->rests[slot];
+    position *p = position_at(c, b->position);
+    const int64_t rest_lots = o->quantity_lots - b->filled_lots;
+    const uint32_t level = b->level;
+    c->digest -= order_digest(c, slot);
+    order_unlink(c, slot);
+    lock_release(c, p, b->side, r->lock_units - lock_units);
+    open_lots_add(c, p, b->side, rest_lots - b->rest_lots);
+    put_replaced(c, b, p, o, rest_lots, false);
+    put_level3(c, p, b->id, b->side, c->levels[level].price_ticks, 0, LEVEL3_ACTION_REMOVE);
+    level_changed(c, p, b->side, level);
+    c->run.taker = (taker){.order_id = b->id, .client_order_id = b->client_order_id, .price_ticks = o->price_ticks, .rest_lots = rest_lots,
+                           .filled_lots = b->filled_lots, .lock_units = lock_units, .position = b->position, .slot = slot,
+                           .maker_fee_ppm = b->maker_fee_ppm, .taker_fee_ppm = b->taker_fee_ppm, .key = b->key, .side = b->side,
+                           .options = b->options, .self_trade_prevention = b->self_trade_prevention,
+                           .time_in_force = TIME_IN_FORCE_GOOD_TILL_CANCELLED};
+    c->run.answers_other = b->key != c->run.key;
+    c->run.stage = RUN_MATCH;
+}
+
+void do_replace(core *c, const wire_replace *o) {
+    uint32_t slot = 0;
+    int64_t lock_units = 0;
+    uint16_t code = CODE_MALFORMED;
+    if (o->flags == 0) code = check_named_order(c, o->account, o->instrument, o->order_id, o->target_client_order_id, &slot);
+    if (code == CODE_NONE) code = check_replace(c, o, slot, &lock_units);
+    if (code != CODE_NONE) {
+        put_reject(c, (const wire_header *)o, code);
+        return;
+    }
+    const book_order *b = &c->orders[slot];
+    rate_count(c, &c->accounts[o->account]);
+    if (o->price_ticks == c->levels[b->level].price_ticks && o->quantity_lots <= b->filled_lots + b->rest_lots)
+        replace_in_place(c, o, slot, lock_units);
+    else replace_anew(c, o, slot, lock_units);
+}

@@ -1,0 +1,224 @@
+/* Pre-trade checks: may this command be carried out? Every check of rules.md 3, 6 and 7, in the order in which codes win.
+ *
+ * The checks only look: whatever they answer, nothing has changed. A parent asks them in order and takes the first code.
+ */
+#include "internal.h"
+
+bool all_zero(const void *bytes, size_t count) {
+    const uint8_t *at = bytes;
+    uint8_t seen = 0;
+    for (size_t i = 0; i < count; i++) seen |= at[i];
+    return seen == 0;
+}
+
+bool account_known(const core *c, uint32_t number) { return number < c->options.account_count_max && c->accounts[number].firm != 0; }
+bool asset_known(const core *c, uint32_t number) { return number < c->options.asset_count_max && c->assets[number].defined; }
+bool instrument_known(const core *c, uint32_t number) {
+    return number < c->options.instrument_count_max && c->instruments[number].base_units_per_lot != 0;
+}
+
+/* Does an order of that side and price meet one of the other side at that price? */
+bool crosses(uint8_t side, int64_t price_ticks, int64_t other_price_ticks) {
+    return side == SIDE_BUY ? other_price_ticks <= price_ticks : other_price_ticks >= price_ticks;
+}
+
+static bool new_order_well_formed(const wire_new_order *o) {
+    const bool market = o->order_type == ORDER_TYPE_MARKET, good_till_cancelled = o->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED;
+    if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero)) return false;
+    if (o->side != SIDE_BUY && o->side != SIDE_SELL) return false;
+    if (o->order_type != ORDER_TYPE_LIMIT && !market) return false;
+    if (o->time_in_force < TIME_IN_FORCE_GOOD_TILL_CANCELLED || o->time_in_force > TIME_IN_FORCE_FILL_OR_KILL) return false;
+    if (o->self_trade_prevention < SELF_TRADE_PREVENTION_NONE || o->self_trade_prevention > SELF_TRADE_PREVENTION_DECREMENT) return false;
+    if ((o->options & ~ORDER_OPTION_POST_ONLY) != 0) return false;
+    if (market && good_till_cancelled) return false;
+    return (o->options & ORDER_OPTION_POST_ONLY) == 0 || (!market && good_till_cancelled);
+}
+
+static uint16_t check_halts(const core *c, const instrument *i, const account *a) {
+    if (c->everything_halted) return CODE_EVERYTHING_HALTED;
+    if (i->trading_state != TRADING_STATE_OPEN) return CODE_INSTRUMENT_HALTED;
+    return a->halted ? CODE_ACCOUNT_HALTED : CODE_NONE;
+}
+
+static uint16_t check_size(const instrument *i, const account *a, int64_t quantity_lots) {
+    if (quantity_lots < 1 || quantity_lots > QUANTITY_LOTS_MAX) return CODE_QUANTITY_INVALID;
+    if (quantity_lots < i->quantity_lots_min) return CODE_QUANTITY_TOO_SMALL;
+    if (i->quantity_lots_max > 0 && quantity_lots > i->quantity_lots_max) return CODE_QUANTITY_TOO_LARGE;
+    return a->quantity_lots_max > 0 && quantity_lots > a->quantity_lots_max ? CODE_QUANTITY_TOO_LARGE : CODE_NONE;
+}
+
+/* The most aggressive price that the collar lets an order of that side have; 0 if there is no collar. */
+static int64_t collar_bound(const instrument *i, uint8_t side) {
+    if (i->collar_ppm == 0 || i->reference_price_ticks == 0) return 0;
+    const __int128 reference = i->reference_price_ticks;
+    if (side == SIDE_BUY) {
+        const __int128 bound = reference * (PPM + (int64_t)i->collar_ppm) / PPM;
+        return bound > PRICE_TICKS_MAX ? PRICE_TICKS_MAX : (int64_t)bound;
+    }
+    const __int128 bound = (reference * (PPM - (int64_t)i->collar_ppm) + PPM - 1) / PPM;
+    return bound < 1 ? 1 : (int64_t)bound;
+}
+
+static uint16_t check_notional(const instrument *i, const account *a, int64_t price_ticks, int64_t quantity_lots, bool least_matters) {
+    int64_t units;
+    if (!notional_of(i, price_ticks, quantity_lots, &units)) return CODE_NOTIONAL_TOO_LARGE;
+    if (least_matters && units < i->notional_units_min) return CODE_NOTIONAL_TOO_SMALL;
+    if ((unsigned __int128)quantity_lots * i->base_units_per_lot > (unsigned __int128)UNITS_MAX) return CODE_NOTIONAL_TOO_LARGE;
+    return a->notional_units_max > 0 && units > a->notional_units_max ? CODE_NOTIONAL_TOO_LARGE : CODE_NONE;
+}
+
+static uint16_t check_collar(const instrument *i, uint8_t side, int64_t price_ticks) {
+    const int64_t bound = collar_bound(i, side);
+    if (bound == 0) return CODE_NONE;
+    return (side == SIDE_BUY ? price_ticks > bound : price_ticks < bound) ? CODE_PRICE_OUTSIDE_COLLAR : CODE_NONE;
+}
+
+static uint64_t rate_window(const core *c, const account *a) {
+    const uint64_t window_ms = a->order_rate_window_ms == 0 ? 1000 : a->order_rate_window_ms;
+    return c->received_ns / (window_ms * 1000000ull);
+}
+
+static uint16_t check_rate(const core *c, const account *a) {
+    if (a->order_rate_max == 0 || a->rate_window != rate_window(c, a)) return CODE_NONE;
+    return a->rate_count >= a->order_rate_max ? CODE_ORDER_RATE_EXCEEDED : CODE_NONE;
+}
+
+/* Count one order or replacement taken. Without a limit nothing is counted: nobody looks. */
+void rate_count(core *c, account *a) {
+    if (a->order_rate_max == 0) return;
+    const uint64_t window = rate_window(c, a), count = a->rate_window == window ? a->rate_count + 1 : 1;
+    c->digest += a->digest_key * (mix(10) * (window - a->rate_window) + mix(11) * (count - a->rate_count));
+    a->rate_window = window;
+    a->rate_count = count;
+}
+
+/* position: may be NULL (none yet). added_lots: what comes on top of what is open already. */
+static uint16_t check_position(const account *a, const position *p, uint8_t side, int64_t added_lots) {
+    if (a->position_lots_max == 0) return CODE_NONE;
+    const __int128 held = p == NULL ? 0 : p->position_lots;
+    const __int128 open = p == NULL ? 0 : side == SIDE_BUY ? p->open_buy_lots : p->open_sell_lots;
+    return (side == SIDE_BUY ? held : -held) + open + added_lots > a->position_lots_max ? CODE_POSITION_EXCEEDED : CODE_NONE;
+}
+
+static uint16_t check_post_only(core *c, instrument *i, uint8_t side, int64_t price_ticks) {
+    const uint32_t best = other_side(i, side)->best;
+    return best != 0 && crosses(side, price_ticks, c->levels[best].price_ticks) ? CODE_POST_ONLY_WOULD_TAKE : CODE_NONE;
+}
+
+/* Would the whole quantity trade at once? Levels are added up as a whole unless the account itself rests on the other side. */
+static uint16_t check_fillable(const core *c, const book_side *other, const wire_new_order *o, int64_t price_ticks, uint32_t position_slot) {
+    const position *own = position_slot == 0 ? NULL : &c->positions[position_slot];
+    const bool own_rests = own != NULL && (o->side == SIDE_BUY ? own->open_sell_lots : own->open_buy_lots) > 0 &&
+                           o->self_trade_prevention != SELF_TRADE_PREVENTION_NONE;
+    int64_t lacking = o->quantity_lots;
+    for (uint32_t l = other->best; l != 0 && lacking > 0 && crosses(o->side, price_ticks, c->levels[l].price_ticks); l = c->levels[l].worse) {
+        if (!own_rests) {
+            lacking -= c->levels[l].quantity_lots < lacking ? c->levels[l].quantity_lots : lacking;
+            continue;
+        }
+        for (uint32_t slot = c->levels[l].head; slot != 0 && lacking > 0; slot = c->orders[slot].next) {
+            const book_order *b = &c->orders[slot];
+            if (b->position == position_slot) {
+                if (o->self_trade_prevention == SELF_TRADE_PREVENTION_CANCEL_MAKER) continue;
+                return CODE_FILL_OR_KILL_UNFILLABLE;
+            }
+            lacking -= b->rest_lots < lacking ? b->rest_lots : lacking;
+        }
+    }
+    return lacking > 0 ? CODE_FILL_OR_KILL_UNFILLABLE : CODE_NONE;
+}
+
+static int64_t free_units(const core *c, uint32_t account_number, uint32_t asset_number) {
+    const uint32_t slot = balance_find(c, account_number, asset_number);
+    return slot == 0 ? 0 : c->balances[slot].free_units;
+}
+
+/* The price that rules: the limit, or a market order's cap (rules.md 3, step 7). */
+static uint16_t effective_price(const instrument *i, const wire_new_order *o, int64_t *price_ticks) {
+    *price_ticks = o->price_ticks;
+    if (o->order_type != ORDER_TYPE_MARKET || o->price_ticks != 0) return CODE_NONE;
+    const int64_t bound = collar_bound(i, o->side);
+    if (bound == 0 && o->side == SIDE_BUY) return CODE_PRICE_CAP_REQUIRED;
+    *price_ticks = bound == 0 ? 1 : bound;
+    return CODE_NONE;
+}
+
+/* Steps 4 to 10: what can be said without the account's position or the book. */
+static uint16_t check_order_itself(core *c, const wire_new_order *o, const instrument *i, const account *a, int64_t *price_ticks) {
+    const bool market = o->order_type == ORDER_TYPE_MARKET;
+    uint16_t code = check_halts(c, i, a);
+    if (code != CODE_NONE) return code;
+    if (o->price_ticks < (market ? 0 : 1) || o->price_ticks > PRICE_TICKS_MAX) return CODE_PRICE_INVALID;
+    if ((code = check_size(i, a, o->quantity_lots)) != CODE_NONE) return code;
+    if ((code = effective_price(i, o, price_ticks)) != CODE_NONE) return code;
+    if ((code = check_notional(i, a, *price_ticks, o->quantity_lots, !(market && o->side == SIDE_SELL))) != CODE_NONE) return code;
+    if ((code = check_collar(i, o->side, *price_ticks)) != CODE_NONE) return code;
+    if (o->client_order_id != 0 && order_find_client(c, o->account, o->client_order_id) != 0) return CODE_DUPLICATE_CLIENT_ORDER_ID;
+    return check_rate(c, a);
+}
+
+/* All of rules.md 3 behind the nonce. On CODE_NONE *t describes the order, its lock not taken yet. */
+uint16_t check_new_order(core *c, const wire_new_order *o, taker *t) {
+    if (UNLIKELY(!new_order_well_formed(o))) return CODE_MALFORMED;
+    if (UNLIKELY(!account_known(c, o->account))) return CODE_UNKNOWN_ACCOUNT;
+    if (UNLIKELY(!instrument_known(c, o->instrument))) return CODE_UNKNOWN_INSTRUMENT;
+    instrument *i = &c->instruments[o->instrument];
+    const account *a = &c->accounts[o->account];
+    int64_t price_ticks;
+    uint16_t code = check_order_itself(c, o, i, a, &price_ticks);
+    if (code != CODE_NONE) return code;
+    if (a->open_orders_max > 0 && o->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED && a->open_orders >= a->open_orders_max)
+        return CODE_OPEN_ORDERS_EXCEEDED;
+    const uint32_t at = position_find(c, o->account, o->instrument);
+    const position *p = at == 0 ? NULL : &c->positions[at];
+    if ((code = check_position(a, p, o->side, o->quantity_lots)) != CODE_NONE) return code;
+    if ((o->options & ORDER_OPTION_POST_ONLY) && (code = check_post_only(c, i, o->side, price_ticks)) != CODE_NONE) return code;
+    if (o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL &&
+        (code = check_fillable(c, other_side(i, o->side), o, price_ticks, at)) != CODE_NONE)
+        return code;
+    const int64_t lock = lock_for(i, o->side, price_ticks, o->quantity_lots, i->maker_fee_ppm, i->taker_fee_ppm);
+    const bool buy = o->side == SIDE_BUY;
+    const int64_t has = p == NULL ? free_units(c, o->account, buy ? i->quote_asset : i->base_asset)
+                                  : c->balances[buy ? p->quote_balance : p->base_balance].free_units;
+    if (has < lock) return CODE_INSUFFICIENT_FUNDS;
+    *t = (taker){.order_id = c->sequence, .client_order_id = o->client_order_id, .price_ticks = price_ticks,
+                 .rest_lots = o->quantity_lots, .lock_units = lock, .position = at, .maker_fee_ppm = i->maker_fee_ppm,
+                 .taker_fee_ppm = i->taker_fee_ppm, .key = (uint16_t)c->run.key, .side = o->side, .options = o->options,
+                 .self_trade_prevention = o->self_trade_prevention, .time_in_force = o->time_in_force};
+    return CODE_NONE;
+}
+
+/* Find the open order that a cancel or replace names (rules.md 6). */
+uint16_t check_named_order(core *c, uint32_t account_number, uint32_t instrument_number, uint64_t order_id, uint64_t client_order_id,
+                           uint32_t *slot) {
+    if ((order_id == 0) == (client_order_id == 0)) return CODE_MALFORMED;
+    if (!account_known(c, account_number)) return CODE_UNKNOWN_ACCOUNT;
+    const uint32_t found = order_id != 0 ? order_find(c, order_id) : order_find_client(c, account_number, client_order_id);
+    if (found == 0) return CODE_UNKNOWN_ORDER;
+    const position *p = &c->positions[c->orders[found].position];
+    if (p->account != account_number || p->instrument != instrument_number) return CODE_UNKNOWN_ORDER;
+    *slot = found;
+    return CODE_NONE;
+}
+
+/* rules.md 7 behind the order's own existence. On CODE_NONE *lock_units is what it must lock now. */
+uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *lock_units) {
+    const book_order *b = &c->orders[slot];
+    const position *p = &c->positions[b->position];
+    const account *a = &c->accounts[p->account];
+    instrument *i = &c->instruments[p->instrument];
+    uint16_t code = check_halts(c, i, a);
+    if (code != CODE_NONE) return code;
+    if (o->price_ticks < 1 || o->price_ticks > PRICE_TICKS_MAX) return CODE_PRICE_INVALID;
+    if ((code = check_size(i, a, o->quantity_lots)) != CODE_NONE) return code;
+    if (o->quantity_lots <= b->filled_lots) return CODE_REPLACE_QUANTITY_FILLED;
+    if ((code = check_notional(i, a, o->price_ticks, o->quantity_lots, true)) != CODE_NONE) return code;
+    if ((code = check_collar(i, b->side, o->price_ticks)) != CODE_NONE) return code;
+    if ((code = check_rate(c, a)) != CODE_NONE) return code;
+    const int64_t rest_lots = o->quantity_lots - b->filled_lots;
+    if ((code = check_position(a, p, b->side, rest_lots - b->rest_lots)) != CODE_NONE) return code;
+    if ((b->options & ORDER_OPTION_POST_ONLY) && (code = check_post_only(c, i, b->side, o->price_ticks)) != CODE_NONE) return code;
+    *lock_units = lock_for(i, b->side, o->price_ticks, rest_lots, b->maker_fee_ppm, b->taker_fee_ppm);
+    const balance *from = &c->balances[b->side == SIDE_BUY ? p->quote_balance : p->base_balance];
+    return from->free_units + c->rests[slot].lock_units < *lock_units ? CODE_INSUFFICIENT_FUNDS : CODE_NONE;
+}

@@ -1,6 +1,6 @@
 """What can go wrong with a tape.
 
-    TapeError
+    TapeError (an IronbookError)
     ├── TapeUnreadable    the file is not there, is not whole, or is no tape
     ├── TapeInvalid       a line or message is not what the format says
     ├── TapeOptions       an option does not fit the tape
@@ -11,24 +11,13 @@ The message says what must hold and what was found, `detail` where, `hint` what 
 
 from __future__ import annotations
 
+from ironbook._errors import IronbookError
 
-class TapeError(Exception):
+
+class TapeError(IronbookError):
     """Base of all errors of tapes. `code` is stable."""
 
-    code = "tape"
-
-    def __init__(self, message: str, *, detail: str = "", hint: str = "") -> None:
-        super().__init__(message)
-        self.detail = detail
-        self.hint = hint
-
-    def __str__(self) -> str:
-        parts = [super().__str__()]
-        if self.detail:
-            parts.append(self.detail)
-        if self.hint:
-            parts.append(self.hint)
-        return "; ".join(parts)
+    code = "tape_error"
 
 
 class TapeUnreadable(TapeError):

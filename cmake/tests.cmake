@@ -1,17 +1,17 @@
-# C tests: each tests/engine_node/**/test_*.c is one program that exits 0 when all holds. The other .c files of those
-# folders are help for them (a simulated host, builders of frames) and become one library.
-file(GLOB_RECURSE test_files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/engine_node/*.c)
+# C tests: each tests/engine_node/**/test_*.c is one program that exits 0 when all holds. The other .c files there and in
+# tests/support are help for them and for the fuzz targets (a simulated host, builders of frames): one library.
+file(GLOB_RECURSE test_files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/engine_node/*.c ${CMAKE_SOURCE_DIR}/tests/support/*.c)
 set(test_programs ${test_files})
 list(FILTER test_programs INCLUDE REGEX "/test_[^/]*\\.c$")
 set(test_support ${test_files})
 list(FILTER test_support EXCLUDE REGEX "/test_[^/]*\\.c$")
-set(test_includes ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/engine_node)
+set(test_includes ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/engine_node ${CMAKE_SOURCE_DIR}/tests)
 
 if(test_support)
   add_library(ironbook_test_support STATIC ${test_support})
   target_compile_definitions(ironbook_test_support PRIVATE _GNU_SOURCE)
   target_include_directories(ironbook_test_support PRIVATE ${test_includes})
-  target_link_libraries(ironbook_test_support PRIVATE ironbook_flags PUBLIC ${IRONBOOK_LIBRARIES})
+  target_link_libraries(ironbook_test_support PRIVATE ironbook_flags PUBLIC ${IRONBOOK_LIBRARIES} OpenSSL::Crypto Threads::Threads)
   set_target_properties(ironbook_test_support PROPERTIES C_STANDARD 11 C_EXTENSIONS ON)
 endif()
 

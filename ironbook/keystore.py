@@ -711,7 +711,7 @@ class KeyFile:
             raise PassphraseWrong(
                 "the passphrase must be the one the key file was written with, was another",
                 detail=where,
-                hint=f"check {PASSPHRASE_VARIABLE}, {PASSPHRASE_FILE_VARIABLE} (or restore a copy: the header was altered)",
+                hint=f"check {PASSPHRASE_VARIABLE} and {PASSPHRASE_FILE_VARIABLE} (or the header was altered)",
             )
         try:
             body = AESGCM(derived.key).decrypt(nonce, data[_HEADER.size :], data[: _HEADER.size])

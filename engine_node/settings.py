@@ -1,6 +1,6 @@
 """Settings: the only reader of the environment and of the settings file, once, into one frozen object.
 
-    built-in default  <  settings file (TOML: --settings FILE or IRONBOOK_ENGINE_SETTINGS)  <  variables IRONBOOK_ENGINE_*
+    default  <  settings file (TOML: --settings FILE, or IRONBOOK_ENGINE_SETTINGS)  <  variables IRONBOOK_ENGINE_...
 
 Each field of Settings says its unit, range, default and reason; from these the checks, the example file
 (`python -m engine_node settings --example`, kept as ops/engine_node.example.toml) and the error texts are made. What is

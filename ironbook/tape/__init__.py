@@ -1,4 +1,6 @@
-"""Tapes: recorded order flow (LOBSTER, NASDAQ ITCH 5.0) or made-up flow, played against an engine and compared with what it did."""
+"""Tapes: recorded order flow (LOBSTER, NASDAQ ITCH 5.0) or made-up flow, played against an engine and compared with
+what it did.
+"""
 
 from .errors import TapeError, TapeFailed, TapeInvalid, TapeOptions, TapeUnreadable
 from .flow import FlowOptions, generate

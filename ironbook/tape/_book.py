@@ -2,8 +2,9 @@
 
     levels[side][price] = {order id: shares left, …}      first in, first hit: a dict keeps the order of arrival
 
-The flow generator makes its flow against it; the player keeps one as its view of the engine's book, moved by the engine's reports,
-to say why an execution differed; `simulate` plays a whole tape on it. It is no second engine: no ledger, no checks, no commands.
+The flow generator makes its flow against it; the player keeps one as its view of the engine's book, moved by the
+engine's reports, to say why an execution differed; `simulate` plays a whole tape on it. It is no second engine: no
+ledger, no checks, no commands.
 """
 
 from __future__ import annotations
@@ -89,7 +90,9 @@ class QueueBook:
                     break
         return fills
 
-    def enter(self, order_id: int, side: int, price: int, quantity: int, *, rests: bool = True) -> list[tuple[int, int, int]]:
+    def enter(
+        self, order_id: int, side: int, price: int, quantity: int, *, rests: bool = True
+    ) -> list[tuple[int, int, int]]:
         """Match an arriving order and let what is left rest, or drop it. What it filled, as fills_of."""
         fills = self.fills_of(side, price, quantity)
         for maker, _, filled in fills:

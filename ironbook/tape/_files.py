@@ -15,7 +15,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 class TapeFile:
-    """A tape's bytes, piece by piece. `consumed_bytes` counts bytes of the file itself (packed ones of a .gz), for progress."""
+    """A tape's bytes, piece by piece. `consumed_bytes` counts bytes of the file itself (packed ones of a .gz), for
+    progress.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,13 +1,13 @@
 """The outcome digest: what a tape came to, in the tape's own numbers.
 
     SHA-256 over lines of ASCII text, each ended by a newline:
-        fill <symbol> <maker's order> <taker> <price> <shares>        in the order of the trades, symbol by symbol
-        balance <client> <asset> <change>                             by client, then asset: fees taken out, deposits left out
+        fill <symbol> <maker's order> <taker> <price> <shares>  in the order of the trades, symbol by symbol
+        balance <client> <asset> <change>                  by client, then asset: fees taken out, deposits left out
 
-A taker is `m<index>` for the message whose execution was sent, `o<id>` for an arriving order that met another; a maker is `o<id>`.
-Clients are `taker`, `maker1`, `maker2`, …; an asset is the symbol (shares) or `cash` (in 10^-10 of the currency, so that any tick and any
-fee is a whole number). No number that an engine gave is in it and no time: the same tape gives the same digest in every run, at every
-pace, and after any number of restarts.
+A taker is `m<index>` for the message whose execution was sent, `o<id>` for an arriving order that met another; a maker
+is `o<id>`. Clients are `taker`, `maker1`, `maker2`, …; an asset is the symbol (shares) or `cash` (in 10^-6 of the
+currency). No number that an engine gave is in it and no time: the same
+tape gives the same digest in every run, at every pace, and after any number of restarts.
 """
 
 from __future__ import annotations

@@ -9,11 +9,11 @@
     EXECUTE_AT         as REDUCE: no book in price-time priority trades there     the same maker
     everything else    nothing
 
-docs/reference/tape.md says the same for LOBSTER rows. An order's client order id is its tape id plus one (0 means "none" to the
-engine), an execution's is its message's index, so fills can be told in the tape's own numbers.
+docs/reference/tape.md says the same for LOBSTER rows. An order's client order id is its tape id plus one (0 means
+"none" to the engine), an execution's is its message's index, so fills can be told in the tape's own numbers.
 
-What is sent never depends on what the engine answered: the same tape gives the same commands in every run, at every pace,
-and however often the engine was killed meanwhile.
+What is sent never depends on what the engine answered: the same tape gives the same commands in every run, at every
+pace, and however often the engine was killed meanwhile.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Step:
 
     kind: StepKind
     client: int  # 0 is the taker, makers count from 1
-    command: bytes  # 48 bytes, its client sequence still 0
+    command: NewOrder | Cancel | Replace  # its client sequence still 0
     symbol: str
     order_id: int  # the tape's: what is entered, changed, cancelled or (TAKE) expected to be hit
     client_order_id: int  # of what is entered; of REDUCE and CANCEL the target's
@@ -143,7 +143,14 @@ class Planner:
             self_trade_prevention=SelfTradePrevention.NONE,
         )
         return self._step(
-            StepKind.ENTER, client, command.pack(), message, order_id, command.client_order_id, message.side, message.price
+            StepKind.ENTER,
+            client,
+            command.pack(),
+            message,
+            order_id,
+            command.client_order_id,
+            message.side,
+            message.price,
         )
 
     def _cancel(self, message: TapeMessage) -> Step:
@@ -153,7 +160,7 @@ class Planner:
             account=self.accounts[client], instrument=self.instrument(message.symbol), target_client_order_id=target
         )
         return self._step(
-            StepKind.CANCEL, client, command.pack(), message, message.order_id, target, message.side, message.price
+            StepKind.CANCEL, client, command, message, message.order_id, target, message.side, message.price
         )
 
     def _reduce(self, message: TapeMessage) -> tuple[Step, ...]:
@@ -175,7 +182,7 @@ class Planner:
             target_client_order_id=target,
         )
         return (
-            self._step(StepKind.REDUCE, client, command.pack(), message, message.order_id, target, order.side, order.price),
+            self._step(StepKind.REDUCE, client, command, message, message.order_id, target, order.side, order.price),
         )
 
     def _take(self, message: TapeMessage) -> tuple[Step, ...]:
@@ -198,13 +205,20 @@ class Planner:
             self_trade_prevention=SelfTradePrevention.NONE,
         )
         step = self._step(
-            StepKind.TAKE, 0, command.pack(), message, message.order_id, message.index, order.side, message.price
+            StepKind.TAKE, 0, command, message, message.order_id, message.index, order.side, message.price
         )
         return (step,)
 
     @staticmethod
     def _step(
-        kind: StepKind, client: int, command: bytes, message: TapeMessage, order_id: int, client_order_id: int, side: int, price: int
+        kind: StepKind,
+        client: int,
+        command: NewOrder | Cancel | Replace,
+        message: TapeMessage,
+        order_id: int,
+        client_order_id: int,
+        side: int,
+        price: int,
     ) -> Step:
         return Step(
             kind=kind, client=client, command=command, symbol=message.symbol, order_id=order_id,

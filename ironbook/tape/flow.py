@@ -2,12 +2,12 @@
 
     value      a hidden fair price that walks a tick at a time
     arrivals   bids below and asks above the touch, at distances that halve in likelihood from tick to tick
-    cancels    as likely as there are orders: a book that has grown shrinks again; most take an order whole, some a part of it
-    takers     hit the best order of the side that is wrong about the value, or of either; larger ones go through several orders
+    cancels    as likely as there are orders, so a grown book shrinks again; most take an order whole, some a part of it
+    takers     hit the best order of the side that is wrong about the value, or of either; larger ones go through several
 
-The result is a tape like a recorded one: executions name the order that price-time priority puts first, so an engine that keeps
-price-time priority agrees with all of them. Only whole numbers are used, drawn from the seed: the same seed gives the same
-flow on every machine.
+The result is a tape like a recorded one: executions name the order that price-time priority puts first, so an engine
+that keeps price-time priority agrees with all of them. Only whole numbers are used, drawn from the seed: the same seed
+gives the same flow on every machine.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def generate(count: int, options: FlowOptions | None = None) -> Iterator[TapeMes
         raise TapeOptions(f"the number of messages must not be below 0, was {count}", detail="order flow")
     if options.start_price < 1000 * options.tick:
         raise TapeOptions(
-            f"start_price must be at least 1,000 ticks, was {options.start_price} at a tick of {options.tick}", detail="order flow"
+            f"start_price must be at least 1,000 ticks, was {options.start_price} at a tick of {options.tick}",
+            detail="order flow",
         )
     flow = _Flow(options)
     made = 0
@@ -139,7 +140,9 @@ class _Flow:
         side, price = self.book.orders[order_id]
         left = self.book.rest_of(order_id)
         if left > self.options.lot and self.random.randrange(PPM) < self.options.reduce_ppm:
-            quantity = self.random.randrange(1, left // self.options.lot + (left % self.options.lot > 0)) * self.options.lot
+            quantity = (
+                self.random.randrange(1, left // self.options.lot + (left % self.options.lot > 0)) * self.options.lot
+            )
             self.book.take(order_id, quantity)
             return self._message(made, TapeKind.REDUCE, order_id, side, price, quantity)
         self.live.pop()

@@ -3,15 +3,15 @@
     00 24 │ 41 │ 00 02 │ 00 00 │ 1c 52 20 27 c0 55 │ 00 … 00 │ 42 │ 00 00 03 e8 │ "BOB     " │ 00 00 cf af
     length  'A'  locate  track   ns after midnight   order id  'B'  shares        stock        price × 10,000
 
-Every kind of the specification is in MESSAGES below, field by field; the sizes follow from the fields and are checked against the
-specification's by a test. `read_messages` gives each message with all its fields; `read_itch` gives what happened to orders, in the words
-of messages.py, for one symbol, one stock locate, or all.
+Every kind of the specification is in MESSAGES below, field by field; the sizes follow from the fields and are checked
+against the specification's by a test. `read_messages` gives each message with all its fields; `read_itch` gives what
+happened to orders, in the words of messages.py, for one symbol, one stock locate, or all.
 
-Executions, cancels and deletes name only an order id. `read_itch` therefore keeps side, price, symbol and rest of every order that
-the tape says is open, and nothing else: memory grows with open orders, not with the length of the file.
+Executions, cancels and deletes name only an order id. `read_itch` therefore keeps side, price and rest of every order
+that the tape says is open, and nothing else: memory grows with open orders, not with the length of the file.
 
-Some writers leave all lengths zero. A file whose first length is zero is read by the sizes of the table; in any other file a zero length ends
-the session, and must be the last thing in it.
+Some writers leave all lengths zero. A file whose first length is zero is read by the sizes of the table; in any other
+file a zero length ends the session, and must be the last thing in it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import dataclasses
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from schemas.vocabulary import Side
 
@@ -31,18 +31,22 @@ from .messages import NS_PER_SECOND, TapeKind, TapeMessage
 LENGTH_BYTES = 2
 DAY_NS = 86_400 * NS_PER_SECOND
 
-# code: (name, its fields behind the head). Types: uN is an unsigned number of N bytes, aN is text of N bytes. The head is the
-# same in all: type a1, stock_locate u2, tracking_number u2, timestamp u6.
+# code: (name, its fields behind the head). Types: uN is an unsigned number of N bytes, aN is text of N bytes. The head
+# is the same in all: type a1, stock_locate u2, tracking_number u2, timestamp u6.
 MESSAGES: dict[str, tuple[str, str]] = {
     "S": ("system_event", "event_code a1"),
     "R": (
         "stock_directory",
-        "stock a8, market_category a1, financial_status a1, round_lot_size u4, round_lots_only a1, issue_classification a1, "
-        "issue_subtype a2, authenticity a1, short_sale_threshold a1, ipo_flag a1, luld_tier a1, etp_flag a1, etp_leverage u4, inverse a1",
+        "stock a8, market_category a1, financial_status a1, round_lot_size u4, round_lots_only a1, "
+        "issue_classification a1, issue_subtype a2, authenticity a1, short_sale_threshold a1, ipo_flag a1, luld_tier a1, "
+        "etp_flag a1, etp_leverage u4, inverse a1",
     ),
     "H": ("trading_action", "stock a8, trading_state a1, reserved a1, reason a4"),
     "Y": ("reg_sho_restriction", "stock a8, action a1"),
-    "L": ("market_participant_position", "mpid a4, stock a8, primary_market_maker a1, market_maker_mode a1, participant_state a1"),
+    "L": (
+        "market_participant_position",
+        "mpid a4, stock a8, primary_market_maker a1, market_maker_mode a1, participant_state a1",
+    ),
     "V": ("mwcb_decline_level", "level_1 u8, level_2 u8, level_3 u8"),
     "W": ("mwcb_status", "breached_level a1"),
     "K": ("ipo_quoting_period", "stock a8, release_time u4, release_qualifier a1, ipo_price u4"),
@@ -60,14 +64,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "B": ("broken_trade", "match_number u8"),
     "I": (
         "net_order_imbalance",
-        "paired_shares u8, imbalance_shares u8, direction a1, stock a8, far_price u4, near_price u4, reference_price u4, "
-        "cross_type a1, price_variation a1",
+        "paired_shares u8, imbalance_shares u8, direction a1, stock a8, far_price u4, near_price u4, "
+        "reference_price u4, cross_type a1, price_variation a1",
     ),
     "N": ("retail_interest", "stock a8, interest_flag a1"),
     "O": (
         "direct_listing_price_discovery",
-        "stock a8, open_eligibility a1, minimum_price u4, maximum_price u4, near_execution_price u4, near_execution_time u8, "
-        "lower_price u4, upper_price u4",
+        "stock a8, open_eligibility a1, minimum_price u4, maximum_price u4, near_execution_price u4, "
+        "near_execution_time u8, lower_price u4, upper_price u4",
     ),
 }
 
@@ -108,11 +112,13 @@ SIZES: dict[str, int] = {layout.code: layout.size for layout in LAYOUTS.values()
 def read_messages(path: Path, *, progress: Progress | None = None) -> Iterator[ItchMessage]:
     """Every message of an ITCH 5.0 file, one at a time.
 
-    Raises TapeUnreadable (no such file, cut-off gzip, nothing in it) and TapeInvalid (names message and byte, what must hold, what was found).
+    Raises TapeUnreadable (no such file, cut-off gzip, nothing in it) and TapeInvalid (names message and byte, what must
+    hold, what was found).
     """
     index = 0
     for index, offset, layout, values in _raw_messages(path, progress):
-        locate, tracking, high, low, *rest = values
+        locate, tracking, high, low = values[:4]
+        rest = values[4:]
         time_ns = high << 32 | low
         if time_ns >= DAY_NS:
             _fail(path, index, offset, f"a timestamp must be below {DAY_NS} ns", str(time_ns))
@@ -125,8 +131,8 @@ def read_messages(path: Path, *, progress: Progress | None = None) -> Iterator[I
             else:
                 fields[name] = value
         yield ItchMessage(
-            index=index, offset=offset, code=layout.code, name=layout.name, stock_locate=locate, tracking_number=tracking,
-            time_ns=time_ns, fields=fields,
+            index=index, offset=offset, code=layout.code, name=layout.name, stock_locate=locate,
+            tracking_number=tracking, time_ns=time_ns, fields=fields,
         )  # fmt: skip
     if index == 0:
         raise TapeUnreadable("an ITCH file must have a message, was empty", detail=path.name, hint="get the file again")
@@ -137,8 +143,9 @@ def read_itch(
 ) -> Iterator[TapeMessage]:
     """What happened to the orders of one symbol, of one stock locate, or (by default) of all.
 
-    Messages that concern no single stock (system events, market-wide breakers) come with all choices, as OTHER. Raises as
-    read_messages, TapeInvalid also where an order's messages contradict each other, and TapeOptions if the symbol or locate never appears.
+    Messages that concern no single stock (system events, market-wide breakers) come with all choices, as OTHER. Raises
+    as read_messages, TapeInvalid also where an order's messages contradict each other, and TapeOptions if the symbol or
+    locate never appears.
     """
     if symbol and stock_locate:
         raise TapeOptions("either a symbol or a stock locate must be chosen, were both", hint="leave one of them out")
@@ -157,7 +164,9 @@ def read_itch(
     if not found:
         wanted = f"symbol {symbol}" if symbol else f"stock locate {stock_locate}"
         known = ", ".join(sorted(set(reader.symbols.values()))[:20])
-        raise TapeOptions(f"{wanted} must be on the tape, was not", detail=path.name, hint=f"on it are: {known or 'none'}")
+        raise TapeOptions(
+            f"{wanted} must be on the tape, was not", detail=path.name, hint=f"on it are: {known or 'none'}"
+        )
 
 
 class _OrderReader:
@@ -183,7 +192,11 @@ class _OrderReader:
             )  # fmt: skip
         if code == "Q":
             return self._message(
-                message, TapeKind.CROSS, symbol, price=self._int(message, "price"), quantity=self._int(message, "shares")
+                message,
+                TapeKind.CROSS,
+                symbol,
+                price=self._int(message, "price"),
+                quantity=self._int(message, "shares"),
             )
         if code == "H":
             state = str(message.fields["trading_state"])
@@ -220,8 +233,14 @@ class _OrderReader:
             return self._message(message, kind, symbol, order_id=order_id, side=side, price=price, quantity=shares)
         side, price, rest = self.open.pop(order_id, (0, 0, 0))
         if message.code == "D":
-            return self._message(message, TapeKind.DELETE, symbol, order_id=order_id, side=side, price=price, quantity=rest)
-        new_id, shares, price = self._int(message, "new_order_id"), self._int(message, "shares"), self._int(message, "price")
+            return self._message(
+                message, TapeKind.DELETE, symbol, order_id=order_id, side=side, price=price, quantity=rest
+            )
+        new_id, shares, price = (
+            self._int(message, "new_order_id"),
+            self._int(message, "shares"),
+            self._int(message, "price"),
+        )
         if new_id in self.open:
             self._fail(message, "a replacement must have an id that none open has", str(new_id))
         if price == 0 or shares == 0:
@@ -229,7 +248,14 @@ class _OrderReader:
         if side:  # of an order from before the tape's start the side is not known: its successor isn't either
             self.open[new_id] = [side, price, shares]
         return self._message(
-            message, TapeKind.REPLACE, symbol, order_id=order_id, side=side, price=price, quantity=shares, new_order_id=new_id
+            message,
+            TapeKind.REPLACE,
+            symbol,
+            order_id=order_id,
+            side=side,
+            price=price,
+            quantity=shares,
+            new_order_id=new_id,
         )
 
     def _take(self, message: ItchMessage, order_id: int, shares: int) -> tuple[int, int]:
@@ -264,15 +290,15 @@ class _OrderReader:
         quantity: int = 0, new_order_id: int = 0,
     ) -> TapeMessage:  # fmt: skip
         return TapeMessage(
-            index=message.index, time_ns=message.time_ns, kind=kind, symbol=symbol, order_id=order_id, side=side, price=price,
-            quantity=quantity, new_order_id=new_order_id,
+            index=message.index, time_ns=message.time_ns, kind=kind, symbol=symbol, order_id=order_id, side=side,
+            price=price, quantity=quantity, new_order_id=new_order_id,
         )  # fmt: skip
 
     def _fail(self, message: ItchMessage, must: str, found: str) -> NoReturn:
         _fail(self.path, message.index, message.offset, f"{must} ({message.name})", found)
 
 
-def _raw_messages(path: Path, progress: Progress | None) -> Iterator[tuple[int, int, _Layout, tuple[int | bytes, ...]]]:
+def _raw_messages(path: Path, progress: Progress | None) -> Iterator[tuple[int, int, _Layout, tuple[Any, ...]]]:
     """(index, offset, layout, its values) of each message."""
     held = b""
     start = 0  # offset of held in the unpacked file
@@ -284,7 +310,13 @@ def _raw_messages(path: Path, progress: Progress | None) -> Iterator[tuple[int, 
         at = 0
         while len(held) - at > LENGTH_BYTES:
             if ended:
-                _fail(path, index + 1, start + at, "nothing must follow a length of zero, which ends a session", f"byte {held[at]}")
+                _fail(
+                    path,
+                    index + 1,
+                    start + at,
+                    "nothing must follow a length of zero, which ends a session",
+                    f"byte {held[at]}",
+                )
             length = held[at] << 8 | held[at + 1]
             code = held[at + LENGTH_BYTES]
             if lengths_blank is None:
@@ -295,7 +327,13 @@ def _raw_messages(path: Path, progress: Progress | None) -> Iterator[tuple[int, 
                 continue
             layout = LAYOUTS.get(code)
             if layout is None:
-                _fail(path, index + 1, start + at, f"a message's type must be one of {''.join(MESSAGES)}", repr(bytes([code])))
+                _fail(
+                    path,
+                    index + 1,
+                    start + at,
+                    f"a message's type must be one of {''.join(MESSAGES)}",
+                    repr(bytes([code])),
+                )
             if length != layout.size and not lengths_blank:
                 _fail(path, index + 1, start + at, f"the length of a {layout.name} must be {layout.size}", str(length))
             end = at + LENGTH_BYTES + layout.size

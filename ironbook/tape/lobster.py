@@ -5,12 +5,12 @@
     │               │ │        │  └ price × 10,000
     │               │ │        └ shares
     │               │ └ order id
-    │               └ type: 1 new, 2 partial cancel, 3 delete, 4 execution (visible), 5 execution (hidden), 6 cross, 7 halt
+    │               └ type: 1 new, 2 partial cancel, 3 delete, 4 visible execution, 5 hidden execution, 6 cross, 7 halt
     └ seconds after midnight
 
 Plain or gzip. All arithmetic is in whole numbers: no float ever sees a time or a price. Some files were written by
-way of floats and show it (35821.088778456004): digits behind the ninth are rounded to the nearest nanosecond. The symbol is taken from the file's name
-(TICKER_date_start_end_message_levels.csv) where it has that form.
+way of floats and show it (35821.088778456004): digits behind the ninth are rounded to the nearest
+nanosecond. The symbol is taken from the file's name (TICKER_date_start_end_message_levels.csv) where it has that form.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def symbol_of(path: Path) -> str:
 def read_lobster(path: Path, *, progress: Progress | None = None) -> Iterator[TapeMessage]:
     """The messages of a LOBSTER message file, one at a time, in the file's order.
 
-    Raises TapeUnreadable (no such file, cut-off gzip, nothing in it) and TapeInvalid (names the line, what must hold, what was found).
+    Raises TapeUnreadable (no such file, cut-off gzip, nothing in it) and TapeInvalid (names the line, what must hold,
+    what was found).
     """
     symbol = symbol_of(path)
     last_ns = 0
@@ -70,7 +71,9 @@ def read_lobster(path: Path, *, progress: Progress | None = None) -> Iterator[Ta
 
 
 def common_step(path: Path) -> tuple[int, int]:
-    """(step, count): the greatest number that divides the price of every arrival (1 if there is none), and how many messages there are."""
+    """(step, count): the greatest number that divides the price of every arrival (1 if there is none), and how many
+    messages there are.
+    """
     step = 0
     count = 0
     for message in read_lobster(path):
@@ -90,7 +93,13 @@ def _lines(path: Path, progress: Progress | None) -> Iterator[tuple[int, bytes]]
             number += 1
             yield number, line.removesuffix(b"\r")
         if len(rest) > LINE_BYTES_MAX:
-            raise _invalid(path, number + 1, f"a line must be at most {LINE_BYTES_MAX} bytes", rest, "is this a LOBSTER message file?")
+            raise _invalid(
+                path,
+                number + 1,
+                f"a line must be at most {LINE_BYTES_MAX} bytes",
+                rest,
+                "is this a LOBSTER message file?",
+            )
     if rest:
         yield number + 1, rest.removesuffix(b"\r")
 
@@ -122,9 +131,7 @@ def _message(path: Path, line_number: int, line: bytes, symbol: str) -> TapeMess
     if not 1 <= quantity <= QUANTITY_LOTS_MAX:
         raise _invalid(path, line_number, f"the size (column 4) must be 1 to {QUANTITY_LOTS_MAX}", line)
     if kind is TapeKind.CROSS:
-        return TapeMessage(
-            index=line_number, time_ns=time_ns, kind=kind, symbol=symbol, price=price, quantity=quantity
-        )
+        return TapeMessage(index=line_number, time_ns=time_ns, kind=kind, symbol=symbol, price=price, quantity=quantity)
     if order_id < 0 or (order_id == 0 and kind is not TapeKind.HIDDEN):
         raise _invalid(path, line_number, "the order id (column 3) must be above 0", line)
     return TapeMessage(
@@ -137,7 +144,10 @@ def _time_ns(path: Path, line_number: int, text: bytes, line: bytes) -> int:
     match = TIME.fullmatch(text)
     if match is None:
         raise _invalid(
-            path, line_number, "the time (column 1) must be seconds after midnight with at most 30 digits behind the point", line
+            path,
+            line_number,
+            "the time (column 1) must be seconds after midnight with at most 30 digits behind the point",
+            line,
         )
     seconds = int(match[1])
     if seconds >= DAY_SECONDS:

@@ -4,8 +4,8 @@
     ITCH 5.0    ──▶ itch.py    ──┼──▶ TapeMessage, TapeMessage, … ──▶ player.py
     a seed      ──▶ flow.py    ──┘
 
-A tape says what became of orders at a venue, not what anybody sent: an execution names the resting order that was hit, and the
-side of a message is always that order's side.
+A tape says what became of orders at a venue, not what anybody sent: an execution names the resting order that was hit,
+and the side of a message is always that order's side.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class TapeKind(enum.IntEnum):
 class TapeMessage:
     """One message of a tape.
 
-    Fields that its kind does not have are 0 or "". REDUCE and DELETE of ITCH have no price; an order that the tape never showed
-    arriving has no side there.
+    Fields that its kind does not have are 0 or "". REDUCE and DELETE of ITCH have no price; an order that the tape
+    never showed arriving has no side there.
     """
 
     index: int  # place on the tape, from 1: line of a LOBSTER file, message of an ITCH file

@@ -15,8 +15,8 @@ from schemas.vocabulary import Side
 
 # Sizes as the public specification states them, the length's two bytes left out.
 SPECIFIED_BYTES = {
-    "S": 12, "R": 39, "H": 25, "Y": 20, "L": 26, "V": 35, "W": 12, "K": 28, "J": 35, "h": 21, "A": 36, "F": 40, "E": 31, "C": 36,
-    "X": 23, "D": 19, "U": 35, "P": 44, "Q": 40, "B": 19, "I": 50, "N": 20, "O": 48,
+    "S": 12, "R": 39, "H": 25, "Y": 20, "L": 26, "V": 35, "W": 12, "K": 28, "J": 35, "h": 21, "A": 36, "F": 40, "E": 31,
+    "C": 36, "X": 23, "D": 19, "U": 35, "P": 44, "Q": 40, "B": 19, "I": 50, "N": 20, "O": 48,
 }  # fmt: skip
 
 
@@ -94,8 +94,8 @@ def test_orders_are_followed_so_that_every_message_has_side_and_price(tmp_path: 
     path = write(
         tmp_path,
         framed(
-            add(1, "B", 100, 500_000), add(2, "S", 50, 500_100), executed(1, 30), cancelled(1, 20), executed_at(1, 10, 499_900),
-            executed_at(1, 5, 500_000), replaced(1, 3, 80, 500_050), deleted(3), cancelled(2, 50),
+            add(1, "B", 100, 500_000), add(2, "S", 50, 500_100), executed(1, 30), cancelled(1, 20),
+            executed_at(1, 10, 499_900), executed_at(1, 5, 500_000), replaced(1, 3, 80, 500_050), deleted(3), cancelled(2, 50),
         ),
     )  # fmt: skip
     assert [(m.kind, m.order_id, m.side, m.price, m.quantity, m.new_order_id) for m in read_itch(path)] == [
@@ -114,7 +114,9 @@ def test_orders_are_followed_so_that_every_message_has_side_and_price(tmp_path: 
 def test_trades_crosses_halts_and_the_rest_get_their_kinds(tmp_path: Path) -> None:
     trade = head("P") + struct.pack(">Q1sI8sIQ", 0, b"B", 10, b"ABC     ", 500_000, 9)
     cross = head("Q") + struct.pack(">Q8sIQ1s", 1000, b"ABC     ", 500_000, 9, b"O")
-    states = [head("H") + struct.pack(">8s1s1s4s", b"ABC     ", state, b" ", b"    ") for state in (b"H", b"P", b"Q", b"T")]
+    states = [
+        head("H") + struct.pack(">8s1s1s4s", b"ABC     ", state, b" ", b"    ") for state in (b"H", b"P", b"Q", b"T")
+    ]
     path = write(tmp_path, framed(trade, cross, *states, of_kind("S")[0]))
     assert [(m.kind, m.symbol) for m in read_itch(path)] == [
         (TapeKind.HIDDEN, "ABC"),
@@ -128,7 +130,9 @@ def test_trades_crosses_halts_and_the_rest_get_their_kinds(tmp_path: Path) -> No
 
 
 def test_messages_of_orders_from_before_the_tape_have_no_side(tmp_path: Path) -> None:
-    path = write(tmp_path, framed(executed(9, 5), cancelled(9, 5), deleted(9), replaced(9, 10, 5, 100), executed(10, 5)))
+    path = write(
+        tmp_path, framed(executed(9, 5), cancelled(9, 5), deleted(9), replaced(9, 10, 5, 100), executed(10, 5))
+    )
     assert [(m.kind, m.order_id, m.side) for m in read_itch(path)] == [
         (TapeKind.EXECUTE, 9, 0),
         (TapeKind.REDUCE, 9, 0),
@@ -139,7 +143,9 @@ def test_messages_of_orders_from_before_the_tape_have_no_side(tmp_path: Path) ->
 
 
 def test_a_symbol_or_a_stock_locate_is_chosen(tmp_path: Path) -> None:
-    path = write(tmp_path, framed(add(1, "B", 1, 100, 1, "ABC"), add(2, "B", 1, 100, 2, "XYZ"), executed(2, 1, locate=2)))
+    path = write(
+        tmp_path, framed(add(1, "B", 1, 100, 1, "ABC"), add(2, "B", 1, 100, 2, "XYZ"), executed(2, 1, locate=2))
+    )
     assert [m.order_id for m in read_itch(path)] == [1, 2, 2]
     assert [(m.order_id, m.symbol) for m in read_itch(path, symbol="XYZ")] == [(2, "XYZ"), (2, "XYZ")]
     assert [m.order_id for m in read_itch(path, stock_locate=1)] == [1]

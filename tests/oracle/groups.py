@@ -124,6 +124,5 @@ def check_system_record(state: State, record: Record) -> None:
         require(command.code in list(Code) and CODE_TEXT[command.code][0] == "reject", "code must be of class reject")
 
 
-def names_other_digest(record: Record, digest: int) -> bool:
-    command = commands.decode(record)
-    return isinstance(command, Digest) and command.state_digest != digest
+def digest_named(record: Record) -> int:
+    return Digest.unpack(record.command).state_digest

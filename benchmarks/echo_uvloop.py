@@ -1,6 +1,6 @@
 """The same echo as `echo.c`, in the fastest way that plain Python on uvloop has: a BufferedProtocol.
 
-    python -m benchmarks.echo_uvloop      prints its port, serves until it is terminated
+python -m benchmarks.echo_uvloop      prints its port, serves until it is terminated
 """
 
 from __future__ import annotations

@@ -79,16 +79,10 @@ def test_a_python_function_fits_a_screen(texts):
 
 
 def test_nothing_is_left_unfinished_or_switched_off(texts):
+    # Letters in brackets, so that this file does not find itself.
+    marks = r"(TOD[O]|FIXM[E]|XX[X])"
     words = re.compile(
-        "|".join(
-            [
-                r"# ?(TO" "DO|FIX" "ME|XX" "X)",
-                r"/[/*] ?(TO" "DO|FIX" "ME|XX" "X)",
-                "NotImplementedError",
-                r"pytest\.mark\.(sk" "ip|xf" "ail)",
-                r"assert " r"True\b",
-            ]
-        )
+        rf"# ?{marks}|/[/*] ?{marks}|NotImplemented[E]rror|pytest\.mark\.(ski[p]|xfai[l])|assert Tru[e]\b"
     )
     found = [
         f"{path}:{number}: {line.strip()}"
@@ -102,7 +96,7 @@ def test_nothing_is_left_unfinished_or_switched_off(texts):
 
 def test_no_file_names_a_registry_or_a_place_on_somebodys_machine(texts):
     hosts = re.compile(r"https?://[a-z0-9.-]*(pypi|pythonhosted|npmjs|crates|maven|golang|debian)[a-z0-9.-]*")
-    places = re.compile(r"(?<![\w.])/(wo" r"rk|ro" r"ot|ho" r"me)/[a-z.]")
+    places = re.compile(r"(?<![\w.])/(wor[k]|roo[t]|hom[e])/[a-z.]")
     found = [
         f"{path}:{number}: {line.strip()[:100]}"
         for path, text in texts.items()

@@ -4,7 +4,8 @@
     ├── SettingsError              settings           a setting is unknown, out of range, or does not fit another
     ├── MachineError               machine            the system does not grant what a setting asks for
     ├── DataDirectoryError         data_directory     the data directory cannot be made, used or locked
-    ├── SnapshotError              snapshot           a snapshot cannot be written, or none can be read
+    ├── SnapshotError              snapshot           a snapshot cannot be written or read
+    │   └── SnapshotUnsound        snapshot_unsound   one just written is not the state it was made from
     ├── ReplicaError               replica            the journal cannot be followed
     ├── StartError                 start              the engine cannot start: recovery, keys, sockets
     └── TerminatorError            terminator         TLS cannot be ended here: certificate, key, socket
@@ -24,6 +25,7 @@ __all__ = [
     "ReplicaError",
     "SettingsError",
     "SnapshotError",
+    "SnapshotUnsound",
     "StartError",
     "TerminatorError",
     "parts_of",
@@ -67,6 +69,12 @@ class SnapshotError(EngineNodeError):
     """A snapshot cannot be written, or does not hold what its name says."""
 
     code = "snapshot"
+
+
+class SnapshotUnsound(SnapshotError):
+    """A snapshot just written is not the state it was made from: our bug."""
+
+    code = "snapshot_unsound"
 
 
 class ReplicaError(EngineNodeError):

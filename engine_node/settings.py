@@ -184,21 +184,21 @@ class Settings:
     digest_interval_records: int = _integer(65_536, 0, 1 << 40, "records", "A digest that replicas compare; 0: none.")
 
     asset_count_max: int = _integer(
-        64, 2, 65_535, "assets", "Numbers 1 to this - 1.", group="Capacities (fixed for a journal)"
+        65, 2, 65_535, "assets", "Numbers 1 to this - 1.", group="Capacities (fixed for a journal)"
     )
-    instrument_count_max: int = _integer(256, 2, 1_048_575, "instruments", "Numbers 1 to this - 1.")
-    account_count_max: int = _integer(4_096, 2, 16_777_215, "accounts", "Numbers 1 to this - 1.")
-    key_count_max: int = _integer(1_024, 2, 65_535, "keys", "Numbers 1 to this - 1.")
+    instrument_count_max: int = _integer(257, 2, 1_048_575, "instruments", "Numbers 1 to this - 1.")
+    account_count_max: int = _integer(4_097, 2, 16_777_215, "accounts", "Numbers 1 to this - 1.")
+    key_count_max: int = _integer(257, 2, 65_535, "keys", "Numbers 1 to this - 1.")
     order_count_max: int = _integer(1_048_576, 2, POOL_MAX, "orders", "Resting at once, all books together.")
-    level_count_max: int = _integer(262_144, 2, POOL_MAX, "levels", "Price levels at once, all books together.")
+    level_count_max: int = _integer(131_072, 2, POOL_MAX, "levels", "Price levels at once, all books together.")
     ladder_count_max: int = _integer(
-        262_144, 2, POOL_MAX, "nodes", "Ladder nodes of 64 prices each, all books together."
+        65_536, 2, POOL_MAX, "nodes", "Ladder nodes of 64 prices each, all books together."
     )
     balance_count_max: int = _integer(65_536, 2, POOL_MAX, "pairs", "(account, asset) pairs.")
     position_count_max: int = _integer(65_536, 2, POOL_MAX, "pairs", "(account, instrument) pairs.")
-    nonce_count_max: int = _integer(262_144, 2, POOL_MAX, "nonces", "Nonces held at once.")
+    nonce_count_max: int = _integer(1_048_576, 2, POOL_MAX, "nonces", "Nonces held at once.")
     reports_kept: int = _integer(
-        1_024, 1, 65_536, "reports a key", "For resuming; older ones come from a replica.", power_of_two=True
+        4_096, 256, 65_536, "reports a key", "For resuming; older ones come from a replica.", power_of_two=True
     )
     nonce_window_ms: int = _integer(
         300_000, 1_000, 86_400_000, "ms", "How far a nonce's timestamp may be from the time of receipt."
@@ -608,4 +608,30 @@ def example(settings: Settings | None = None) -> str:
             lines.append(f"# One of: {', '.join(rule.choices)}.")
         value = field.default if settings is None else getattr(settings, field.name)
         lines.append(f"{'# ' if settings is None else ''}{field.name} = {_toml(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def reference() -> str:
+    """The reference page of all settings: docs/reference/settings.md."""
+    lines = [
+        "# Settings of the engine node",
+        "",
+        "<!-- generated: python -m engine_node settings --reference -->",
+        "",
+        "Sources, the later wins: built-in default; settings file (TOML; `--settings` or `IRONBOOK_ENGINE_SETTINGS`);",
+        "environment (`idle_ms` in the file is `IRONBOOK_ENGINE_IDLE_MS`). An unknown name or a value out of range",
+        "stops the start and says where it stands and what must hold.",
+    ]
+    for field, rule in _rules():
+        if rule.group:
+            lines += ["", f"## {rule.group}", "", "| setting | default | range | what |", "|---|---|---|---|"]
+        allowed = {
+            "integer": f"{rule.least} to {rule.most}",
+            "choice": ", ".join(rule.choices),
+            "switch": "true, false",
+        }
+        span = allowed.get(rule.kind, rule.kind) + (", a power of two" if rule.power_of_two else "")
+        unit = f" ({rule.unit})" if rule.unit else ""
+        default = "" if rule.kind == "secret" else f"`{_toml(field.default)}`"
+        lines.append(f"| `{field.name}` | {default} | {span}{unit} | {rule.about} |")
     return "\n".join(lines) + "\n"

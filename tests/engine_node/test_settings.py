@@ -205,6 +205,11 @@ def test_the_example_file_is_current() -> None:
     assert committed == settings.example(), "python -m engine_node settings --example > ops/engine_node.example.toml"
 
 
+def test_the_reference_page_is_current() -> None:
+    committed = (ROOT / "docs" / "reference" / "settings.md").read_text()
+    assert committed == settings.reference(), "python -m engine_node settings --reference > docs/reference/settings.md"
+
+
 def test_the_example_file_holds_every_setting_and_loads(tmp_path: Path) -> None:
     text = settings.example()
     for field in dataclasses.fields(Settings):

@@ -60,14 +60,18 @@ static void nonce_drop_front(core *c) {
     c->nonce_count--;
 }
 
-void nonce_store(core *c, const uint8_t nonce[16], uint64_t timestamp_ns) {
-    for (uint32_t dropped = 0; dropped < CORE_NONCE_DROPS_MAX && nonce_front_passed(c, c->received_ns); dropped++) nonce_drop_front(c);
+void nonce_append(core *c, const uint8_t nonce[16], uint64_t timestamp_ns) {
     INVARIANT(c->nonce_count < c->options.nonce_count_max);
     const uint32_t place = nonce_place(c, c->nonce_first + c->nonce_count);
     c->nonces[place] = nonce_entry_of(nonce, timestamp_ns);
     index_add(&c->nonce_index, nonce_hash(&c->nonces[place]), place + 1);
     c->digest += nonce_digest(&c->nonces[place]);
     c->nonce_count++;
+}
+
+void nonce_store(core *c, const uint8_t nonce[16], uint64_t timestamp_ns) {
+    for (uint32_t dropped = 0; dropped < CORE_NONCE_DROPS_MAX && nonce_front_passed(c, c->received_ns); dropped++) nonce_drop_front(c);
+    nonce_append(c, nonce, timestamp_ns);
 }
 
 /* ---- Definitions ---------------------------------------------------------------------------------------------------------- */
@@ -231,7 +235,7 @@ static uint16_t halt(core *c, const wire_halt *o) {
         SET(c, &c->accounts[account_number], halted, 3, halts);
     }
     put_state(c, instrument_number, account_number, state);
-    put_applied(c, account_number, instrument_number, 0, 0, 0);
+    put_applied(c, 0, 0, 0, 0, 0);
     return CODE_NONE;
 }
 
@@ -254,17 +258,31 @@ void do_admin(core *c, const wire_header *command, const wire_text *text) {
 
 /* ---- System records ------------------------------------------------------------------------------------------------------------- */
 
+/* Zero bytes are zero, enumerations in range: an engine writes nothing else, so anything else is damage. */
+static bool system_well_formed(const void *o) {
+    switch (((const wire_header *)o)->kind) {
+    case KIND_TERM: return all_zero(((const wire_term *)o)->zero, sizeof((const wire_term *)o)->zero);
+    case KIND_LOGON: {
+        const wire_logon *l = o;
+        return all_zero(l->zero, sizeof l->zero) && (l->options & ~LOGON_OPTION_CANCEL_ON_DISCONNECT) == 0;
+    }
+    case KIND_LOGOFF: {
+        const wire_logoff *l = o;
+        return all_zero(l->zero, sizeof l->zero) && l->reason >= LOGOFF_REASON_LINE_LOST && l->reason <= LOGOFF_REASON_REFUSED;
+    }
+    case KIND_CLOCK_TICK: return all_zero(((const wire_clock_tick *)o)->zero, sizeof((const wire_clock_tick *)o)->zero);
+    default: return all_zero(((const wire_digest *)o)->zero, sizeof((const wire_digest *)o)->zero);
+    }
+}
+
 core_status check_system(const core *c, const wire_record *record) {
     const void *o = record->command;
-    const uint32_t kind = ((const wire_header *)o)->kind;
-    if (((const wire_header *)o)->client_sequence != 0) return CORE_E_RECORD;
-    if ((record->key != 0) != (kind == KIND_LOGON || kind == KIND_LOGOFF)) return CORE_E_RECORD;
-    switch (kind) {
-    case KIND_TERM: return ((const wire_term *)o)->term > c->term ? CORE_OK : CORE_E_RECORD;
-    case KIND_DIGEST: return ((const wire_digest *)o)->state_digest == c->digest ? CORE_OK : CORE_E_DIVERGED;
-    case KIND_LOGON: return ((const wire_logon *)o)->session > c->keys[record->key].session ? CORE_OK : CORE_E_RECORD;
-    default: return CORE_OK;
-    }
+    const wire_header *header = o;
+    if (header->client_sequence != 0 || header->flags != 0 || !system_well_formed(o)) return CORE_E_RECORD;
+    if ((record->key != 0) != (header->kind == KIND_LOGON || header->kind == KIND_LOGOFF)) return CORE_E_RECORD;
+    if (header->kind == KIND_TERM) return ((const wire_term *)o)->term > c->term ? CORE_OK : CORE_E_RECORD;
+    if (header->kind == KIND_DIGEST) return ((const wire_digest *)o)->state_digest == c->digest ? CORE_OK : CORE_E_DIVERGED;
+    return CORE_OK;
 }
 
 static void logon(core *c, uint32_t key, const wire_logon *o) {
@@ -278,7 +296,6 @@ static void logon(core *c, uint32_t key, const wire_logon *o) {
 
 static void logoff(core *c, uint32_t key) {
     key_state *k = &c->keys[key];
-    if (!k->live) return;
     SET(c, k, live, 4, 0);
     if ((k->options & LOGON_OPTION_CANCEL_ON_DISCONNECT) && account_known(c, k->account))
         sweep_start(c, k->account, 0, key, 0, CODE_CANCELLED_ON_DISCONNECT);

@@ -187,6 +187,12 @@ static const wire_record *prefix_of(const wire_record *records, uint32_t count, 
     return NULL;
 }
 
+static bool refused_well_formed(const wire_record *record) {
+    const wire_refused *o = (const wire_refused *)record->command;
+    return o->flags == 0 && all_zero(o->zero, sizeof o->zero) && o->code >= CODE_NONCE_STALE && o->code <= CODE_AMOUNT_INVALID;
+}
+static_assert(CODE_NONCE_STALE == 1 && CODE_AMOUNT_INVALID < CODE_CANCELLED_BY_REQUEST, "rejects are the first codes");
+
 /* Can this group stand here? Whatever a client may have sent can; what can't is damage or our own mistake. */
 static core_status check_group(const core *c, const wire_record *records, uint32_t count) {
     uint64_t received_ns = c->received_ns;
@@ -196,9 +202,8 @@ static core_status check_group(const core *c, const wire_record *records, uint32
     }
     const wire_record *last = &records[count - 1];
     const uint32_t kind = command_of(last)->kind;
-    if (is_prefix(kind)) return CORE_OK;
     if (is_system_kind(kind) && kind != KIND_REFUSED) return count == 1 ? check_system(c, last) : CORE_E_RECORD;
-    if (!is_client_kind(kind) && kind != KIND_REFUSED) return CORE_E_RECORD;
+    if (!is_client_kind(kind) && !is_prefix(kind) && (kind != KIND_REFUSED || !refused_well_formed(last))) return CORE_E_RECORD;
     if (last->key == 0) return CORE_E_RECORD;
     return command_of(last)->client_sequence == c->keys[last->key].last_client_sequence + count ? CORE_OK : CORE_E_RECORD;
 }
@@ -258,11 +263,19 @@ static uint16_t take_nonce(core *c, const wire_record *prefix) {
     return code;
 }
 
+static bool prefixes_well_formed(const wire_record *records, uint32_t count) {
+    const wire_record *text = prefix_of(records, count, KIND_TEXT), *nonce = prefix_of(records, count, KIND_NONCE);
+    const wire_text *t = text == NULL ? NULL : (const wire_text *)text->command;
+    const wire_nonce *n = nonce == NULL ? NULL : (const wire_nonce *)nonce->command;
+    return (t == NULL || (t->flags == 0 && all_zero(t->zero, sizeof t->zero))) && (n == NULL || (n->flags == 0 && all_zero(n->zero, sizeof n->zero)));
+}
+
 static void dispatch(core *c, const wire_record *records, uint32_t count) {
     const wire_header *command = command_of(&records[count - 1]);
     if (UNLIKELY(count > 1)) {
         const wire_record *nonce = prefix_of(records, count, KIND_NONCE);
-        const uint16_t code = nonce == NULL ? CODE_NONE : take_nonce(c, nonce);
+        uint16_t code = nonce == NULL ? CODE_NONE : take_nonce(c, nonce);
+        if (code == CODE_NONE && !prefixes_well_formed(records, count)) code = CODE_MALFORMED;
         if (code != CODE_NONE) {
             put_reject(c, command, code);
             return;

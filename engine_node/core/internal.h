@@ -295,6 +295,7 @@ void settle(core *c, const instrument *i, book_order *maker, order_rest *cold, t
 uint16_t check_new_order(core *c, const wire_new_order *o, taker *t);
 uint16_t check_named_order(core *c, uint32_t account_number, uint32_t instrument_number, uint64_t order_id,
                            uint64_t client_order_id, uint32_t *slot);
+bool keeps_place(const core *c, const wire_replace *o, uint32_t slot);
 uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *lock_units);
 void rate_count(core *c, account *a);
 bool crosses(uint8_t side, int64_t price_ticks, int64_t other_price_ticks);
@@ -327,7 +328,8 @@ core_status check_system(const core *c, const wire_record *record);
 void do_system(core *c, const wire_record *record);
 uint16_t nonce_check(const core *c, const uint8_t nonce[16], uint64_t timestamp_ns);
 bool nonce_held(const core *c, const uint8_t nonce[16]);
-void nonce_store(core *c, const uint8_t nonce[16], uint64_t timestamp_ns);
+void nonce_store(core *c, const uint8_t nonce[16], uint64_t timestamp_ns);  /* drops what has passed first */
+void nonce_append(core *c, const uint8_t nonce[16], uint64_t timestamp_ns); /* only appends */
 bool nonce_has_room(const core *c, uint64_t now_ns);
 
 /* ---- check.c, snapshot.c ---------------------------------------------------------------------------------------------- */

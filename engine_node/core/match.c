@@ -467,9 +467,7 @@ void do_replace(core *c, const wire_replace *o) {
         put_reject(c, (const wire_header *)o, code);
         return;
     }
-    const book_order *b = &c->orders[slot];
     rate_count(c, &c->accounts[o->account]);
-    if (o->price_ticks == c->levels[b->level].price_ticks && o->quantity_lots <= b->filled_lots + b->rest_lots)
-        replace_in_place(c, o, slot, lock_units);
+    if (keeps_place(c, o, slot)) replace_in_place(c, o, slot, lock_units);
     else replace_anew(c, o, slot, lock_units);
 }

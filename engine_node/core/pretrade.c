@@ -201,7 +201,13 @@ uint16_t check_named_order(core *c, uint32_t account_number, uint32_t instrument
     return CODE_NONE;
 }
 
-/* rules.md 7 behind the order's own existence. On CODE_NONE *lock_units is what it must lock now. */
+bool keeps_place(const core *c, const wire_replace *o, uint32_t slot) {
+    const book_order *b = &c->orders[slot];
+    return o->price_ticks == c->levels[b->level].price_ticks && o->quantity_lots <= b->filled_lots + b->rest_lots;
+}
+
+/* rules.md 7 behind the order's own existence. On CODE_NONE *lock_units is what it must lock now; what keeps its place never
+ * needs more than it has. */
 uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *lock_units) {
     const book_order *b = &c->orders[slot];
     const position *p = &c->positions[b->position];
@@ -219,6 +225,7 @@ uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *l
     if ((code = check_position(a, p, b->side, rest_lots - b->rest_lots)) != CODE_NONE) return code;
     if ((b->options & ORDER_OPTION_POST_ONLY) && (code = check_post_only(c, i, b->side, o->price_ticks)) != CODE_NONE) return code;
     *lock_units = lock_for(i, b->side, o->price_ticks, rest_lots, b->maker_fee_ppm, b->taker_fee_ppm);
+    if (keeps_place(c, o, slot)) return CODE_NONE;
     const balance *from = &c->balances[b->side == SIDE_BUY ? p->quote_balance : p->base_balance];
     return from->free_units + c->rests[slot].lock_units < *lock_units ? CODE_INSUFFICIENT_FUNDS : CODE_NONE;
 }

@@ -132,8 +132,8 @@ def _py_class(name: str, size: int, about: str, rows: list[tuple[int, str, str, 
     lines = ["@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)", f"class {_camel(name)}:", f'    """{about}"""', ""]
     if kind_value:
         lines.append(f"    KIND: ClassVar[int] = {kind_value}")
-    fmt, pack_args, names = "<", [], []
-    index = 0
+    fmt, pack_args = "<", []
+    names: list[str | list[tuple[str, int, int]]] = []
     word: list[tuple[str, int]] = []          # (expression, shift) of a word that ends in a u48
     for offset, field, kind, _ in rows:
         in_word = any(k == "u48" and o - o % 8 <= offset < o + 6 for o, _, k, _ in rows)
@@ -151,7 +151,6 @@ def _py_class(name: str, size: int, about: str, rows: list[tuple[int, str, str, 
             fmt += f"{field_bytes(kind)}s" if kind.startswith("bytes") else _SCALARS[kind][1]
             pack_args.append(f"self.{field}")
             names.append(field)
-        index += 1
     lines.append(f"    BYTES: ClassVar[int] = {size}")
     lines.append(f'    _STRUCT: ClassVar[struct.Struct] = struct.Struct("{fmt}")')
     lines.append("")

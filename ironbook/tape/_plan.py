@@ -145,7 +145,7 @@ class Planner:
         return self._step(
             StepKind.ENTER,
             client,
-            command.pack(),
+            command,
             message,
             order_id,
             command.client_order_id,

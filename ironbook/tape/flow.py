@@ -2,8 +2,8 @@
 
     value      a hidden fair price that walks a tick at a time
     arrivals   bids below and asks above the touch, at distances that halve in likelihood from tick to tick
-    cancels    as likely as there are orders, so a grown book shrinks again; most take an order whole, some a part of it
-    takers     hit the best order of the side that is wrong about the value, or of either; larger ones go through several
+    cancels    as likely as there are orders, so a grown book shrinks again; most take it whole, some part
+    takers     hit the best order of the side that is wrong about the value, or of either; larger ones hit several
 
 The result is a tape like a recorded one: executions name the order that price-time priority puts first, so an engine
 that keeps price-time priority agrees with all of them. Only whole numbers are used, drawn from the seed: the same seed

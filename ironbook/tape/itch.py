@@ -38,8 +38,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "R": (
         "stock_directory",
         "stock a8, market_category a1, financial_status a1, round_lot_size u4, round_lots_only a1, "
-        "issue_classification a1, issue_subtype a2, authenticity a1, short_sale_threshold a1, ipo_flag a1, luld_tier a1, "
-        "etp_flag a1, etp_leverage u4, inverse a1",
+        "issue_classification a1, issue_subtype a2, authenticity a1, short_sale_threshold a1, ipo_flag a1, "
+        "luld_tier a1, etp_flag a1, etp_leverage u4, inverse a1",
     ),
     "H": ("trading_action", "stock a8, trading_state a1, reserved a1, reason a4"),
     "Y": ("reg_sho_restriction", "stock a8, action a1"),

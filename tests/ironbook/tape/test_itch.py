@@ -95,7 +95,8 @@ def test_orders_are_followed_so_that_every_message_has_side_and_price(tmp_path: 
         tmp_path,
         framed(
             add(1, "B", 100, 500_000), add(2, "S", 50, 500_100), executed(1, 30), cancelled(1, 20),
-            executed_at(1, 10, 499_900), executed_at(1, 5, 500_000), replaced(1, 3, 80, 500_050), deleted(3), cancelled(2, 50),
+            executed_at(1, 10, 499_900),
+            executed_at(1, 5, 500_000), replaced(1, 3, 80, 500_050), deleted(3), cancelled(2, 50),
         ),
     )  # fmt: skip
     assert [(m.kind, m.order_id, m.side, m.price, m.quantity, m.new_order_id) for m in read_itch(path)] == [

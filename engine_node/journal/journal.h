@@ -24,47 +24,52 @@ typedef struct journal_reader journal_reader;
 
 typedef enum journal_status {
     JOURNAL_OK = 0,
-    JOURNAL_WAIT,        /* the next segment is being prepared: stop reading sockets, try again when `wake` fires */
-    JOURNAL_E_NO_ROOM,   /* the disk has no room for the next segment: refuse commands (journal_no_room) */
-    JOURNAL_E_DAMAGED,   /* a record below the durable sequence is not what was written */
-    JOURNAL_E_LOCKED,    /* another process is the writer */
-    JOURNAL_E_OPTIONS,   /* an option is out of range, or does not fit what is on disk */
-    JOURNAL_E_SYSTEM,    /* the host said no; error.system holds its errno */
-    JOURNAL_E_CLOSED,    /* reader: the journal begins behind the sequence asked for (older segments were removed) */
+    JOURNAL_WAIT,      /* the next segment is being prepared: stop reading sockets, try again when `wake` fires */
+    JOURNAL_E_NO_ROOM, /* the disk has no room for the next segment: refuse commands (journal_no_room) */
+    JOURNAL_E_DAMAGED, /* a record below the durable sequence is not what was written */
+    JOURNAL_E_LOCKED,  /* another process is the writer */
+    JOURNAL_E_OPTIONS, /* an option is out of range, or does not fit what is on disk */
+    JOURNAL_E_SYSTEM,  /* the host said no; error.system holds its errno */
+    JOURNAL_E_CLOSED,  /* reader: the journal begins behind the sequence asked for (older segments were removed) */
 } journal_status;
 
 /* What must hold, what was found, where; filled in on every status from JOURNAL_E_NO_ROOM on. */
 typedef struct journal_error {
     journal_status status;
-    int system;             /* errno, 0 if none */
-    char segment[32];       /* file name, "" if none */
-    uint64_t offset;        /* byte in it */
+    int system;       /* errno, 0 if none */
+    char segment[32]; /* file name, "" if none */
+    uint64_t offset;  /* byte in it */
     uint64_t sequence;
-    char text[256];         /* a sentence: what must hold, what was found */
-    char hint[160];         /* what to do */
+    char text[256]; /* a sentence: what must hold, what was found */
+    char hint[160]; /* what to do */
 } journal_error;
 
-typedef enum journal_level { JOURNAL_PROCESS = 1, JOURNAL_DISK = 2 } journal_level; /* what an acknowledgement survives */
+typedef enum journal_level {
+    JOURNAL_PROCESS = 1,
+    JOURNAL_DISK = 2
+} journal_level; /* what an acknowledgement survives */
+
+#define JOURNAL_STEPPED (-2) /* nothing happens in the background: the caller calls journal_step (simulations, tests) */
 
 typedef struct journal_options {
     const char *directory;
     uint64_t shard;
-    uint64_t segment_records;     /* records a segment holds; a power of two, 2^12 .. 2^24 */
-    uint32_t sync_interval_us;    /* the sync thread waits this long for a group to gather when it has nothing to do */
-    int64_t free_bytes_min;       /* room to leave on the disk */
+    uint64_t segment_records;  /* records a segment holds; a power of two, 2^12 .. 2^24 */
+    uint32_t sync_interval_us; /* the sync thread waits this long for a group to gather when it has nothing to do */
+    int64_t free_bytes_min;    /* room to leave on the disk */
     journal_level level;
-    int sync_cpu;                 /* CPU to pin the sync thread to; -1: anywhere */
-    int wake;                     /* eventfd written when `released` moved or a segment became ready; -1: none */
-    const void *replica_options;  /* up to 256 bytes kept in the shared page for readers (the core's options) */
+    int sync_cpu;                /* CPU to pin the background threads to; -1: anywhere; JOURNAL_STEPPED: no threads */
+    int wake;                    /* eventfd written when `released` moved or a segment became ready; -1: none */
+    const void *replica_options; /* up to 256 bytes kept in the shared page for readers (the core's options) */
     uint32_t replica_options_bytes;
 } journal_options;
 
 /* What opening found and did; for the log. */
 typedef struct journal_recovery {
-    uint64_t first_sequence;      /* of the oldest segment kept; 1 if nothing was ever written */
-    uint64_t last_sequence;       /* of the last good record; 0 if there is none */
-    uint64_t durable_sequence;    /* as recorded before the crash */
-    uint64_t torn_records;        /* slots behind the last good record that were not zero, and are now */
+    uint64_t first_sequence;   /* of the oldest segment kept; 1 if nothing was ever written */
+    uint64_t last_sequence;    /* of the last good record; 0 if there is none */
+    uint64_t durable_sequence; /* as recorded before the crash */
+    uint64_t torn_records;     /* slots behind the last good record that were not zero, and are now */
     char torn_segment[32];
     uint64_t torn_offset;
 } journal_recovery;
@@ -97,28 +102,34 @@ uint64_t journal_released(const journal *j); /* the survival level has passed: r
  * the caller must end the process without acknowledging anything more. */
 const journal_error *journal_failure(const journal *j);
 
+/* Without threads (JOURNAL_STEPPED): do what they would do next, once: sync what is published, record the durable mark if it is time,
+ * prepare a segment. true: something was done, so there may be more. */
+bool journal_step(journal *j);
+
 /* Publish, sync to the end, stop the thread, unlock. Returns JOURNAL_OK, or what the last sync said. */
 journal_status journal_close(journal *j, journal_error *error);
 
 /* ---- Reading, from any process, while the writer writes ------------------------------------------------------------ */
 
 /* Open for reading from sequence `from` on. Fails like journal_open; a directory without a journal is JOURNAL_E_SYSTEM (ENOENT). */
-journal_status journal_reader_open(const char *directory, const host *host, uint64_t from, journal_reader **out, journal_error *error);
+journal_status journal_reader_open(const char *directory, const host *host, uint64_t from, journal_reader **out,
+                                   journal_error *error);
 
 /* Up to `room` records from the reader's place on, none behind `limit`, each verified against the chain; moves on behind them.
  * *count is 0 when there is nothing more yet. The pointer is valid until the next call. May give fewer than there are
  * (a segment ends), and may split a group: keep what core_group could not use.
  * fails     JOURNAL_E_DAMAGED (segment and offset named), JOURNAL_E_CLOSED.
  */
-journal_status journal_reader_next(journal_reader *r, uint64_t limit, uint32_t room, const wire_record **records, uint32_t *count,
-                                   journal_error *error);
+journal_status journal_reader_next(journal_reader *r, uint64_t limit, uint32_t room, const wire_record **records,
+                                   uint32_t *count, journal_error *error);
 
-uint64_t journal_reader_written(const journal_reader *r);  /* from the shared page */
+uint64_t journal_reader_written(const journal_reader *r); /* from the shared page */
 uint64_t journal_reader_durable(const journal_reader *r);
 uint64_t journal_reader_released(const journal_reader *r);
-uint64_t journal_reader_first(const journal_reader *r);    /* oldest sequence kept */
-uint64_t journal_reader_place(const journal_reader *r);    /* sequence of the next record to read */
-uint32_t journal_reader_options(const journal_reader *r, void *to, uint32_t room); /* replica_options; returns their size */
+uint64_t journal_reader_first(const journal_reader *r); /* oldest sequence kept */
+uint64_t journal_reader_place(const journal_reader *r); /* sequence of the next record to read */
+uint32_t journal_reader_options(const journal_reader *r, void *to,
+                                uint32_t room); /* replica_options; returns their size */
 void journal_reader_close(journal_reader *r);
 
 /* CRC-32C (Castagnoli) of bytes, going on from `crc` (0 at first). Uses the CPU's instruction where there is one. */

@@ -192,6 +192,9 @@ const wire_report *core_report(const core *c, uint32_t key, uint64_t report_numb
  * not kept). The ring may end before the newest: ask again from there. Valid until the next core_apply. */
 const wire_report *core_reports(const core *c, uint32_t key, uint64_t from_number, uint32_t *count);
 
+/* Is this nonce held, so that it would be refused as repeated? O(1). */
+bool core_nonce_held(const core *c, const uint8_t nonce[16]);
+
 /* ---- Proof -------------------------------------------------------------------------------------------------------- */
 
 /* Walk everything: lists, ladders, indexes, locks, conservation of money, and the digest made anew.

@@ -74,6 +74,13 @@ static inline void index_add(hash_index *ix, uint64_t hash, uint32_t slot) {
 
 void index_remove(hash_index *ix, uint64_t hash, uint32_t slot);
 
+static inline bool all_zero(const void *bytes, size_t count) {
+    const uint8_t *at = bytes;
+    uint8_t seen = 0;
+    for (size_t i = 0; i < count; i++) seen |= at[i];
+    return seen == 0;
+}
+
 /* ---- Pools ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct pool { /* slots 1 .. capacity; a free slot's first 4 bytes name the next free one */
@@ -302,7 +309,6 @@ bool crosses(uint8_t side, int64_t price_ticks, int64_t other_price_ticks);
 bool account_known(const core *c, uint32_t number);
 bool instrument_known(const core *c, uint32_t number);
 bool asset_known(const core *c, uint32_t number);
-bool all_zero(const void *bytes, size_t count);
 
 /* ---- match.c -------------------------------------------------------------------------------------------------------- */
 void do_new_order(core *c, const wire_new_order *o);

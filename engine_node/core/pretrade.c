@@ -4,13 +4,6 @@
  */
 #include "internal.h"
 
-bool all_zero(const void *bytes, size_t count) {
-    const uint8_t *at = bytes;
-    uint8_t seen = 0;
-    for (size_t i = 0; i < count; i++) seen |= at[i];
-    return seen == 0;
-}
-
 bool account_known(const core *c, uint32_t number) { return number < c->options.account_count_max && c->accounts[number].firm != 0; }
 bool asset_known(const core *c, uint32_t number) { return number < c->options.asset_count_max && c->assets[number].defined; }
 bool instrument_known(const core *c, uint32_t number) {

@@ -132,3 +132,5 @@ const wire_report *core_report(const core *c, uint32_t key, uint64_t report_numb
     uint32_t count;
     return core_reports(c, key, report_number, &count);
 }
+
+bool core_nonce_held(const core *c, const uint8_t nonce[16]) { return nonce_held(c, nonce); }

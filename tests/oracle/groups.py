@@ -42,19 +42,18 @@ def is_prefix(record: Record) -> bool:
     return KIND_CLASS.get(kind_of(record)) == "prefix"
 
 
-def next_client_sequence(key: int, client_sequence: int) -> int:
-    """Key 0 is the engine itself: it does not count."""
-    return client_sequence + 1 if key > 0 else 0
+def is_recorded(kind: int) -> bool:
+    return kind in KIND_CLASS and kind != Kind.PING
 
 
 def uses_client_sequence(kind: int) -> bool:
     """System records speak for the engine; of them only `refused` stands for a client's frame."""
-    return KIND_CLASS.get(kind) != "system" or kind == Kind.REFUSED
+    return is_recorded(kind) and (KIND_CLASS[kind] != "system" or kind == Kind.REFUSED)
 
 
 def follows(prefix: Record, record: Record) -> bool:
     """Whether a record stands directly behind a prefix, so that the prefix belongs to it."""
-    expected = next_client_sequence(prefix.key, Header.unpack(prefix.command).client_sequence)
+    expected = Header.unpack(prefix.command).client_sequence + 1
     return (
         record.key == prefix.key
         and Header.unpack(record.command).client_sequence == expected
@@ -96,15 +95,15 @@ def check_place(state: State, record: Record, last_client_sequence: dict[int, in
     """Kind, key and client sequence must fit each other and what came before."""
     kind = kind_of(record)
     client_sequence = Header.unpack(record.command).client_sequence
-    require(kind in KIND_CLASS and kind != Kind.PING, f"kind {kind} is not one that is recorded")
+    require(is_recorded(kind), f"kind {kind} is not one that is recorded")
     require(record.key < state.options.key_count_max, f"key must be below {state.options.key_count_max}")
     if kind in (Kind.LOGON, Kind.LOGOFF):
         require(record.key > 0 and client_sequence == 0, "logon and logoff name a key and use no client sequence")
     elif not uses_client_sequence(kind):
         require(record.key == 0 and client_sequence == 0, "system records have key 0 and client sequence 0")
     else:
-        require(record.key > 0 or kind != Kind.REFUSED, "refused names a key")
-        expected = next_client_sequence(record.key, last_client_sequence.get(record.key, 0))
+        require(record.key > 0, "a client's record has a key")
+        expected = last_client_sequence.get(record.key, 0) + 1
         require(client_sequence == expected, f"client_sequence must be {expected}, was {client_sequence}")
         last_client_sequence[record.key] = client_sequence
 

@@ -61,7 +61,8 @@ void host_sim_kill(host_sim *sim);
 
 bool host_sim_is_off(const host_sim *sim);
 
-/* The machine, or the process, starts anew: descriptors, locks and sockets of before are gone. */
+/* The machine, or the process, starts anew: descriptors, locks and sockets of before are gone, and so is the memory that was
+ * mapped: close what the dead had open before this. */
 void host_sim_restart(host_sim *sim);
 
 /* A file as processes see it, to look at or to damage; NULL if there is none. Valid until its size changes or a restart. */
@@ -75,7 +76,7 @@ void host_sim_drop(host_sim *sim, const char *directory, const char *name);
 
 /* ---- Sockets ------------------------------------------------------------------------------------------------------------ */
 
-int host_sim_socket(host_sim *sim); /* connected; descriptors from 1000 on */
+int host_sim_socket(host_sim *sim); /* connected; numbers from 1000 on, never used twice */
 void host_sim_peer_send(host_sim *sim, int socket, const void *from, size_t bytes);
 size_t host_sim_peer_take(host_sim *sim, int socket, void *to, size_t room); /* what the code sent; how many bytes */
 size_t host_sim_peer_waiting(const host_sim *sim, int socket);               /* sent by the code and not taken */

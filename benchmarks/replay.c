@@ -46,13 +46,14 @@ static flow_options options_for(uint32_t open_target) {
                           .mid_price_ticks = 10000};
 }
 
-static replica open_replica(uint32_t event_mask, uint32_t order_count_max) {
+static replica open_replica(uint32_t event_mask, uint32_t order_count_max, bool huge) {
     core_options options = core_options_default();
     options.event_mask = event_mask;
     options.order_count_max = order_count_max;
     replica r = {.bytes = core_bytes(&options)};
     r.memory = mmap(NULL, r.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (r.memory == MAP_FAILED) client_fail("no memory for a core of %zu bytes", r.bytes);
+    if (huge) madvise(r.memory, r.bytes, MADV_HUGEPAGE); /* as the engine and its replicas ask for */
     if (core_open(r.memory, r.bytes, &options, &r.core) != CORE_OK) client_fail("the core must open");
     return r;
 }
@@ -145,7 +146,7 @@ typedef struct outcome {
 } outcome;
 
 static outcome replay(const char *directory, uint64_t last, uint32_t event_mask, uint32_t open_count) {
-    replica r = open_replica(event_mask, 1 << 20);
+    replica r = open_replica(event_mask, 1 << 20, true);
     journal_reader *reader;
     journal_error error = {0};
     outcome out = {0};
@@ -243,7 +244,7 @@ static int run_memory(uint32_t orders) {
 
     uint32_t capacity = orders + orders / 32 + 2;
     uint64_t before = resident_bytes(), events = 0;
-    replica r = open_replica(0, capacity);
+    replica r = open_replica(0, capacity, false);
     wire_record waiting[CORE_GROUP_MAX];
     uint32_t count = 0;
     for (uint32_t i = 0; i < all.count; i++) {

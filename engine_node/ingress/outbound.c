@@ -1,0 +1,277 @@
+/* What goes out: reports straight from the core's ring, messages from a small queue, in one gathering write.
+ *
+ *   cut item     reports 41 … 57          message     reports 58 … 60        held: 61 … (not released yet)
+ *   [ tail ] ──▶ [ ring, ring wraps ] ──▶ [ pong ] ──▶ [ ring ]              stays in the ring
+ *
+ * A message waits behind the reports that were made before it, so that a pong tells that all reports of earlier frames
+ * have come. An item that the kernel took only a part of is copied into the tail: the stream stays whole even if the ring
+ * moves on. Reports above journal_released stay where they are until ingress_on_wake. Nothing else is ever copied here.
+ *
+ * The ring of a key holds the last `reports_kept` reports. When more than half of them are still to be sent, sending
+ * comes before the next command; a reader that has nearly a whole ring to read is too slow and is ended. One whose
+ * reports are only held back for the disk makes reading stop until the disk has come after.
+ */
+#include <errno.h>
+
+#include "parts.h"
+
+#define DOOMED_LINE_LOST 0xffff /* in `doomed`: the peer is gone, nothing is said */
+
+enum what { TAIL, REPORTS, MESSAGES };
+
+typedef struct plan {
+    struct iovec parts[PART_COUNT_MAX];
+    uint8_t what[PART_COUNT_MAX];
+    uint32_t count;
+    bool held;
+} plan;
+
+static void publish(ingress *in) {
+    if (!in->unpublished) return;
+    journal_publish(in->journal);
+    in->unpublished = false;
+}
+
+/* ---- Messages ----------------------------------------------------------------------------------------------------- */
+
+void outbound_mark(ingress *in, connection *c) {
+    if (c->dirty) return;
+    INGRESS_INVARIANT(in->dirty_count < in->options.connection_count_max);
+    c->dirty = true;
+    uint32_t place = in->dirty_first + in->dirty_count++;
+    if (place >= in->options.connection_count_max) place -= in->options.connection_count_max;
+    in->dirty_ring[place] = (uint32_t)(c - in->connections);
+}
+
+static uint64_t newest_report(const ingress *in, const connection *c) {
+    return c->state == LIVE ? in->states[c->key].last_report : 0;
+}
+
+void outbound_put(ingress *in, connection *c, const void *message) {
+    if (c->message_end == MESSAGE_COUNT_MAX) {
+        publish(in);
+        outbound_flush(in, c);
+        if (c->message_end == MESSAGE_COUNT_MAX) { /* a flush that got anywhere moved the queue to its start */
+            if (c->doomed == 0) c->doomed = CODE_SLOW_READER;
+            outbound_mark(in, c);
+            return;
+        }
+    }
+    memcpy(&c->messages[c->message_end], message, REPORT_BYTES);
+    c->behind[c->message_end++] = newest_report(in, c);
+    outbound_mark(in, c);
+}
+
+static wire_report message_of(const ingress *in, const connection *c, uint8_t kind, uint16_t code) {
+    wire_report m = {.kind = kind, .code = code};
+    if (c->state >= PENDING) { /* a stranger learns neither the key nor the time */
+        m.key = c->key & 0xffff;
+        m.received_ns = in->now_ns;
+    }
+    return m;
+}
+
+void outbound_message(ingress *in, connection *c, uint8_t kind, uint16_t code, uint64_t reference, uint64_t order_id) {
+    wire_report m = message_of(in, c, kind, code);
+    m.reference = reference;
+    m.order_id = order_id;
+    outbound_put(in, c, &m);
+}
+
+/* ---- One write ---------------------------------------------------------------------------------------------------- */
+
+static void plan_add(plan *p, enum what what, const void *from, size_t bytes) {
+    p->parts[p->count] = (struct iovec){.iov_base = (void *)(uintptr_t)from, .iov_len = bytes};
+    p->what[p->count++] = (uint8_t)what;
+}
+
+/* How many of a run of reports the journal has released; they stand in order of their sequences. */
+static uint32_t released_count(const wire_report *run, uint32_t count, uint64_t released) {
+    if (run[count - 1].sequence <= released) return count;
+    uint32_t low = 0, high = count - 1; /* run[high] is not released */
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (run[middle].sequence <= released) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+/* Reports from *next to `last`, as far as they are released. */
+static void plan_reports(const ingress *in, connection *c, plan *p, uint64_t *next, uint64_t last, uint64_t released) {
+    while (*next <= last && p->count < PART_COUNT_MAX) {
+        uint32_t count = 0;
+        const wire_report *run = core_reports(in->core, c->key, *next, &count);
+        if (run == NULL || count == 0) { /* the ring has lapped this reader */
+            c->doomed = CODE_SLOW_READER;
+            return;
+        }
+        if (count > last - *next + 1) count = (uint32_t)(last - *next + 1);
+        const uint32_t released_now = released_count(run, count, released);
+        if (released_now > 0) plan_add(p, REPORTS, run, (size_t)released_now * REPORT_BYTES);
+        *next += released_now;
+        if (released_now < count) {
+            p->held = true;
+            return;
+        }
+    }
+}
+
+static void plan_make(const ingress *in, connection *c, plan *p) {
+    const uint64_t released = in->failed ? 0 : in->finished ? UINT64_MAX : journal_released(in->journal);
+    const uint64_t last = newest_report(in, c);
+    uint64_t next = c->sent_report + 1;
+    p->count = 0;
+    p->held = false;
+    if (c->tail_bytes > 0) plan_add(p, TAIL, c->tail, c->tail_bytes);
+    for (uint32_t m = c->message_first; m < c->message_end && p->count < PART_COUNT_MAX;) {
+        if (!p->held) plan_reports(in, c, p, &next, c->behind[m], released);
+        if (c->doomed != 0 || p->count == PART_COUNT_MAX) return;
+        /* Held reports hold the messages behind them, unless the queue is full: then messages overtake. */
+        if (p->held && c->message_end < MESSAGE_COUNT_MAX) return;
+        uint32_t end = m + 1;
+        while (end < c->message_end && (p->held || c->behind[end] < next)) end++;
+        plan_add(p, MESSAGES, &c->messages[m], (size_t)(end - m) * REPORT_BYTES);
+        m = end;
+    }
+    if (!p->held && p->count < PART_COUNT_MAX && last > 0) plan_reports(in, c, p, &next, last, released);
+}
+
+/* Note that `items` whole items of a part went out. */
+static void consume(ingress *in, connection *c, enum what what, uint32_t items) {
+    if (what == REPORTS) {
+        c->sent_report += items;
+        in->counters.reports_sent += items;
+    } else if (what == MESSAGES) {
+        c->message_first += items;
+        in->counters.messages_sent += items;
+    }
+}
+
+/* Note that the first `bytes` of a plan went out. True if that was all of it. */
+static bool plan_sent(ingress *in, connection *c, const plan *p, size_t bytes) {
+    bool all = true;
+    for (uint32_t i = 0; i < p->count && all; i++) {
+        const size_t part = p->parts[i].iov_len, sent = bytes < part ? bytes : part;
+        const uint8_t *from = p->parts[i].iov_base;
+        bytes -= sent;
+        all = sent == part;
+        if (p->what[i] == TAIL) {
+            c->tail_bytes -= (uint32_t)sent;
+            memmove(c->tail, c->tail + sent, c->tail_bytes);
+            continue;
+        }
+        consume(in, c, p->what[i], (uint32_t)(sent / REPORT_BYTES));
+        const size_t cut = sent % REPORT_BYTES;
+        if (cut == 0) continue;
+        c->tail_bytes = (uint32_t)(REPORT_BYTES - cut);
+        memcpy(c->tail, from + sent, c->tail_bytes);
+        consume(in, c, p->what[i], 1);
+    }
+    if (c->message_first == c->message_end) c->message_first = c->message_end = 0;
+    return all;
+}
+
+/* A full queue whose start has been sent makes room at its end. */
+static void queue_close_up(connection *c) {
+    if (c->message_end < MESSAGE_COUNT_MAX || c->message_first == 0) return;
+    const uint32_t count = c->message_end - c->message_first;
+    memmove(c->messages, c->messages + c->message_first, count * sizeof c->messages[0]);
+    memmove(c->behind, c->behind + c->message_first, count * sizeof c->behind[0]);
+    c->message_first = 0;
+    c->message_end = count;
+}
+
+static void set_held(ingress *in, connection *c, bool held) {
+    if (c->held == held) return;
+    c->held = held;
+    if (held) in->held_count++;
+    else in->held_count--;
+}
+
+void outbound_flush(ingress *in, connection *c) {
+    plan p;
+    while (!c->blocked && c->doomed == 0) {
+        plan_make(in, c, &p);
+        set_held(in, c, p.held);
+        if (p.count == 0 || c->doomed != 0) break;
+        const ssize_t sent = in->host->send(in->host->self, c->socket, p.parts, (int)p.count);
+        if (sent < 0 && sent != -EAGAIN && sent != -EINTR) {
+            c->doomed = DOOMED_LINE_LOST;
+            break;
+        }
+        if (!plan_sent(in, c, &p, sent > 0 ? (size_t)sent : 0)) {
+            c->blocked = true;
+            in->options.calls.want_write(in->options.calls.self, c->socket, true);
+        }
+    }
+    queue_close_up(c);
+    if (c->doomed != 0) outbound_mark(in, c);
+}
+
+void outbound_farewell(ingress *in, connection *c, uint16_t code) {
+    const bool gone = c->doomed == DOOMED_LINE_LOST;
+    c->doomed = 0;
+    if (gone || code == CODE_NONE) return;
+    if (code != CODE_SLOW_READER) outbound_flush(in, c); /* its ring may have moved on: nothing more is taken from it */
+    if (c->blocked || c->doomed != 0 || c->tail_bytes > 0) return;
+    const wire_report last = message_of(in, c, MESSAGE_SESSION_ENDED, code);
+    const struct iovec part = {.iov_base = (void *)(uintptr_t)&last, .iov_len = sizeof last};
+    if (in->host->send(in->host->self, c->socket, &part, 1) == (ssize_t)sizeof last) in->counters.messages_sent++;
+}
+
+/* ---- Many connections ---------------------------------------------------------------------------------------------- */
+
+void outbound_drain(ingress *in) {
+    while (in->dirty_count > 0) { /* bounded: only the end of a session marks others, and each ends once */
+        connection *c = &in->connections[in->dirty_ring[in->dirty_first]];
+        if (++in->dirty_first == in->options.connection_count_max) in->dirty_first = 0;
+        in->dirty_count--;
+        c->dirty = false;
+        if (c->state == FREE) continue;
+        publish(in);
+        if (c->doomed == 0) outbound_flush(in, c);
+        if (c->doomed == DOOMED_LINE_LOST) session_end(in, c, CODE_NONE, LOGOFF_REASON_LINE_LOST);
+        else if (c->doomed != 0) session_end(in, c, c->doomed, LOGOFF_REASON_REFUSED);
+    }
+    publish(in);
+}
+
+/* A single command makes more reports than the ring can hold back: wait for the disk, but not for ever. */
+static void await_release(const ingress *in) {
+    const uint64_t until = journal_written(in->journal);
+    for (uint32_t i = 0; i < RELEASE_WAIT_COUNT && journal_released(in->journal) < until; i++) {
+        if (journal_failure(in->journal) != NULL) return;
+        ingress_pause(in);
+    }
+}
+
+static uint64_t backlog(const ingress *in, const connection *c) {
+    return c->state == LIVE ? in->states[c->key].last_report - c->sent_report : 0;
+}
+
+static void relieve_one(ingress *in, connection *c, bool command_under_way) {
+    publish(in);
+    outbound_flush(in, c);
+    if (backlog(in, c) <= in->press_at || c->doomed != 0) return;
+    if (!c->blocked && !command_under_way) {
+        in->stalled = true;
+        in->counters.stalls++;
+        return;
+    }
+    if (!c->blocked) {
+        await_release(in);
+        outbound_flush(in, c);
+    }
+    if (backlog(in, c) + in->chunk.room > in->reports_kept) c->doomed = CODE_SLOW_READER;
+}
+
+void outbound_relieve(ingress *in, bool command_under_way) {
+    in->pressed = false;
+    for (uint32_t i = 0; i < in->dirty_count; i++) {
+        uint32_t place = in->dirty_first + i;
+        if (place >= in->options.connection_count_max) place -= in->options.connection_count_max;
+        connection *c = &in->connections[in->dirty_ring[place]];
+        if (backlog(in, c) > in->press_at && c->doomed == 0) relieve_one(in, c, command_under_way);
+    }
+}

@@ -56,16 +56,15 @@ class Pair:
 
     def apply(self, data: bytes) -> None:
         """Apply the records to both; they must be refused by both, or give the same events."""
-        sizes = self.group_sizes(data)
-        agree("bytes of whole groups", self.core.group_bytes(data), sum(sizes))
-        data = data[: sum(sizes)]
-        before = self.core.digest() if len(sizes) == 1 else None
-        core_name, core_events = self.apply_to_core(data)
+        whole = groups.whole_groups([Record.unpack(data, offset) for offset in range(0, len(data), RECORD_BYTES)])
+        size = sum(len(group) for group in whole) * RECORD_BYTES
+        agree("bytes of whole groups", self.core.group_bytes(data), size)
+        before = self.core.digest() if len(whole) == 1 else None
+        core_name, core_events = self.apply_to_core(data[:size])
         if core_name == "full":
-            self.counts["full"] += 1
-            self.skip_full(data, sizes, before)
+            self.skip_full(whole)
             return
-        oracle_name, oracle_events = self.apply_to_oracle(data)
+        oracle_name, oracle_events = self.apply_to_oracle(whole)
         agree("outcome", core_name, oracle_name)
         agree_on_events(core_events, oracle_events)
         agree("sequence", self.core.sequence(), self.oracle.state.sequence)
@@ -73,15 +72,6 @@ class Pair:
         if core_name != "applied" and before is not None:
             agree("digest after records that can't stand", self.core.digest(), before)
         self.keep(oracle_events)
-
-    def group_sizes(self, data: bytes) -> list[int]:
-        """Bytes of each whole group, by the oracle's reading."""
-        records = [Record.unpack(data, offset) for offset in range(0, len(data), RECORD_BYTES)]
-        sizes = []
-        while records and (count := groups.group_count(records)) > 0:
-            sizes.append(count * RECORD_BYTES)
-            records = records[count:]
-        return sizes
 
     def apply_to_core(self, data: bytes) -> tuple[str, bytes]:
         try:
@@ -93,18 +83,22 @@ class Pair:
         except _engine.CoreFull:
             return "full", b""
 
-    def apply_to_oracle(self, data: bytes) -> tuple[str, list[Report]]:
+    def apply_to_oracle(self, whole: list[list[Record]]) -> tuple[str, list[Report]]:
+        made: list[Report] = []
         try:
-            return "applied", self.oracle.apply(data)
+            for group in whole:
+                made += self.oracle.apply_group(group)
         except groups.RecordInvalid:
-            return "invalid", []
+            return "invalid", made
         except groups.Diverged:
-            return "diverged", []
+            return "diverged", made
+        return "applied", made
 
-    def skip_full(self, data: bytes, sizes: list[int], before: int | None) -> None:
+    def skip_full(self, whole: list[list[Record]]) -> None:
         """No room in a pool: nothing changed but for the groups before the last, which are void prefixes."""
-        self.oracle.apply(data[: sum(sizes[:-1])])
-        agree("digest after no room", self.core.digest(), self.oracle.digest() if before is None else before)
+        self.counts["full"] += 1
+        self.apply_to_oracle(whole[:-1])
+        self.check_digest()
 
     def keep(self, events: list[Report]) -> None:
         for report in events:

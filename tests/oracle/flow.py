@@ -157,7 +157,7 @@ def some_client_number(choice: Choice) -> int:
 
 
 def some_limit(choice: Choice, usual: Sequence[int]) -> int:
-    return usually(choice, (0, 0, *usual), (-1, 2**63 - 1), one_in=30)
+    return usually(choice, (0, 0, 0, 0, *usual), (-1, 2**63 - 1), one_in=60)
 
 
 def new_order(choice: Choice) -> commands.Closing:
@@ -183,12 +183,19 @@ def new_order(choice: Choice) -> commands.Closing:
     )
 
 
+def some_order_name(choice: Choice) -> dict[str, int]:
+    """An order by its id or by a client's number; sometimes both or neither."""
+    order_id, client_number = choice.number(0, 60), some_client_number(choice)
+    if order_id and client_number and not sometimes(choice, 20):
+        client_number = 0
+    return {"order_id": order_id, "target_client_order_id": client_number}
+
+
 def cancel(choice: Choice) -> commands.Closing:
     return Cancel(
         account=some_account(choice),
         instrument=some_instrument(choice),
-        order_id=choice.number(0, 60),
-        target_client_order_id=some_client_number(choice),
+        **some_order_name(choice),
         client_order_id=some_client_number(choice),
     )
 
@@ -197,10 +204,9 @@ def replace(choice: Choice) -> commands.Closing:
     return Replace(
         account=some_account(choice),
         instrument=some_instrument(choice),
-        order_id=choice.number(0, 60),
+        **some_order_name(choice),
         price_ticks=some_price(choice),
         quantity_lots=some_quantity(choice),
-        target_client_order_id=some_client_number(choice),
     )
 
 
@@ -231,7 +237,7 @@ def instrument(choice: Choice) -> commands.Closing:
         quote_asset=usually(choice, (quote,), (0, base, 1)),
         maker_fee_ppm=usually(choice, (100, 0, -300, -33_333, 50_000, -taker), extreme_makers),
         taker_fee_ppm=taker,
-        trading_state=usually(choice, (TradingState.OPEN,), (0, TradingState.HALTED, 3), one_in=12),
+        trading_state=usually(choice, (TradingState.OPEN,), (0, TradingState.HALTED, 3)),
         base_units_per_lot=usually(choice, (base_units,), (0, UNITS_PER_LOT_MAX + 1, 2**64 - 1)),
         quote_units_per_tick_lot=usually(choice, (quote_units,), (0, UNITS_PER_LOT_MAX + 1, 2**64 - 1)),
     )
@@ -255,8 +261,8 @@ def account(choice: Choice) -> commands.Closing:
 def account_limits(choice: Choice) -> commands.Closing:
     return AccountLimits(
         account=some_account(choice),
-        open_orders_max=choice.one_of((0, 0, 1, 3, 2**32 - 1)),
-        order_rate_max=choice.one_of((0, 0, 1, 3)),
+        open_orders_max=choice.one_of((0, 0, 0, 1, 3, 2**32 - 1)),
+        order_rate_max=choice.one_of((0, 0, 0, 0, 1, 3)),
         order_rate_window_ms=choice.one_of((0, 1, 2, 2**32 - 1)),
         notional_units_max=some_limit(choice, (0, 60)),
         position_lots_max=some_limit(choice, (0, 6, 12)),
@@ -288,7 +294,7 @@ def halt(choice: Choice) -> commands.Closing:
     return Halt(
         target=0 if scope == HaltScope.EVERYTHING and not sometimes(choice, 10) else choice.number(0, 4),
         scope=scope,
-        action=usually(choice, (HaltAction.RESUME, HaltAction.RESUME, HaltAction.HALT), (0, 3)),
+        action=usually(choice, (*(HaltAction.RESUME,) * 5, HaltAction.HALT), (0, 3)),
     )
 
 
@@ -328,18 +334,18 @@ def state_digest(choice: Choice) -> commands.Closing:
 
 
 DRAWS: tuple[Callable[[Choice], commands.Closing], ...] = (
-    *((new_order,) * 40),
-    *((cancel,) * 6),
-    *((replace,) * 14),
-    *((mass_cancel,) * 3),
-    *((deposit,) * 6),
+    *((new_order,) * 60),
+    *((cancel,) * 8),
+    *((replace,) * 20),
+    *((mass_cancel,) * 2),
+    *((deposit,) * 7),
     *((withdrawal,) * 2),
     *((instrument,) * 3),
-    *((instrument_limits,) * 3),
-    *((account_limits,) * 4),
+    *((instrument_limits,) * 2),
+    *((account_limits,) * 2),
     *((halt,) * 4),
-    *((logon,) * 3),
-    *((logoff,) * 3),
+    *((logon,) * 2),
+    *((logoff,) * 2),
     asset,
     account,
     refused,
@@ -358,7 +364,7 @@ def draw_step(choice: Choice) -> Step:
         key=usually(choice, (1, 2, 3), (0, KEYS + 1, 2**32 - 1), one_in=80),
         elapsed_ns=usually(choice, (1, 0, 100, 700), (10**6, 10**9, -1), one_in=20),
         text=some_text(choice) if draw in (asset, instrument) or sometimes(choice, 20) else None,
-        nonce=(choice.number(0, 5), some_age(choice)) if draw is logon or sometimes(choice, 6) else None,
+        nonce=(choice.number(0, 15), some_age(choice)) if draw is logon or sometimes(choice, 8) else None,
         open_order=choice.number(0, 7) if names_order else None,
         by_client_number=names_order and sometimes(choice, 4),
         void_prefixes=choice.number(1, 3) if sometimes(choice, 30) else 0,

@@ -74,6 +74,15 @@ def group_count(records: list[Record]) -> int:
     return count
 
 
+def whole_groups(records: list[Record]) -> list[list[Record]]:
+    """The groups that the records begin with; a prefix at the end waits for what follows."""
+    whole = []
+    while records and (count := group_count(records)) > 0:
+        whole.append(records[:count])
+        records = records[count:]
+    return whole
+
+
 def require(holds: bool, sentence: str) -> None:
     if not holds:
         raise RecordInvalid(sentence)

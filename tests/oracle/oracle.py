@@ -51,14 +51,10 @@ class Oracle:
         Raises groups.RecordInvalid or groups.Diverged; the groups before the bad one stay applied.
         """
         records = [Record.unpack(data, offset) for offset in range(0, len(memoryview(data)), RECORD_BYTES)]
-        made: list[Report] = []
-        while records:
-            count = groups.group_count(records)
-            if count == 0:
-                raise groups.RecordInvalid("a group must be whole: a prefix ends the records")
-            made += self.apply_group(records[:count])
-            records = records[count:]
-        return made
+        whole = groups.whole_groups(records)
+        if sum(len(group) for group in whole) < len(records):
+            raise groups.RecordInvalid("groups must be whole: a prefix ends the records")
+        return [event for group in whole for event in self.apply_group(group)]
 
     def apply_group(self, group: list[Record]) -> list[Report]:
         """Apply one group: nothing changes if it may not stand here."""

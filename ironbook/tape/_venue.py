@@ -5,24 +5,25 @@
     maker 1 …   accounts[1 …]                    arrivals, cancels and deletes, spread by order id
     admin       (any, with the admin permission) definitions and deposits, by signed frames like everybody
 
-Asset 1 is the money, with six decimals; each symbol gets the next asset (its shares, none divisible) and the next
-instrument, when the tape first has something to send for it. A lot is a share, a tick is `step` ten-thousandths of the
-currency.
+The first asset is the money, with six decimals; each symbol gets the next asset (its shares, none divisible) and the
+next instrument, when the tape first has something to send for it. A lot is a share, a tick is `step` ten-thousandths of
+the currency.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from engine_node._engine import Core
 from ironbook import Outcome, Report
 from schemas.vocabulary import UNITS_MAX, Cancel, Code, MassCancel, NewOrder, Replace
 
+from ._outcome import CASH
 from .errors import TapeFailed
 
-CASH_ASSET = 1
 CASH_NAME = "USD"
 CASH_DECIMALS = 6
 CASH_UNITS_PER_PRICE_UNIT = 1_000_000 // 10_000  # six decimals; a price is in ten-thousandths
@@ -68,9 +69,28 @@ class VenueOptions:
 
     step: int  # ten-thousandths in a tick
     first_instrument: int = 1
-    first_share_asset: int = CASH_ASSET + 1
+    first_asset: int = 1  # the money; the shares of each symbol follow
+    cash_units_per_account: int = 0  # deposited; 0: as much as the asset may have, shared out
+    shares_per_account: int = SHARES_PER_ACCOUNT  # deposited of each symbol
     maker_fee_ppm: int = MAKER_FEE_PPM
     taker_fee_ppm: int = TAKER_FEE_PPM
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """One account's balance of one asset, in units, as a replica of the journal has it and as the reports make it."""
+
+    client: int
+    asset: str  # `cash` or a symbol
+    deposited: int
+    change: int  # by fills and their fees, from the reports
+    free: int  # at the replica
+    locked: int
+
+    @property
+    def reconciles(self) -> bool:
+        """Whether the two agree."""
+        return self.free + self.locked == self.deposited + self.change
 
 
 class Venue:
@@ -81,7 +101,7 @@ class Venue:
         self.accounts = list(accounts)
         self.options = options
         self.symbols: dict[int, str] = {}  # by instrument
-        self.cash_per_account = UNITS_MAX // (2 * len(self.accounts))
+        self.cash_units_per_account = options.cash_units_per_account or UNITS_MAX // (2 * len(self.accounts))
 
     @property
     def cash_units_per_tick_lot(self) -> int:
@@ -92,15 +112,16 @@ class Venue:
         """Define money and accounts, and fund them. Raises TapeFailed with what the engine says."""
         if self.admin is None:
             return
-        self._applied("the currency", self.admin.define_asset(CASH_ASSET, CASH_NAME, CASH_DECIMALS))
+        self._applied("the currency", self.admin.define_asset(self.options.first_asset, CASH_NAME, CASH_DECIMALS))
         for account in self.accounts:
             self._applied(f"account {account}", self.admin.define_account(account))
-            self._applied("a deposit", self.admin.deposit(account, CASH_ASSET, self.cash_per_account))
+            outcome = self.admin.deposit(account, self.options.first_asset, self.cash_units_per_account)
+            self._applied("a deposit", outcome)
 
     def instrument(self, symbol: str) -> int:
         """A symbol's instrument, defined when it is first asked for. Raises TapeFailed with what the engine says."""
         number = self.options.first_instrument + len(self.symbols)
-        asset = self.options.first_share_asset + len(self.symbols)
+        asset = self.share_asset(number)
         self.symbols[number] = symbol
         if self.admin is None:
             return number
@@ -112,7 +133,7 @@ class Venue:
                 number,
                 f"{name}/{CASH_NAME}",
                 base_asset=asset,
-                quote_asset=CASH_ASSET,
+                quote_asset=self.options.first_asset,
                 base_units_per_lot=1,
                 quote_units_per_tick_lot=self.cash_units_per_tick_lot,
                 maker_fee_ppm=self.options.maker_fee_ppm,
@@ -120,8 +141,27 @@ class Venue:
             ),
         )
         for account in self.accounts:
-            self._applied("a deposit", self.admin.deposit(account, asset, SHARES_PER_ACCOUNT))
+            self._applied("a deposit", self.admin.deposit(account, asset, self.options.shares_per_account))
         return number
+
+    def share_asset(self, instrument: int) -> int:
+        """The asset that an instrument trades."""
+        return self.options.first_asset + 1 + instrument - self.options.first_instrument
+
+    def balances(self, core: Core, changes: Mapping[tuple[int, str], int]) -> list[Balance]:
+        """Every client's balance of every asset at a replica, beside what deposits and fills make of it."""
+        first = self.options.first_asset
+        assets = [(first, CASH, self.cash_units_per_account)]
+        assets += [(self.share_asset(n), s, self.options.shares_per_account) for n, s in self.symbols.items()]
+        found = []
+        for client, account in enumerate(self.accounts):
+            for asset, name, deposited in assets:
+                free, locked = core.balance(account, asset) or (0, 0)
+                change = changes.get((client, name), 0)
+                found.append(
+                    Balance(client=client, asset=name, deposited=deposited, change=change, free=free, locked=locked)
+                )
+        return found
 
     @staticmethod
     def _applied(what: str, outcome: Outcome) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 
@@ -33,6 +34,7 @@ from ._venue import Trader, Venue
 from .errors import TapeFailed, TapeOptions
 from .messages import NS_PER_SECOND, PRICE_UNITS_PER_ONE, TapeMessage
 
+RECENT_FILLS = 6
 GATHER_TIMEOUT_S = 30.0  # for the other side of a trade to be told
 
 
@@ -131,7 +133,7 @@ def parse_pace(text: str) -> Fraction | None:
 
 
 class Player:
-    """Plays one tape once. `traders` are those of venue.accounts: the taker, then the makers; they may be one client."""
+    """Plays one tape once. `traders` are those of venue.accounts: taker, then makers; some may be one client."""
 
     def __init__(self, traders: Sequence[Trader], venue: Venue, options: PlayOptions | None = None) -> None:
         if len(traders) != len(venue.accounts):
@@ -145,6 +147,9 @@ class Player:
         self.played = Played()
         self.log = OutcomeLog()
         self.books: dict[str, QueueBook] = {}
+        self.recent: deque[tuple[int, Fill]] = deque(
+            maxlen=RECENT_FILLS
+        )  # the last fills, each with its time on the tape
         self._clients = {account: client for client, account in enumerate(venue.accounts)}
         self._distinct = list({id(trader): trader for trader in traders}.values())
         self._arrived: dict[tuple[str, int], int] = {}  # of orders in the books: message
@@ -264,6 +269,7 @@ class Player:
             self._settle(step.symbol, own)
             self._settle(step.symbol, maker)
             fills.append(fill)
+            self.recent.append((message.time_ns, fill))
         return tuple(fills)
 
     @staticmethod

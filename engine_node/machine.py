@@ -6,10 +6,12 @@ that silently did nothing would be worse than a start that fails.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
 import signal
+import threading
 from typing import Final
 
 from engine_node.errors import MachineError
@@ -20,6 +22,7 @@ __all__ = [
     "die_with_parent",
     "lock_memory",
     "lower_priority",
+    "move_other_threads",
     "pin",
     "raise_open_files",
     "set_realtime",
@@ -64,6 +67,16 @@ def choose_sync_cpu(engine_cpu: int, sync_cpu: int, background_cpu: int, allowed
         return sync_cpu
     others = background_cpus(engine_cpu, background_cpu, allowed)
     return min(others) if others != {engine_cpu} else -1
+
+
+def move_other_threads(engine_cpu: int, cpus: set[int]) -> None:
+    """Send every other thread of this process that might run on the engine's CPU to `cpus`."""
+    own = threading.get_native_id()
+    for name in os.listdir("/proc/self/task"):
+        thread = int(name)
+        with contextlib.suppress(ProcessLookupError):
+            if thread != own and engine_cpu in os.sched_getaffinity(thread):
+                os.sched_setaffinity(thread, cpus)
 
 
 def lock_memory() -> None:

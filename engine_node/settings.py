@@ -229,7 +229,7 @@ class Settings:
     snapshot_keep_count: int = _integer(3, 1, 1_000, "files", "The newest so many are kept.")
 
     drain_ms: int = _integer(
-        500, 0, 60_000, "ms", "At a stop: how long reports that are held back may still leave.", group="Stop"
+        100, 0, 60_000, "ms", "At a stop: so long commands still get an answer (engine_stopping).", group="Stop"
     )
     stop_timeout_ms: int = _integer(
         20_000, 100, 600_000, "ms", "A stop that takes longer ends the process; the journal is whole."

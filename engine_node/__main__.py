@@ -1,0 +1,121 @@
+"""python -m engine_node: run the engine node, or look at its settings.
+
+    run          the engine (and, as the settings say, its snapshotter and TLS terminator) until SIGTERM
+    settings     --example: an example file; --reference: the page of all settings; --check: are they good?
+    doctor       what this machine lacks for steady latency, and how to mend it
+    snapshotter  the process that writes snapshots; `run` starts it
+    tls          the process that ends TLS; `run` starts it
+
+Exit codes: 0 done, 1 could not start or check found something bad, 2 wrong arguments, 70 a bug, 74 the disk failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine_node.errors import SettingsError, parts_of
+from engine_node.logs import Log
+from engine_node.settings import Settings, example, load, reference
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code."""
+    chosen = _parser().parse_args(arguments)
+    if chosen.command == "settings" and chosen.what in ("example", "reference"):
+        print(example() if chosen.what == "example" else reference(), end="")
+        return 0
+    try:
+        settings = load(chosen.settings)
+    except SettingsError as error:
+        return _refuse(error)
+    if chosen.command == "settings":
+        print(
+            example(settings) if chosen.what == "show" else "settings: good", end="\n" if chosen.what == "check" else ""
+        )
+        return 0
+    if chosen.command == "doctor":
+        return _doctor(settings, as_json=chosen.json)
+    return _run_process(settings, chosen)
+
+
+def _run_process(settings: Settings, chosen: argparse.Namespace) -> int:
+    base = {"process": "engine" if chosen.command == "run" else chosen.command, "pid": os.getpid()}
+    try:
+        log = Log.open(settings.log_file, level=settings.log_level, queue_max=settings.log_queue_max, base=base)
+    except SettingsError as error:
+        return _refuse(error)
+    try:
+        if chosen.command == "run":
+            from engine_node import server
+
+            return server.run(settings, log)
+        if chosen.command == "tls":
+            from engine_node import tls
+
+            return tls.run(settings, log, chosen.listen_fds, chosen.parent)
+        from engine_node import snapshotter
+
+        return snapshotter.run(settings, log, chosen.parent)
+    except KeyboardInterrupt:  # before there was a handler for it
+        return 130
+    finally:
+        log.close()
+
+
+def _doctor(settings: Settings, *, as_json: bool) -> int:
+    from engine_node import doctor
+
+    report = doctor.examine(doctor.Machine(), doctor.Wishes.of(settings))
+    print(doctor.as_json(report) if as_json else doctor.as_text(report))
+    return 1 if any(finding.result == "bad" for finding in report) else 0
+
+
+def _refuse(error: SettingsError) -> int:
+    parts = parts_of(error)
+    lines = [f"{parts['error']}: {parts['message']}"]
+    lines += [f"  {name}: {parts[name]}" for name in ("detail", "hint") if name in parts]
+    print("\n".join(lines), file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m engine_node", description="The Ironbook engine node.")
+    parser.set_defaults(command="run", settings=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def command(name: str, about: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=about, description=about)
+        made.add_argument("--settings", type=Path, metavar="FILE", help="settings file (TOML)")
+        made.set_defaults(command=name)
+        return made
+
+    command("run", "run the engine node until SIGTERM (the default)")
+    settings = command("settings", "look at the settings")
+    what = settings.add_mutually_exclusive_group()
+    settings.set_defaults(what="check")
+    for name, about in (
+        ("example", "print an example file with every setting"),
+        ("reference", "print the reference page of all settings"),
+        ("check", "say whether file and environment are good (the default)"),
+        ("show", "print what file and environment come to, as a settings file"),
+    ):
+        what.add_argument(f"--{name}", dest="what", action="store_const", const=name, help=about)
+    command("doctor", "what this machine lacks for steady latency").add_argument("--json", action="store_true")
+    parent = "process to end with"
+    command("snapshotter", "write snapshots").add_argument("--parent", type=int, help=parent)
+    tls = command("tls", "end TLS on inherited sockets")
+    tls.add_argument("--parent", type=int, help=parent)
+    tls.add_argument("--listen-fds", type=_descriptors, required=True, metavar="N,N", help="listening sockets")
+    return parser
+
+
+def _descriptors(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

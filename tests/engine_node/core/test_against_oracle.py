@@ -1,0 +1,109 @@
+"""The compiled core against the slow oracle: two independent readings of docs/reference/rules.md must be one."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from tests.oracle import compare, flow, mutations
+from tests.oracle.compare import Pair
+
+T = TypeVar("T")
+SOAK = bool(os.environ.get("IRONBOOK_SOAK"))
+EXAMPLES = 5_000 if SOAK else 120
+MARKETS = 2_000 if SOAK else 12
+COMMANDS_A_MARKET = 2_000
+TINY_POOLS = {
+    "order_count_max": 6,
+    "level_count_max": 5,
+    "ladder_count_max": 64,
+    "balance_count_max": 12,
+    "position_count_max": 7,
+    "nonce_count_max": 5,
+}
+
+
+class DrawnChoice:
+    """The flow's decisions drawn by Hypothesis, so that it can shrink them."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self.draw = draw
+
+    def one_of(self, options: Sequence[T]) -> T:
+        return options[self.draw(st.integers(0, len(options) - 1))]
+
+    def number(self, low: int, high: int) -> int:
+        return self.draw(st.integers(low, high))
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> flow.Step:
+    return flow.draw_step(DrawnChoice(draw))
+
+
+def play(pair: Pair, played: list[flow.Step], reload_after: int) -> None:
+    """Play steps behind the prelude, looking at everything in the end and, once in between, saving and loading."""
+    for step in flow.prelude():
+        pair.play(step)
+    for number, step in enumerate(played):
+        note(repr(step))
+        pair.play(step)
+        pair.check_digest()
+        if number == reload_after:
+            pair.reload()
+    pair.check_all()
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+@given(played=st.lists(steps(), max_size=40), reload_after=st.integers(0, 40))
+def test_core_and_oracle_agree_on_whatever_is_drawn(played: list[flow.Step], reload_after: int) -> None:
+    play(Pair(), played, reload_after)
+
+
+@settings(max_examples=EXAMPLES // 4, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
+@given(records=st.lists(st.binary(min_size=64, max_size=64), min_size=1, max_size=4))
+def test_core_and_oracle_agree_on_bytes_without_sense(records: list[bytes]) -> None:
+    pair = Pair()
+    for step in flow.prelude():
+        pair.play(step)
+    pair.apply(b"".join(records))
+    pair.check_all()
+
+
+@pytest.mark.parametrize("market", range(MARKETS))
+def test_core_and_oracle_agree_on_a_long_seeded_flow(market: int) -> None:
+    seed = random.SystemRandom().randrange(2**32) if SOAK else 1000 + market
+    print(f"seed {seed}")
+    counts = compare.run(COMMANDS_A_MARKET, seed)
+    assert counts["trade"] > 0
+    assert counts["reloads"] > 0
+
+
+@pytest.mark.parametrize("seed", [900, 904, 905])
+def test_no_room_in_a_pool_changes_nothing(seed: int) -> None:
+    counts = compare.run(COMMANDS_A_MARKET, seed, **TINY_POOLS)
+    assert counts["full"] > 0
+
+
+def compare_markets(count: int) -> None:
+    for seed in range(count):
+        compare.run(COMMANDS_A_MARKET, seed)
+
+
+@pytest.mark.parametrize("mutation", mutations.MUTATIONS, ids=lambda mutation: mutation.title)
+def test_comparison_notices_that(mutation: mutations.Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Core and oracle disagree, or the oracle's own sums do not come out."""
+    monkeypatch.setattr(mutation.module, mutation.name, mutation.instead)
+    with pytest.raises(AssertionError):
+        compare_markets(20)

@@ -1,0 +1,140 @@
+"""Small deliberate breaks of the oracle: if the comparison did not notice one of them, it would prove nothing there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+from schemas.vocabulary import PRICE_TICKS_MAX, Account, Code, Nonce, Side
+from tests.oracle import admin, book, checks, groups, ledger, matching, numbers, orders
+from tests.oracle.checks import halt_of_trading_faults
+from tests.oracle.events import Events
+from tests.oracle.matching import prevent_self_trade
+from tests.oracle.state import AccountState, InstrumentState, OrderState, State
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mutation:
+    """One name of one module, and what it is instead."""
+
+    title: str
+    module: ModuleType | type
+    name: str
+    instead: Any
+
+
+def broken(title: str, module: ModuleType | type, name: str, instead: Callable[..., Any] | int) -> Mutation:
+    if not hasattr(module, name):
+        raise AttributeError(f"{module.__name__} must have {name}, or the mutation breaks nothing")
+    return Mutation(title=title, module=module, name=name, instead=instead)
+
+
+def any_price(instrument: InstrumentState, side: int) -> int | None:
+    return next(iter(instrument.levels[side]), None)
+
+
+def account_halt_first(state: State, account: AccountState, instrument: InstrumentState) -> Iterator[Code]:
+    if account.halted:
+        yield Code.ACCOUNT_HALTED
+    yield from halt_of_trading_faults(state, account, instrument)
+
+
+def own_orders_count(instrument: InstrumentState, taker: OrderState) -> int:
+    side = numbers.other_side(taker.side)
+    return sum(
+        maker.rest
+        for price, level in instrument.levels[side].items()
+        for maker in level
+        if numbers.at_price_or_better(taker.side, taker.price, price)
+    )
+
+
+def account_with_firm_as_said(state: State, events: Events, command: Account) -> None:
+    state.accounts.setdefault(command.account, AccountState(firm=command.firm)).firm = command.firm
+    events.applied(account=command.account)
+
+
+def orders_of_every_key(state: State, events: Events, key: int, account: int) -> None:
+    for order in orders.orders_in_turn(state, account):
+        orders.cancel_resting(state, events, order, Code.CANCELLED_ON_DISCONNECT, 0)
+
+
+def strictly_better(side: int, price_ticks: int, other_price_ticks: int) -> bool:
+    return other_price_ticks < price_ticks if side == Side.BUY else other_price_ticks > price_ticks
+
+
+def highest_buy_rounded_up(instrument: InstrumentState) -> int:
+    price = numbers.divide_up(instrument.reference_price * (numbers.PPM + instrument.collar_ppm), numbers.PPM)
+    return min(price, PRICE_TICKS_MAX)
+
+
+def lowest_sell_rounded_down(instrument: InstrumentState) -> int:
+    return max(instrument.reference_price * (numbers.PPM - instrument.collar_ppm) // numbers.PPM, 1)
+
+
+def level_always_updated(prevent: Callable[..., bool]) -> Callable[..., bool]:
+    def prevent_and_update(*arguments: Any) -> bool:
+        prevent(*arguments)
+        return True
+
+    return prevent_and_update
+
+
+def later_than_the_window_edge(state: State, nonce: Nonce, received_ns: int) -> bool:
+    return abs(received_ns - nonce.timestamp_ns) < state.options.nonce_window_ns
+
+
+def fee_of_each_fill_by_itself(notional_before: int, notional_of_fill: int, rate_ppm: int) -> int:
+    return numbers.part_ppm(notional_of_fill, rate_ppm)
+
+
+def need_without_the_unit(notional_left: int, maker_ppm: int, taker_ppm: int) -> int:
+    return notional_left + numbers.part_ppm(notional_left, max(maker_ppm, taker_ppm, 0))
+
+
+def need_at_taker_rate(notional_left: int, maker_ppm: int, taker_ppm: int) -> int:
+    return notional_left + numbers.part_ppm(notional_left, taker_ppm) + 1
+
+
+def price_from_one(price: int, least: int) -> Iterator[Code]:
+    if not 1 <= price <= PRICE_TICKS_MAX:
+        yield Code.PRICE_INVALID
+
+
+def name_without_zero_bytes(text: bytes | None) -> bytes | None:
+    return (text or b"").replace(b"\0", b"") or None
+
+
+MUTATIONS = [
+    broken("fees are rounded down", numbers, "part_ppm", lambda amount, rate: amount * rate // numbers.PPM),
+    broken("each fill's fee is rounded by itself", numbers, "fee_increase", fee_of_each_fill_by_itself),
+    broken("a rebate may exceed the taker's fee", ledger, "limited_rebate", lambda maker_fee, taker_fee: maker_fee),
+    broken("a buy locks one unit less", numbers, "need_of_buy", need_without_the_unit),
+    broken("a buy locks at the taker's rate only", numbers, "need_of_buy", need_at_taker_rate),
+    broken("a lock stays when the rest falls", ledger, "lower_lock", lambda state, order: None),
+    broken("last come, first served", matching, "first_of_level", lambda level: level[-1]),
+    broken("any price is the best", book, "best_price", any_price),
+    broken("a level is told unchanged", matching, "prevent_self_trade", level_always_updated(prevent_self_trade)),
+    broken("no report says done", matching, "done_flag", lambda order: 0),
+    broken("equal prices do not meet", numbers, "at_price_or_better", strictly_better),
+    broken("a larger total keeps its place", checks, "keeps_place", lambda order, new: new.price_ticks == order.price),
+    broken("no replacement keeps its place", checks, "keeps_place", lambda order, new: False),
+    broken("own orders fill a fill-or-kill", checks, "lots_to_get", own_orders_count),
+    broken("the collar of a buy is rounded up", checks, "highest_buy", highest_buy_rounded_up),
+    broken("the collar of a sell is rounded down", checks, "lowest_sell", lowest_sell_rounded_down),
+    broken("a halted account wins over a halted market", checks, "halt_of_trading_faults", account_halt_first),
+    broken("the least price of a market order is 1", checks, "price_faults", price_from_one),
+    broken("a rate window of 0 ms is 1 ms", checks, "RATE_WINDOW_MS_DEFAULT", 1),
+    broken("the edge of the nonce window is outside", checks, "within_window", later_than_the_window_edge),
+    broken("five old nonces are dropped at once", admin, "NONCE_DROPS_MAX", 5),
+    broken("a mass cancel goes by id alone", orders, "orders_in_turn", lambda state, account: state.orders_of(account)),
+    broken("a logoff takes other keys' orders too", orders, "cancel_of_key", orders_of_every_key),
+    broken("firm 0 stays firm 0", admin, "account", account_with_firm_as_said),
+    broken("a prefix belongs to whatever follows", groups, "follows", lambda prefix, record: True),
+    broken("every key is told a client sequence", Events, "reference_for", lambda events, order: events.client_sequence),
+    broken("another key is not told", orders, "tell_other_sender", lambda events, order, number: None),
+    broken("a name may hold zero bytes", checks, "name_of", name_without_zero_bytes),
+    broken("open lots do not count for the position", checks, "position_faults", lambda *arguments: iter(())),
+]

@@ -169,7 +169,8 @@ def check_isolated_cpu(reader: Reader, wishes: Wishes) -> Finding:
         )  # fmt: skip
     if wishes.engine_cpu not in online:
         return Finding(
-            check="isolated_cpu", result="bad", found=f"engine_cpu {wishes.engine_cpu} is not online; online: {_list(sorted(online))}",
+            check="isolated_cpu", result="bad",
+            found=f"engine_cpu {wishes.engine_cpu} is not online; online: {_list(sorted(online))}",
             why="The engine will not start.", mend=f"set engine_cpu to one of {_list(sorted(online))}",
         )  # fmt: skip
     if wishes.engine_cpu not in isolated:
@@ -208,7 +209,8 @@ def check_smt_sibling(reader: Reader, wishes: Wishes) -> Finding:
     isolated = parse_cpus(reader.read("/sys/devices/system/cpu/isolated") or "")
     if others - isolated or wishes.background_cpu in others:
         return Finding(
-            check="smt_sibling", result="warn", found=f"CPU {wishes.engine_cpu} shares its core with CPU {_list(sorted(others))}",
+            check="smt_sibling", result="warn",
+            found=f"CPU {wishes.engine_cpu} shares its core with CPU {_list(sorted(others))}",
             why="Whatever runs there takes caches and execution units from the engine.",
             mend="; ".join(f"echo 0 > /sys/devices/system/cpu/cpu{cpu}/online" for cpu in sorted(others)),
         )  # fmt: skip
@@ -258,9 +260,11 @@ def check_idle_states(reader: Reader, wishes: Wishes) -> Finding:
         )
     if deep:
         return Finding(
-            check="idle_states", result="warn", found=_list(f"{name} takes {latency} µs to leave" for name, latency in deep.items()),
+            check="idle_states", result="warn",
+            found=_list(f"{name} takes {latency} µs to leave" for name, latency in deep.items()),
             why="The first order after a quiet moment waits for the CPU to wake up.",
-            mend=f"cpupower idle-set -D {DEEP_IDLE_US}; or processor.max_cstate=1 intel_idle.max_cstate=0 on the kernel command line",
+            mend=f"cpupower idle-set -D {DEEP_IDLE_US}; "
+            "or on the kernel command line: processor.max_cstate=1 intel_idle.max_cstate=0",
         )  # fmt: skip
     return Finding(check="idle_states", result="ok", found=f"none takes longer than {DEEP_IDLE_US} µs to leave")
 
@@ -312,7 +316,7 @@ def check_interrupts(reader: Reader, wishes: Wishes) -> Finding:
     if table is None:
         return Finding(check="interrupts", result="unknown", found="/proc/interrupts cannot be read")
     counts = _interrupt_counts(table, wishes.engine_cpu)
-    here = []
+    here: list[str] = []
     for number in reader.names("/proc/irq"):
         placed = reader.read(f"/proc/irq/{number}/effective_affinity_list") or reader.read(
             f"/proc/irq/{number}/smp_affinity_list"
@@ -320,16 +324,13 @@ def check_interrupts(reader: Reader, wishes: Wishes) -> Finding:
         if number.isdigit() and placed and wishes.engine_cpu in parse_cpus(placed) and counts.get(number, 0):
             here.append(number)
     if here:
+        numbers = sorted(here, key=int)
         others = sorted(_online(reader) - {wishes.engine_cpu})
-        target = (
-            f"{others[0]}-{others[-1]}"
-            if len(others) > 1 and others == list(range(others[0], others[-1] + 1))
-            else _list(others)
-        )
+        target = ",".join(str(cpu) for cpu in others)
         return Finding(
-            check="interrupts", result="warn", found=f"CPU {wishes.engine_cpu} serves interrupts {_list(sorted(here, key=int))}",
+            check="interrupts", result="warn", found=f"CPU {wishes.engine_cpu} serves interrupts {_list(numbers)}",
             why="Each one stops the engine for microseconds, and a busy network card sends thousands a second.",
-            mend=f"systemctl disable --now irqbalance; for i in {' '.join(sorted(here, key=int))}; "
+            mend=f"systemctl disable --now irqbalance; for i in {' '.join(numbers)}; "
             f"do echo {target} > /proc/irq/$i/smp_affinity_list; done",
         )  # fmt: skip
     return Finding(check="interrupts", result="ok", found=f"no device interrupts CPU {wishes.engine_cpu}")
@@ -396,7 +397,7 @@ def check_huge_pages(reader: Reader, _wishes: Wishes) -> Finding:
     if enabled == "always" or defrag == "always":
         return Finding(
             check="huge_pages", result="warn", found=f"enabled: {enabled}, defrag: {defrag}",
-            why="The kernel stops a process to compact memory, whenever it thinks fit. The engine asks for huge pages itself.",
+            why="The kernel stops a process to compact memory when it thinks fit; the engine asks for them itself.",
             mend=f"echo madvise > {base}/enabled; echo defer+madvise > {base}/defrag",
         )  # fmt: skip
     if enabled == "never":
@@ -457,7 +458,7 @@ def check_clock_source(reader: Reader, _wishes: Wishes) -> Finding:
     return Finding(
         check="clock_source", result="bad", found=f"{current}; available: {_list(available)}",
         why="Each look at the clock is a system call or a read from a device: a microsecond a burst.",
-        mend=f"echo {better} > {base}/current_clocksource" if better else "boot with clocksource=tsc tsc=reliable, or another machine",
+        mend=f"echo {better} > {base}/current_clocksource" if better else "boot with clocksource=tsc tsc=reliable",
     )  # fmt: skip
 
 
@@ -530,6 +531,7 @@ def check_disk_room(reader: Reader, wishes: Wishes) -> Finding:
 
 _LOCAL_FILE_SYSTEMS: Final = ("ext4", "xfs")
 _COPYING_FILE_SYSTEMS: Final = ("btrfs", "zfs", "overlay", "bcachefs", "f2fs")
+_REMOTE_FILE_SYSTEMS: Final = ("nfs", "cifs", "smb", "fuse", "9p")
 _FORGETFUL_FILE_SYSTEMS: Final = ("tmpfs", "ramfs", "devtmpfs")
 
 
@@ -546,15 +548,17 @@ def check_file_system(reader: Reader, wishes: Wishes) -> Finding:
         lost = wishes.survival_level == "disk"
         return Finding(
             check="file_system", result="bad" if lost else "warn", found=found,
-            why="It is memory: a loss of power loses everything" + (", though survival_level is disk." if lost else "."), mend=mend,
+            why=f"It is memory: a loss of power loses everything{', though survival_level is disk' if lost else ''}.",
+            mend=mend,
         )  # fmt: skip
     if kind in _COPYING_FILE_SYSTEMS:
         return Finding(
             check="file_system", result="warn", found=found,
-            why="It writes a new copy of each block, so a sync also writes metadata and preallocation does not hold.", mend=mend,
+            why="It writes a new copy of each block, so a sync also writes metadata and preallocation does not hold.",
+            mend=mend,
         )  # fmt: skip
     return Finding(
-        check="file_system", result="bad" if kind.startswith(("nfs", "cifs", "smb", "fuse", "9p")) else "warn", found=found,
+        check="file_system", result="bad" if kind.startswith(_REMOTE_FILE_SYSTEMS) else "warn", found=found,
         why="Shared mappings and syncs are slower or weaker there than the journal's promise needs.", mend=mend,
     )  # fmt: skip
 
@@ -584,7 +588,8 @@ def check_open_files(reader: Reader, wishes: Wishes) -> Finding:
         return Finding(check="open_files", result="ok", found=f"limit {limit}, {needed} needed")
     return Finding(
         check="open_files", result="bad", found=f"limit {limit}, {needed} needed",
-        why="Connections beyond it cannot be accepted.", mend=f"LimitNOFILE={needed} in the service unit, or ulimit -n {needed}",
+        why="Connections beyond it cannot be accepted.",
+        mend=f"LimitNOFILE={needed} in the service unit, or ulimit -n {needed}",
     )  # fmt: skip
 
 

@@ -181,7 +181,9 @@ class Settings:
     tick_interval_ms: int = _integer(
         1_000, 0, 3_600_000, "ms", "A clock_tick record at least so often while time matters; 0: none."
     )
-    digest_interval_records: int = _integer(65_536, 0, 1 << 40, "records", "A digest that replicas compare; 0: none.")
+    digest_interval_records: int = _integer(
+        65_536, 0, (1 << 32) - 1, "records", "A digest that replicas compare; 0: none."
+    )
 
     asset_count_max: int = _integer(
         65, 2, 65_535, "assets", "Numbers 1 to this - 1.", group="Capacities (fixed for a journal)"

@@ -14,7 +14,8 @@
 #include "../journal/journal.h"
 
 /* The exceptions, made once when the module is (kept for the life of the process: the module can't be unloaded). */
-extern PyObject *error_engine, *error_core_full, *error_core_record, *error_core_diverged, *error_snapshot, *error_journal, *error_options;
+extern PyObject *error_engine, *error_core_full, *error_core_record, *error_core_diverged, *error_snapshot,
+    *error_journal, *error_options;
 
 /* Raise `type` with a message and the attributes detail and hint. Returns NULL. */
 PyObject *raise_error(PyObject *type, const char *message, const char *detail, const char *hint);

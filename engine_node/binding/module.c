@@ -11,7 +11,8 @@
 #include "source_digest.h"
 #endif
 
-PyObject *error_engine, *error_core_full, *error_core_record, *error_core_diverged, *error_snapshot, *error_journal, *error_options;
+PyObject *error_engine, *error_core_full, *error_core_record, *error_core_diverged, *error_snapshot, *error_journal,
+    *error_options;
 
 PyObject *raise_error(PyObject *type, const char *message, const char *detail, const char *hint) {
     PyObject *error = PyObject_CallFunction(type, "s", message);
@@ -32,16 +33,20 @@ PyObject *raise_core(core_status status, const core *c) {
     char message[200];
     switch (status) {
     case CORE_E_FULL:
-        snprintf(message, sizeof message, "every pool must have room for what a command may create; %s is full", c == NULL ? "one" : core_full_pool(c));
+        snprintf(message, sizeof message, "every pool must have room for what a command may create; %s is full",
+                 c == NULL ? "one" : core_full_pool(c));
         return raise_error(error_core_full, message, detail, "open the core with a larger capacity of that name");
     case CORE_E_RECORD:
-        return raise_error(error_core_record, "a record must fit what stands before it: kind, key, client sequence, time, term", detail,
+        return raise_error(error_core_record,
+                           "a record must fit what stands before it: kind, key, client sequence, time, term", detail,
                            "the journal is damaged or records were left out; verify it");
     case CORE_E_DIVERGED:
-        return raise_error(error_core_diverged, "a digest record must name this state's digest", detail,
-                           "this replica is not the same program or did not read the same journal; start it from an older snapshot");
+        return raise_error(
+            error_core_diverged, "a digest record must name this state's digest", detail,
+            "this replica is not the same program or did not read the same journal; start it from an older snapshot");
     case CORE_E_OPTIONS:
-        return raise_error(error_options, "every capacity must be within core/limits.h", "core options", "see docs/reference/settings.md");
+        return raise_error(error_options, "every capacity must be within core/limits.h", "core options",
+                           "see docs/reference/settings.md");
     default: return raise_error(error_engine, core_status_name(status), detail, "");
     }
 }
@@ -56,8 +61,9 @@ static int set_number(PyObject *error, const char *name, unsigned long long valu
 
 PyObject *raise_journal(const journal_error *e) {
     char detail[160];
-    snprintf(detail, sizeof detail, "%s%s, byte %llu, sequence %llu%s%s", e->segment[0] ? "segment " : "journal", e->segment,
-             (unsigned long long)e->offset, (unsigned long long)e->sequence, e->system ? ": " : "", e->system ? strerror(e->system) : "");
+    snprintf(detail, sizeof detail, "%s%s, byte %llu, sequence %llu%s%s", e->segment[0] ? "segment " : "journal",
+             e->segment, (unsigned long long)e->offset, (unsigned long long)e->sequence, e->system ? ": " : "",
+             e->system ? strerror(e->system) : "");
     raise_error(e->status == JOURNAL_E_OPTIONS ? error_options : error_journal, e->text, detail, e->hint);
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
@@ -78,10 +84,11 @@ static const struct {
     const char *name;
     size_t offset;
 } option_fields[] = {
-#define FIELD(name) {#name, offsetof(core_options, name)}
-    FIELD(asset_count_max),   FIELD(instrument_count_max), FIELD(account_count_max), FIELD(key_count_max),      FIELD(order_count_max),
-    FIELD(level_count_max),   FIELD(ladder_count_max),     FIELD(balance_count_max), FIELD(position_count_max), FIELD(nonce_count_max),
-    FIELD(reports_kept),      FIELD(event_mask),
+#define FIELD(name)                                                                                                    \
+    { #name, offsetof(core_options, name) }
+    FIELD(asset_count_max),    FIELD(instrument_count_max), FIELD(account_count_max), FIELD(key_count_max),
+    FIELD(order_count_max),    FIELD(level_count_max),      FIELD(ladder_count_max),  FIELD(balance_count_max),
+    FIELD(position_count_max), FIELD(nonce_count_max),      FIELD(reports_kept),      FIELD(event_mask),
 #undef FIELD
 };
 enum { OPTION_COUNT = sizeof option_fields / sizeof *option_fields };
@@ -98,7 +105,8 @@ static int set_option(core_options *options, const char *name, unsigned long lon
             return 0;
         }
     char message[200];
-    snprintf(message, sizeof message, "a core option must be one of core_options and below 2^32, was %.80s = %llu", name, value);
+    snprintf(message, sizeof message, "a core option must be one of core_options and below 2^32, was %.80s = %llu",
+             name, value);
     raise_error(error_options, message, "core options", "see engine_node/core/core.h");
     return -1;
 }
@@ -177,8 +185,8 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "engine_node._engine", .m_doc = "The compiled half of engine_node.", .m_size = -1, .m_methods = functions};
+static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "engine_node._engine",
+                                 .m_doc = "The compiled half of engine_node.", .m_size = -1, .m_methods = functions};
 
 static int add_error(PyObject *module, PyObject **error, const char *name, PyObject *base) {
     char full[64];
@@ -194,8 +202,9 @@ PyMODINIT_FUNC PyInit__engine(void) {
     const struct {
         PyObject **error;
         const char *name;
-    } errors[] = {{&error_core_full, "CoreFull"},       {&error_core_record, "CoreRecord"}, {&error_core_diverged, "CoreDiverged"},
-                  {&error_snapshot, "SnapshotInvalid"}, {&error_journal, "JournalError"},   {&error_options, "OptionsError"}};
+    } errors[] = {{&error_core_full, "CoreFull"},         {&error_core_record, "CoreRecord"},
+                  {&error_core_diverged, "CoreDiverged"}, {&error_snapshot, "SnapshotInvalid"},
+                  {&error_journal, "JournalError"},       {&error_options, "OptionsError"}};
     int failed = add_error(module, &error_engine, "EngineError", PyExc_Exception);
     for (size_t i = 0; i < sizeof errors / sizeof *errors && !failed; i++)
         failed = add_error(module, errors[i].error, errors[i].name, error_engine);
@@ -204,7 +213,8 @@ PyMODINIT_FUNC PyInit__engine(void) {
              PyModule_AddIntConstant(module, "EVENTS_MARKET", CORE_EVENTS_MARKET) < 0 ||
              PyModule_AddIntConstant(module, "EVENTS_LEVEL3", CORE_EVENTS_LEVEL3) < 0 ||
              PyModule_AddIntConstant(module, "EVENTS_ACCOUNTS", CORE_EVENTS_ACCOUNTS) < 0 ||
-             PyModule_AddIntConstant(module, "EVENTS_ALL", CORE_EVENTS_ALL) < 0 || replica_add_types(module) < 0 || engine_add_types(module) < 0;
+             PyModule_AddIntConstant(module, "EVENTS_ALL", CORE_EVENTS_ALL) < 0 || replica_add_types(module) < 0 ||
+             engine_add_types(module) < 0;
     if (!failed) return module;
     Py_DECREF(module);
     return NULL;

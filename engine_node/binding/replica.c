@@ -9,8 +9,7 @@
 enum { EVENT_ROOM = 1024 }; /* events of one chunk */
 
 typedef struct core_object {
-    PyObject_HEAD
-    core *c;
+    PyObject_HEAD core *c;
     void *memory;
     size_t memory_bytes;
     wire_report *events; /* EVENT_ROOM */
@@ -137,12 +136,30 @@ static PyObject *core_py_group_bytes(core_object *self, PyObject *argument) {
     return PyLong_FromSize_t(whole * RECORD_BYTES);
 }
 
-static PyObject *core_py_sequence(core_object *self, PyObject *none) { (void)none; return PyLong_FromUnsignedLongLong(core_sequence(self->c)); }
-static PyObject *core_py_received_ns(core_object *self, PyObject *none) { (void)none; return PyLong_FromUnsignedLongLong(core_received_ns(self->c)); }
-static PyObject *core_py_term(core_object *self, PyObject *none) { (void)none; return PyLong_FromUnsignedLongLong(core_term(self->c)); }
-static PyObject *core_py_digest(core_object *self, PyObject *none) { (void)none; return PyLong_FromUnsignedLongLong(core_digest(self->c)); }
-static PyObject *core_py_halted(core_object *self, PyObject *none) { (void)none; return PyBool_FromLong(core_everything_halted(self->c)); }
-static PyObject *core_py_options(core_object *self, PyObject *none) { (void)none; return core_options_to_dict(core_get_options(self->c)); }
+static PyObject *core_py_sequence(core_object *self, PyObject *none) {
+    (void)none;
+    return PyLong_FromUnsignedLongLong(core_sequence(self->c));
+}
+static PyObject *core_py_received_ns(core_object *self, PyObject *none) {
+    (void)none;
+    return PyLong_FromUnsignedLongLong(core_received_ns(self->c));
+}
+static PyObject *core_py_term(core_object *self, PyObject *none) {
+    (void)none;
+    return PyLong_FromUnsignedLongLong(core_term(self->c));
+}
+static PyObject *core_py_digest(core_object *self, PyObject *none) {
+    (void)none;
+    return PyLong_FromUnsignedLongLong(core_digest(self->c));
+}
+static PyObject *core_py_halted(core_object *self, PyObject *none) {
+    (void)none;
+    return PyBool_FromLong(core_everything_halted(self->c));
+}
+static PyObject *core_py_options(core_object *self, PyObject *none) {
+    (void)none;
+    return core_options_to_dict(core_get_options(self->c));
+}
 
 static PyObject *core_py_check(core_object *self, PyObject *none) {
     (void)none;
@@ -156,8 +173,9 @@ static PyObject *core_py_asset(core_object *self, PyObject *args) {
     core_asset_info i;
     if (!PyArg_ParseTuple(args, "I:asset", &number)) return NULL;
     if (!core_asset(self->c, number, &i)) Py_RETURN_NONE;
-    return Py_BuildValue("{sI ss# sI sL sL}", "asset", number, "name", i.name, (Py_ssize_t)i.name_bytes, "decimals", (unsigned)i.decimals,
-                         "supply_units", (long long)i.supply_units, "fees_units", (long long)i.fees_units);
+    return Py_BuildValue("{sI ss# sI sL sL}", "asset", number, "name", i.name, (Py_ssize_t)i.name_bytes, "decimals",
+                         (unsigned)i.decimals, "supply_units", (long long)i.supply_units, "fees_units",
+                         (long long)i.fees_units);
 }
 
 static PyObject *core_py_instrument(core_object *self, PyObject *args) {
@@ -166,14 +184,15 @@ static PyObject *core_py_instrument(core_object *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "I:instrument", &number)) return NULL;
     if (!core_instrument(self->c, number, &i)) Py_RETURN_NONE;
     return Py_BuildValue(
-        "{sI ss# sI sI si si sI sK sK sI sL sL sL sL sK sK sK sI sI}", "instrument", number, "name", i.name, (Py_ssize_t)i.name_bytes,
-        "base_asset", i.base_asset, "quote_asset", i.quote_asset, "maker_fee_ppm", i.maker_fee_ppm, "taker_fee_ppm", i.taker_fee_ppm,
-        "trading_state", (unsigned)i.trading_state, "base_units_per_lot", (unsigned long long)i.base_units_per_lot,
-        "quote_units_per_tick_lot", (unsigned long long)i.quote_units_per_tick_lot, "collar_ppm", i.collar_ppm, "quantity_lots_min",
+        "{sI ss# sI sI si si sI sK sK sI sL sL sL sL sK sK sK sI sI}", "instrument", number, "name", i.name,
+        (Py_ssize_t)i.name_bytes, "base_asset", i.base_asset, "quote_asset", i.quote_asset, "maker_fee_ppm",
+        i.maker_fee_ppm, "taker_fee_ppm", i.taker_fee_ppm, "trading_state", (unsigned)i.trading_state,
+        "base_units_per_lot", (unsigned long long)i.base_units_per_lot, "quote_units_per_tick_lot",
+        (unsigned long long)i.quote_units_per_tick_lot, "collar_ppm", i.collar_ppm, "quantity_lots_min",
         (long long)i.quantity_lots_min, "quantity_lots_max", (long long)i.quantity_lots_max, "notional_units_min",
         (long long)i.notional_units_min, "reference_price_ticks", (long long)i.reference_price_ticks, "trade_id",
-        (unsigned long long)i.trade_id, "book_update_id", (unsigned long long)i.book_update_id, "level3_id", (unsigned long long)i.level3_id,
-        "bid_level_count", i.bid_level_count, "ask_level_count", i.ask_level_count);
+        (unsigned long long)i.trade_id, "book_update_id", (unsigned long long)i.book_update_id, "level3_id",
+        (unsigned long long)i.level3_id, "bid_level_count", i.bid_level_count, "ask_level_count", i.ask_level_count);
 }
 
 static PyObject *core_py_account(core_object *self, PyObject *args) {
@@ -181,10 +200,11 @@ static PyObject *core_py_account(core_object *self, PyObject *args) {
     core_account_info i;
     if (!PyArg_ParseTuple(args, "I:account", &number)) return NULL;
     if (!core_account(self->c, number, &i)) Py_RETURN_NONE;
-    return Py_BuildValue("{sI sI si sI sI sI sI sL sL sL}", "account", number, "firm", i.firm, "halted", (int)i.halted, "open_orders",
-                         i.open_orders, "open_orders_max", i.open_orders_max, "order_rate_max", i.order_rate_max, "order_rate_window_ms",
-                         i.order_rate_window_ms, "notional_units_max", (long long)i.notional_units_max, "position_lots_max",
-                         (long long)i.position_lots_max, "quantity_lots_max", (long long)i.quantity_lots_max);
+    return Py_BuildValue("{sI sI si sI sI sI sI sL sL sL}", "account", number, "firm", i.firm, "halted", (int)i.halted,
+                         "open_orders", i.open_orders, "open_orders_max", i.open_orders_max, "order_rate_max",
+                         i.order_rate_max, "order_rate_window_ms", i.order_rate_window_ms, "notional_units_max",
+                         (long long)i.notional_units_max, "position_lots_max", (long long)i.position_lots_max,
+                         "quantity_lots_max", (long long)i.quantity_lots_max);
 }
 
 static PyObject *core_py_key(core_object *self, PyObject *args) {
@@ -192,17 +212,20 @@ static PyObject *core_py_key(core_object *self, PyObject *args) {
     core_key_info i;
     if (!PyArg_ParseTuple(args, "I:key", &number)) return NULL;
     if (!core_key(self->c, number, &i)) Py_RETURN_NONE;
-    return Py_BuildValue("{sI sK sK sI sI si sI}", "key", number, "last_client_sequence", (unsigned long long)i.last_client_sequence,
-                         "last_report_number", (unsigned long long)i.last_report_number, "session", i.session, "account", i.account, "live",
+    return Py_BuildValue("{sI sK sK sI sI si sI}", "key", number, "last_client_sequence",
+                         (unsigned long long)i.last_client_sequence, "last_report_number",
+                         (unsigned long long)i.last_report_number, "session", i.session, "account", i.account, "live",
                          (int)i.live, "options", (unsigned)i.options);
 }
 
 static PyObject *order_dict(const core_order_info *i) {
-    return Py_BuildValue("{sK sK sK sI sI sI sI sI sI sL sL sL sL}", "order_id", (unsigned long long)i->order_id, "client_order_id",
-                         (unsigned long long)i->client_order_id, "priority", (unsigned long long)i->priority, "account", i->account,
-                         "instrument", i->instrument, "key", (unsigned)i->key, "side", (unsigned)i->side, "options", (unsigned)i->options,
-                         "self_trade_prevention", (unsigned)i->self_trade_prevention, "price_ticks", (long long)i->price_ticks, "rest_lots",
-                         (long long)i->rest_lots, "filled_lots", (long long)i->filled_lots, "lock_units", (long long)i->lock_units);
+    return Py_BuildValue("{sK sK sK sI sI sI sI sI sI sL sL sL sL}", "order_id", (unsigned long long)i->order_id,
+                         "client_order_id", (unsigned long long)i->client_order_id, "priority",
+                         (unsigned long long)i->priority, "account", i->account, "instrument", i->instrument, "key",
+                         (unsigned)i->key, "side", (unsigned)i->side, "options", (unsigned)i->options,
+                         "self_trade_prevention", (unsigned)i->self_trade_prevention, "price_ticks",
+                         (long long)i->price_ticks, "rest_lots", (long long)i->rest_lots, "filled_lots",
+                         (long long)i->filled_lots, "lock_units", (long long)i->lock_units);
 }
 
 static PyObject *core_py_order(core_object *self, PyObject *args) {
@@ -239,7 +262,8 @@ static PyObject *core_py_levels(core_object *self, PyObject *args, PyObject *kwa
     const uint32_t count = side > UINT8_MAX ? 0 : core_levels(self->c, number, (uint8_t)side, levels, room);
     PyObject *list = PyList_New(count);
     for (uint32_t i = 0; list != NULL && i < count; i++) {
-        PyObject *row = Py_BuildValue("(LLI)", (long long)levels[i].price_ticks, (long long)levels[i].quantity_lots, levels[i].order_count);
+        PyObject *row = Py_BuildValue("(LLI)", (long long)levels[i].price_ticks, (long long)levels[i].quantity_lots,
+                                      levels[i].order_count);
         if (row == NULL) Py_CLEAR(list);
         else PyList_SET_ITEM(list, i, row);
     }
@@ -269,10 +293,12 @@ static core_order_info *order_room(unsigned int *room) {
 static PyObject *core_py_book_orders(core_object *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"instrument", "side", "skip", "room", NULL};
     unsigned int number, side, skip = 0, room = 1000;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "II|II:book_orders", names, &number, &side, &skip, &room)) return NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "II|II:book_orders", names, &number, &side, &skip, &room))
+        return NULL;
     core_order_info *orders = order_room(&room);
     if (orders == NULL) return NULL;
-    return order_list(orders, side > UINT8_MAX ? 0 : core_book_orders(self->c, number, (uint8_t)side, skip, orders, room));
+    return order_list(orders,
+                      side > UINT8_MAX ? 0 : core_book_orders(self->c, number, (uint8_t)side, skip, orders, room));
 }
 
 static PyObject *core_py_account_orders(core_object *self, PyObject *args, PyObject *kwargs) {
@@ -311,7 +337,8 @@ static PyObject *core_py_load(PyTypeObject *type, PyObject *args, PyObject *kwar
     if (self != NULL) {
         const char *why = "";
         if (core_load(self->c, data.buf, (size_t)data.len, &why) != CORE_OK) {
-            raise_error(error_snapshot, why, "snapshot", "use an older snapshot, or capacities as large as those it was taken with");
+            raise_error(error_snapshot, why, "snapshot",
+                        "use an older snapshot, or capacities as large as those it was taken with");
             Py_CLEAR(self);
         }
     }
@@ -321,8 +348,10 @@ static PyObject *core_py_load(PyTypeObject *type, PyObject *args, PyObject *kwar
 
 #define KEYWORDS(function) (PyCFunction)(void (*)(void))(function), METH_VARARGS | METH_KEYWORDS
 static PyMethodDef core_methods[] = {
-    {"apply", (PyCFunction)core_py_apply, METH_O, "apply(records): apply whole groups of 64-byte records; all their events, 96 bytes each."},
-    {"group_bytes", (PyCFunction)core_py_group_bytes, METH_O, "group_bytes(records): leading bytes that are whole groups."},
+    {"apply", (PyCFunction)core_py_apply, METH_O,
+     "apply(records): apply whole groups of 64-byte records; all their events, 96 bytes each."},
+    {"group_bytes", (PyCFunction)core_py_group_bytes, METH_O,
+     "group_bytes(records): leading bytes that are whole groups."},
     {"sequence", (PyCFunction)core_py_sequence, METH_NOARGS, "Sequence of the last record applied."},
     {"received_ns", (PyCFunction)core_py_received_ns, METH_NOARGS, "Time of the last record applied."},
     {"term", (PyCFunction)core_py_term, METH_NOARGS, "Present term."},
@@ -336,25 +365,35 @@ static PyMethodDef core_methods[] = {
     {"key", (PyCFunction)core_py_key, METH_VARARGS, "key(number): dict or None."},
     {"order", (PyCFunction)core_py_order, METH_VARARGS, "order(order_id): dict or None."},
     {"balance", (PyCFunction)core_py_balance, METH_VARARGS, "balance(account, asset): (free, locked) or None."},
-    {"position", (PyCFunction)core_py_position, METH_VARARGS, "position(account, instrument): (position, open buy, open sell) or None."},
-    {"levels", KEYWORDS(core_py_levels), "levels(instrument, side, room=50): best first, (price_ticks, quantity_lots, order_count)."},
-    {"book_orders", KEYWORDS(core_py_book_orders), "book_orders(instrument, side, skip=0, room=1000): in priority order."},
-    {"account_orders", KEYWORDS(core_py_account_orders), "account_orders(account, skip=0, room=1000): as a mass cancel takes them."},
+    {"position", (PyCFunction)core_py_position, METH_VARARGS,
+     "position(account, instrument): (position, open buy, open sell) or None."},
+    {"levels", KEYWORDS(core_py_levels),
+     "levels(instrument, side, room=50): best first, (price_ticks, quantity_lots, order_count)."},
+    {"book_orders", KEYWORDS(core_py_book_orders),
+     "book_orders(instrument, side, skip=0, room=1000): in priority order."},
+    {"account_orders", KEYWORDS(core_py_account_orders),
+     "account_orders(account, skip=0, room=1000): as a mass cancel takes them."},
     {"report", (PyCFunction)core_py_report, METH_VARARGS, "report(key, number): 96 bytes, or None if it is not kept."},
     {"save", (PyCFunction)core_py_save, METH_NOARGS, "A snapshot of the whole state."},
-    {"load", (PyCFunction)(void (*)(void))core_py_load, METH_VARARGS | METH_KEYWORDS | METH_CLASS, "load(snapshot, **options): a core with that state."},
+    {"load", (PyCFunction)(void (*)(void))core_py_load, METH_VARARGS | METH_KEYWORDS | METH_CLASS,
+     "load(snapshot, **options): a core with that state."},
     {NULL, NULL, 0, NULL},
 };
 
-static PyType_Slot core_slots[] = {
-    {Py_tp_doc, "One replica's state: commands in, events out."}, {Py_tp_new, core_new}, {Py_tp_dealloc, core_dealloc}, {Py_tp_methods, core_methods}, {0, NULL}};
-static PyType_Spec core_spec = {.name = "engine_node._engine.Core", .basicsize = sizeof(core_object), .flags = Py_TPFLAGS_DEFAULT, .slots = core_slots};
+static PyType_Slot core_slots[] = {{Py_tp_doc, "One replica's state: commands in, events out."},
+                                   {Py_tp_new, core_new},
+                                   {Py_tp_dealloc, core_dealloc},
+                                   {Py_tp_methods, core_methods},
+                                   {0, NULL}};
+static PyType_Spec core_spec = {.name = "engine_node._engine.Core",
+                                .basicsize = sizeof(core_object),
+                                .flags = Py_TPFLAGS_DEFAULT,
+                                .slots = core_slots};
 
 /* ---- JournalReader ----------------------------------------------------------------------------------------------------------- */
 
 typedef struct reader_object {
-    PyObject_HEAD
-    journal_reader *reader;
+    PyObject_HEAD journal_reader *reader;
 } reader_object;
 
 static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -365,7 +404,8 @@ static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     reader_object *self = (reader_object *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
     journal_error error = {0};
-    if (journal_reader_open(directory, host_posix(), from, &self->reader, &error) == JOURNAL_OK) return (PyObject *)self;
+    if (journal_reader_open(directory, host_posix(), from, &self->reader, &error) == JOURNAL_OK)
+        return (PyObject *)self;
     self->reader = NULL;
     Py_DECREF(self);
     return raise_journal(&error);
@@ -388,7 +428,8 @@ static PyObject *reader_next(reader_object *self, PyObject *args, PyObject *kwar
     static char *names[] = {"room", "limit", NULL};
     unsigned int room = 4096;
     PyObject *limit = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|IO:next", names, &room, &limit) || !reader_is_open(self)) return NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|IO:next", names, &room, &limit) || !reader_is_open(self))
+        return NULL;
     uint64_t last = journal_reader_written(self->reader);
     if (limit != Py_None) {
         const uint64_t asked = PyLong_AsUnsignedLongLong(limit);
@@ -398,7 +439,8 @@ static PyObject *reader_next(reader_object *self, PyObject *args, PyObject *kwar
     const wire_record *records = NULL;
     uint32_t count = 0;
     journal_error error = {0};
-    if (journal_reader_next(self->reader, last, room, &records, &count, &error) != JOURNAL_OK) return raise_journal(&error);
+    if (journal_reader_next(self->reader, last, room, &records, &count, &error) != JOURNAL_OK)
+        return raise_journal(&error);
     return PyBytes_FromStringAndSize((const char *)records, (Py_ssize_t)count * RECORD_BYTES);
 }
 
@@ -417,9 +459,11 @@ static PyObject *reader_core_options(reader_object *self, PyObject *none) {
     (void)none;
     if (!reader_is_open(self)) return NULL;
     core_options options;
-    if (journal_reader_options(self->reader, &options, sizeof options) == sizeof options) return core_options_to_dict(&options);
-    return raise_error(error_options, "the journal's shared page must hold the engine's core options, held another size", "journal.state",
-                       "start the engine of this version once");
+    if (journal_reader_options(self->reader, &options, sizeof options) == sizeof options)
+        return core_options_to_dict(&options);
+    return raise_error(error_options,
+                       "the journal's shared page must hold the engine's core options, held another size",
+                       "journal.state", "start the engine of this version once");
 }
 
 static PyObject *reader_close(reader_object *self, PyObject *none) {
@@ -437,7 +481,8 @@ static PyObject *reader_enter(PyObject *self, PyObject *none) {
 static PyObject *reader_exit(reader_object *self, PyObject *args) { return reader_close(self, args); }
 
 static PyMethodDef reader_methods[] = {
-    {"next", KEYWORDS(reader_next), "next(room=4096, limit=None): up to room records of 64 bytes; empty if there is nothing yet."},
+    {"next", KEYWORDS(reader_next),
+     "next(room=4096, limit=None): up to room records of 64 bytes; empty if there is nothing yet."},
     {"written", (PyCFunction)reader_written, METH_NOARGS, "Published by the writer."},
     {"durable", (PyCFunction)reader_durable, METH_NOARGS, "On disk."},
     {"released", (PyCFunction)reader_released, METH_NOARGS, "The survival level has passed."},
@@ -455,8 +500,10 @@ static PyType_Slot reader_slots[] = {{Py_tp_doc, "Reads a journal by sequence wh
                                      {Py_tp_dealloc, reader_dealloc},
                                      {Py_tp_methods, reader_methods},
                                      {0, NULL}};
-static PyType_Spec reader_spec = {
-    .name = "engine_node._engine.JournalReader", .basicsize = sizeof(reader_object), .flags = Py_TPFLAGS_DEFAULT, .slots = reader_slots};
+static PyType_Spec reader_spec = {.name = "engine_node._engine.JournalReader",
+                                  .basicsize = sizeof(reader_object),
+                                  .flags = Py_TPFLAGS_DEFAULT,
+                                  .slots = reader_slots};
 
 static int add_type(PyObject *module, PyType_Spec *spec, const char *name) {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);

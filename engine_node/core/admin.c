@@ -21,7 +21,9 @@ static nonce_entry nonce_entry_of(const uint8_t nonce[16], uint64_t timestamp_ns
 }
 
 static uint64_t nonce_hash(const nonce_entry *e) { return mix(e->low ^ mix(e->high)); }
-static uint64_t nonce_digest(const nonce_entry *e) { return entity_key(TAG_NONCE, e->low, e->high) * (mix(1) * e->timestamp_ns); }
+static uint64_t nonce_digest(const nonce_entry *e) {
+    return entity_key(TAG_NONCE, e->low, e->high) * (mix(1) * e->timestamp_ns);
+}
 static inline uint32_t nonce_place(const core *c, uint64_t at) { return (uint32_t)(at % c->options.nonce_count_max); }
 
 bool nonce_held(const core *c, const uint8_t nonce[16]) {
@@ -35,7 +37,8 @@ bool nonce_held(const core *c, const uint8_t nonce[16]) {
 }
 
 uint16_t nonce_check(const core *c, const uint8_t nonce[16], uint64_t timestamp_ns) {
-    const uint64_t apart = timestamp_ns > c->received_ns ? timestamp_ns - c->received_ns : c->received_ns - timestamp_ns;
+    const uint64_t apart =
+        timestamp_ns > c->received_ns ? timestamp_ns - c->received_ns : c->received_ns - timestamp_ns;
     if (apart > c->options.nonce_window_ns) return CODE_NONCE_STALE;
     return nonce_held(c, nonce) ? CODE_NONCE_REPEATED : CODE_NONE;
 }
@@ -70,7 +73,8 @@ void nonce_append(core *c, const uint8_t nonce[16], uint64_t timestamp_ns) {
 }
 
 void nonce_store(core *c, const uint8_t nonce[16], uint64_t timestamp_ns) {
-    for (uint32_t dropped = 0; dropped < CORE_NONCE_DROPS_MAX && nonce_front_passed(c, c->received_ns); dropped++) nonce_drop_front(c);
+    for (uint32_t dropped = 0; dropped < CORE_NONCE_DROPS_MAX && nonce_front_passed(c, c->received_ns); dropped++)
+        nonce_drop_front(c);
     nonce_append(c, nonce, timestamp_ns);
 }
 
@@ -111,12 +115,15 @@ static uint16_t check_instrument(const core *c, const wire_instrument *o, const 
     if (!asset_known(c, o->base_asset) || !asset_known(c, o->quote_asset)) return CODE_UNKNOWN_ASSET;
     if (name_bytes(text) == 0) return CODE_NAME_INVALID;
     if (o->base_asset == o->quote_asset) return CODE_DEFINITION_INVALID;
-    if (o->base_units_per_lot < 1 || o->base_units_per_lot > (uint64_t)UNITS_PER_LOT_MAX) return CODE_DEFINITION_INVALID;
-    if (o->quote_units_per_tick_lot < 1 || o->quote_units_per_tick_lot > (uint64_t)UNITS_PER_LOT_MAX) return CODE_DEFINITION_INVALID;
+    if (o->base_units_per_lot < 1 || o->base_units_per_lot > (uint64_t)UNITS_PER_LOT_MAX)
+        return CODE_DEFINITION_INVALID;
+    if (o->quote_units_per_tick_lot < 1 || o->quote_units_per_tick_lot > (uint64_t)UNITS_PER_LOT_MAX)
+        return CODE_DEFINITION_INVALID;
     if (o->taker_fee_ppm < 0 || o->taker_fee_ppm > FEE_PPM_MAX) return CODE_DEFINITION_INVALID;
     if (o->maker_fee_ppm < -o->taker_fee_ppm || o->maker_fee_ppm > FEE_PPM_MAX) return CODE_DEFINITION_INVALID;
     const instrument *i = &c->instruments[o->instrument];
-    const bool same = i->base_asset == o->base_asset && i->quote_asset == o->quote_asset && i->base_units_per_lot == o->base_units_per_lot &&
+    const bool same = i->base_asset == o->base_asset && i->quote_asset == o->quote_asset &&
+                      i->base_units_per_lot == o->base_units_per_lot &&
                       i->quote_units_per_tick_lot == o->quote_units_per_tick_lot;
     return instrument_known(c, o->instrument) && !same ? CODE_DEFINITION_CONFLICT : CODE_NONE;
 }
@@ -146,7 +153,9 @@ static uint16_t define_instrument(core *c, const wire_instrument *o, const wire_
 static uint16_t set_instrument_limits(core *c, const wire_instrument_limits *o) {
     if (o->flags != 0) return CODE_MALFORMED;
     if (!instrument_known(c, o->instrument)) return CODE_UNKNOWN_INSTRUMENT;
-    if (o->quantity_lots_min < 0 || o->quantity_lots_max < 0 || o->notional_units_min < 0 || o->reference_price_ticks < 0) return CODE_LIMITS_INVALID;
+    if (o->quantity_lots_min < 0 || o->quantity_lots_max < 0 || o->notional_units_min < 0 ||
+        o->reference_price_ticks < 0)
+        return CODE_LIMITS_INVALID;
     if (o->quantity_lots_max > 0 && o->quantity_lots_min > o->quantity_lots_max) return CODE_LIMITS_INVALID;
     if (o->collar_ppm > COLLAR_PPM_MAX || o->reference_price_ticks > PRICE_TICKS_MAX) return CODE_LIMITS_INVALID;
     instrument *i = &c->instruments[o->instrument];
@@ -190,9 +199,17 @@ static void put_transfer(core *c, const wire_deposit *o, uint32_t slot, int64_t 
     balance_add(c, slot, amount_units, 0);
     asset *a = &c->assets[o->asset];
     SET(c, a, supply_units, 3, a->supply_units + amount_units);
-    wire_report e = {.kind = EVENT_BALANCE, .instrument = o->asset, .account = o->account, .quantity_lots = c->balances[slot].free_units,
-                     .remaining_lots = c->balances[slot].locked_units, .reference = o->reference, .amount_units = amount_units};
-    put_public(c, CORE_EVENTS_ACCOUNTS, &e);
+    wire_report *e = public_place(c, CORE_EVENTS_ACCOUNTS);
+    if (e != NULL) {
+        *e = (wire_report){.kind = EVENT_BALANCE,
+                           .instrument = o->asset,
+                           .account = o->account,
+                           .quantity_lots = c->balances[slot].free_units,
+                           .remaining_lots = c->balances[slot].locked_units,
+                           .reference = o->reference,
+                           .amount_units = amount_units};
+        public_end(c);
+    }
     put_applied(c, o->account, 0, o->reference, 0, 0);
 }
 
@@ -219,7 +236,8 @@ static uint16_t transfer(core *c, const wire_deposit *o, bool into) {
 
 static uint16_t halt(core *c, const wire_halt *o) {
     const bool halts = o->action == HALT_ACTION_HALT;
-    if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero) || (!halts && o->action != HALT_ACTION_RESUME)) return CODE_MALFORMED;
+    if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero) || (!halts && o->action != HALT_ACTION_RESUME))
+        return CODE_MALFORMED;
     if (o->scope < HALT_SCOPE_EVERYTHING || o->scope > HALT_SCOPE_ACCOUNT) return CODE_MALFORMED;
     if (o->scope == HALT_SCOPE_EVERYTHING && o->target != 0) return CODE_MALFORMED;
     const uint8_t state = halts ? TRADING_STATE_HALTED : TRADING_STATE_OPEN;
@@ -268,7 +286,8 @@ static bool system_well_formed(const void *o) {
     }
     case KIND_LOGOFF: {
         const wire_logoff *l = o;
-        return all_zero(l->zero, sizeof l->zero) && l->reason >= LOGOFF_REASON_LINE_LOST && l->reason <= LOGOFF_REASON_REFUSED;
+        return all_zero(l->zero, sizeof l->zero) && l->reason >= LOGOFF_REASON_LINE_LOST &&
+               l->reason <= LOGOFF_REASON_REFUSED;
     }
     case KIND_CLOCK_TICK: return all_zero(((const wire_clock_tick *)o)->zero, sizeof((const wire_clock_tick *)o)->zero);
     default: return all_zero(((const wire_digest *)o)->zero, sizeof((const wire_digest *)o)->zero);
@@ -281,7 +300,8 @@ core_status check_system(const core *c, const wire_record *record) {
     if (header->client_sequence != 0 || header->flags != 0 || !system_well_formed(o)) return CORE_E_RECORD;
     if ((record->key != 0) != (header->kind == KIND_LOGON || header->kind == KIND_LOGOFF)) return CORE_E_RECORD;
     if (header->kind == KIND_TERM) return ((const wire_term *)o)->term > c->term ? CORE_OK : CORE_E_RECORD;
-    if (header->kind == KIND_DIGEST) return ((const wire_digest *)o)->state_digest == c->digest ? CORE_OK : CORE_E_DIVERGED;
+    if (header->kind == KIND_DIGEST)
+        return ((const wire_digest *)o)->state_digest == c->digest ? CORE_OK : CORE_E_DIVERGED;
     return CORE_OK;
 }
 

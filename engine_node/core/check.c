@@ -12,25 +12,29 @@ static uint64_t definitions_digest(const core *c) {
     uint64_t sum = 0;
     for (uint32_t n = 1; n < c->options.asset_count_max; n++) {
         const asset *a = &c->assets[n];
-        sum += a->digest_key * (mix(1) * a->defined + mix(2) * a->decimals + mix(3) * (uint64_t)a->supply_units + mix(4) * (uint64_t)a->fees_units);
+        sum += a->digest_key * (mix(1) * a->defined + mix(2) * a->decimals + mix(3) * (uint64_t)a->supply_units +
+                                mix(4) * (uint64_t)a->fees_units);
     }
     for (uint32_t n = 1; n < c->options.instrument_count_max; n++) {
         const instrument *i = &c->instruments[n];
         if (!instrument_known(c, n)) continue;
-        sum += i->digest_key * (mix(1) + mix(2) * i->base_asset + mix(3) * i->quote_asset + mix(4) * (uint64_t)(int64_t)i->maker_fee_ppm +
-                                mix(5) * (uint64_t)(int64_t)i->taker_fee_ppm + mix(6) * i->trading_state + mix(7) * i->base_units_per_lot +
-                                mix(8) * i->quote_units_per_tick_lot + mix(9) * i->collar_ppm + mix(10) * (uint64_t)i->quantity_lots_min +
-                                mix(11) * (uint64_t)i->quantity_lots_max + mix(12) * (uint64_t)i->notional_units_min +
-                                mix(13) * (uint64_t)i->reference_price_ticks + mix(14) * i->trade_id + mix(15) * i->book_update_id +
-                                mix(16) * i->level3_id);
+        sum +=
+            i->digest_key *
+            (mix(1) + mix(2) * i->base_asset + mix(3) * i->quote_asset + mix(4) * (uint64_t)(int64_t)i->maker_fee_ppm +
+             mix(5) * (uint64_t)(int64_t)i->taker_fee_ppm + mix(6) * i->trading_state + mix(7) * i->base_units_per_lot +
+             mix(8) * i->quote_units_per_tick_lot + mix(9) * i->collar_ppm + mix(10) * (uint64_t)i->quantity_lots_min +
+             mix(11) * (uint64_t)i->quantity_lots_max + mix(12) * (uint64_t)i->notional_units_min +
+             mix(13) * (uint64_t)i->reference_price_ticks + mix(14) * i->trade_id + mix(15) * i->book_update_id +
+             mix(16) * i->level3_id);
     }
     for (uint32_t n = 1; n < c->options.account_count_max; n++) {
         const account *a = &c->accounts[n];
         if (a->firm == 0) continue;
-        sum += a->digest_key * (mix(1) + mix(2) * a->firm + mix(3) * a->halted + mix(4) * a->open_orders_max + mix(5) * a->order_rate_max +
-                                mix(6) * a->order_rate_window_ms + mix(7) * (uint64_t)a->notional_units_max +
-                                mix(8) * (uint64_t)a->position_lots_max + mix(9) * (uint64_t)a->quantity_lots_max +
-                                mix(10) * a->rate_window + mix(11) * a->rate_count);
+        sum += a->digest_key *
+               (mix(1) + mix(2) * a->firm + mix(3) * a->halted + mix(4) * a->open_orders_max +
+                mix(5) * a->order_rate_max + mix(6) * a->order_rate_window_ms +
+                mix(7) * (uint64_t)a->notional_units_max + mix(8) * (uint64_t)a->position_lots_max +
+                mix(9) * (uint64_t)a->quantity_lots_max + mix(10) * a->rate_window + mix(11) * a->rate_count);
     }
     return sum;
 }
@@ -39,24 +43,27 @@ uint64_t digest_anew(const core *c) {
     uint64_t sum = definitions_digest(c);
     for (uint32_t n = 1; n < c->balance_pool.fresh; n++) {
         const balance *b = &c->balances[n];
-        sum += entity_key(TAG_BALANCE, b->account, b->asset) * (mix(1) * (uint64_t)b->free_units + mix(2) * (uint64_t)b->locked_units);
+        sum += entity_key(TAG_BALANCE, b->account, b->asset) *
+               (mix(1) * (uint64_t)b->free_units + mix(2) * (uint64_t)b->locked_units);
     }
     for (uint32_t n = 1; n < c->position_pool.fresh; n++) {
         const position *p = &c->positions[n];
-        sum += entity_key(TAG_POSITION, p->account, p->instrument) * (mix(1) * (uint64_t)p->position_lots + mix(2) * (uint64_t)p->open_buy_lots +
-                                                                      mix(3) * (uint64_t)p->open_sell_lots + mix(4) * p->rank);
+        sum += entity_key(TAG_POSITION, p->account, p->instrument) *
+               (mix(1) * (uint64_t)p->position_lots + mix(2) * (uint64_t)p->open_buy_lots +
+                mix(3) * (uint64_t)p->open_sell_lots + mix(4) * p->rank);
         for (uint32_t slot = p->first_order; slot != 0; slot = c->rests[slot].next) sum += order_digest(c, slot);
     }
     for (uint32_t n = 1; n < c->options.key_count_max; n++) {
         const key_state *k = &c->keys[n];
-        sum += k->digest_key * (mix(1) * k->last_client_sequence + mix(2) * k->last_report_number + mix(3) * k->session + mix(4) * k->live +
-                                mix(5) * k->account + mix(6) * k->options);
+        sum += k->digest_key * (mix(1) * k->last_client_sequence + mix(2) * k->last_report_number +
+                                mix(3) * k->session + mix(4) * k->live + mix(5) * k->account + mix(6) * k->options);
     }
     for (uint64_t at = c->nonce_first; at < c->nonce_first + c->nonce_count; at++) {
         const nonce_entry *e = &c->nonces[at % c->options.nonce_count_max];
         sum += entity_key(TAG_NONCE, e->low, e->high) * (mix(1) * e->timestamp_ns);
     }
-    return sum + entity_key(TAG_WHOLE, 0, 0) * (mix(1) * c->sequence + mix(2) * c->received_ns + mix(3) * c->term + mix(4) * c->everything_halted);
+    return sum + entity_key(TAG_WHOLE, 0, 0) * (mix(1) * c->sequence + mix(2) * c->received_ns + mix(3) * c->term +
+                                                mix(4) * c->everything_halted);
 }
 
 /* ---- Books ------------------------------------------------------------------------------------------------------------------ */
@@ -65,7 +72,8 @@ typedef struct walked { /* what was met, against what the pools say is used */
     uint64_t orders, levels, nodes;
 } walked;
 
-static const char *check_order(const core *c, uint32_t slot, uint32_t level, uint32_t prev, uint32_t number, uint8_t side) {
+static const char *check_order(const core *c, uint32_t slot, uint32_t level, uint32_t prev, uint32_t number,
+                               uint8_t side) {
     const book_order *b = &c->orders[slot];
     const order_rest *r = &c->rests[slot];
     const position *p = &c->positions[b->position];
@@ -77,8 +85,10 @@ static const char *check_order(const core *c, uint32_t slot, uint32_t level, uin
     MUST(b->client_order_id == 0 || order_find_client(c, p->account, b->client_order_id) == slot,
          "a resting order must be found by its client order id");
     MUST(prev == 0 || c->rests[prev].priority < r->priority, "the queue of a level must be in time priority");
-    const int64_t need = lock_for(i, side, c->levels[level].price_ticks, b->rest_lots, b->maker_fee_ppm, b->taker_fee_ppm);
-    MUST(side == SIDE_BUY ? r->lock_units <= need && r->lock_units > 0 : r->lock_units == need, "an order's lock must be what it needs");
+    const int64_t need =
+        lock_for(i, side, c->levels[level].price_ticks, b->rest_lots, b->maker_fee_ppm, b->taker_fee_ppm);
+    MUST(side == SIDE_BUY ? r->lock_units <= need && r->lock_units > 0 : r->lock_units == need,
+         "an order's lock must be what it needs");
     return NULL;
 }
 
@@ -90,7 +100,8 @@ static const char *check_side(const core *c, uint32_t number, uint8_t side, walk
         int64_t lots = 0;
         uint32_t orders = 0, prev = 0;
         MUST(level->better == better, "levels must be linked both ways");
-        MUST(better == 0 || (side == SIDE_BUY ? level->price_ticks < c->levels[better].price_ticks : level->price_ticks > c->levels[better].price_ticks),
+        MUST(better == 0 || (side == SIDE_BUY ? level->price_ticks < c->levels[better].price_ticks
+                                              : level->price_ticks > c->levels[better].price_ticks),
              "levels must be linked from best to worst");
         for (uint32_t slot = level->head; slot != 0; prev = slot, slot = c->orders[slot].next) {
             const char *wrong = check_order(c, slot, l, prev, number, side);
@@ -115,7 +126,8 @@ static const char *check_books(const core *c) {
             const char *wrong = check_side(c, n, side, &w);
             if (wrong != NULL) return wrong;
         }
-        MUST(sides[0].best == 0 || sides[1].best == 0 || c->levels[sides[0].best].price_ticks < c->levels[sides[1].best].price_ticks,
+        MUST(sides[0].best == 0 || sides[1].best == 0 ||
+                 c->levels[sides[0].best].price_ticks < c->levels[sides[1].best].price_ticks,
              "the best bid must be below the best ask");
     }
     MUST(w.orders == c->order_pool.used && w.levels == c->level_pool.used && w.nodes == c->ladder_pool.used,
@@ -139,7 +151,8 @@ static const char *check_position_orders(const core *c, uint32_t at, uint32_t *o
         ++*orders;
     }
     MUST(p->last_order == prev, "a position must know its last order");
-    MUST(open[SIDE_BUY] == p->open_buy_lots && open[SIDE_SELL] == p->open_sell_lots, "a position must add up its open lots");
+    MUST(open[SIDE_BUY] == p->open_buy_lots && open[SIDE_SELL] == p->open_sell_lots,
+         "a position must add up its open lots");
     return NULL;
 }
 
@@ -148,12 +161,15 @@ static const char *check_accounts(const core *c) {
     for (uint32_t n = 1; n < c->options.account_count_max; n++) {
         uint32_t orders = 0, rank = 0, last = 0;
         for (uint32_t at = c->accounts[n].first_position; at != 0; last = at, at = c->positions[at].next) {
-            MUST(c->positions[at].account == n && c->positions[at].rank == ++rank, "an account's positions must be in order of creation");
-            MUST(position_find(c, n, c->positions[at].instrument) == at, "a position must be found by account and instrument");
+            MUST(c->positions[at].account == n && c->positions[at].rank == ++rank,
+                 "an account's positions must be in order of creation");
+            MUST(position_find(c, n, c->positions[at].instrument) == at,
+                 "a position must be found by account and instrument");
             const char *wrong = check_position_orders(c, at, &orders);
             if (wrong != NULL) return wrong;
         }
-        MUST(c->accounts[n].last_position == last && c->accounts[n].position_count == rank, "an account must count its positions");
+        MUST(c->accounts[n].last_position == last && c->accounts[n].position_count == rank,
+             "an account must count its positions");
         MUST(c->accounts[n].open_orders == orders, "an account must count its open orders");
         total += orders;
         positions += rank;
@@ -170,7 +186,8 @@ static int64_t locked_by_orders(const core *c, uint32_t slot) {
         const position *p = &c->positions[at];
         if (p->base_balance != slot && p->quote_balance != slot) continue;
         for (uint32_t order = p->first_order; order != 0; order = c->rests[order].next)
-            if ((c->orders[order].side == SIDE_BUY ? p->quote_balance : p->base_balance) == slot) sum += c->rests[order].lock_units;
+            if ((c->orders[order].side == SIDE_BUY ? p->quote_balance : p->base_balance) == slot)
+                sum += c->rests[order].lock_units;
     }
     return sum;
 }
@@ -188,7 +205,8 @@ static const char *check_money(const core *c) {
         for (uint32_t n = 1; n < c->balance_pool.fresh; n++)
             if (c->balances[n].asset == a) sum += (__int128)c->balances[n].free_units + c->balances[n].locked_units;
         MUST(c->assets[a].fees_units >= 0, "fees collected must not be below zero");
-        MUST(sum == c->assets[a].supply_units, "money must be conserved: free + locked + fees = deposits - withdrawals");
+        MUST(sum == c->assets[a].supply_units,
+             "money must be conserved: free + locked + fees = deposits - withdrawals");
     }
     return NULL;
 }

@@ -15,8 +15,8 @@ _Noreturn void core_broken(const char *what, const char *file, int line) {
 }
 
 const char *core_status_name(core_status status) {
-    static const char *const names[CORE_STATUS_COUNT] = {"CORE_OK",        "CORE_MORE",      "CORE_E_FULL",    "CORE_E_RECORD",
-                                                         "CORE_E_DIVERGED", "CORE_E_OPTIONS", "CORE_E_SNAPSHOT"};
+    static const char *const names[CORE_STATUS_COUNT] = {
+        "CORE_OK", "CORE_MORE", "CORE_E_FULL", "CORE_E_RECORD", "CORE_E_DIVERGED", "CORE_E_OPTIONS", "CORE_E_SNAPSHOT"};
     return (uint32_t)status < CORE_STATUS_COUNT ? names[status] : "unknown";
 }
 
@@ -46,7 +46,8 @@ void index_remove(hash_index *ix, uint64_t hash, uint32_t slot) {
     }
     for (uint32_t at = (hole + 1) & ix->mask; ix->entries[at].slot != 0; at = (at + 1) & ix->mask) {
         const uint32_t home = ix->entries[at].tag & ix->mask;
-        if (((at - home) & ix->mask) < ((at - hole) & ix->mask)) continue; /* its home is behind the hole: it must stay */
+        if (((at - home) & ix->mask) < ((at - hole) & ix->mask))
+            continue; /* its home is behind the hole: it must stay */
         ix->entries[hole] = ix->entries[at];
         hole = at;
     }
@@ -56,15 +57,24 @@ void index_remove(hash_index *ix, uint64_t hash, uint32_t slot) {
 /* ---- Open ----------------------------------------------------------------------------------------------------------------- */
 
 core_options core_options_default(void) {
-    return (core_options){.asset_count_max = 65, .instrument_count_max = 257, .account_count_max = 4097, .key_count_max = 257,
-                          .order_count_max = 1 << 20, .level_count_max = 1 << 17, .ladder_count_max = 1 << 16, .balance_count_max = 1 << 16,
-                          .position_count_max = 1 << 16, .nonce_count_max = 1 << 20, .reports_kept = 4096,
-                          .event_mask = CORE_EVENTS_ALL, .nonce_window_ns = 300ull * 1000000000};
+    return (core_options){.asset_count_max = 65,
+                          .instrument_count_max = 257,
+                          .account_count_max = 4097,
+                          .key_count_max = 257,
+                          .order_count_max = 1 << 20,
+                          .level_count_max = 1 << 17,
+                          .ladder_count_max = 1 << 16,
+                          .balance_count_max = 1 << 16,
+                          .position_count_max = 1 << 16,
+                          .nonce_count_max = 1 << 20,
+                          .reports_kept = 4096,
+                          .event_mask = CORE_EVENTS_ALL,
+                          .nonce_window_ns = 300ull * 1000000000};
 }
 
 static bool options_valid(const core_options *o) {
-    const uint32_t pools[] = {o->order_count_max, o->level_count_max, o->ladder_count_max, o->balance_count_max, o->position_count_max,
-                              o->nonce_count_max};
+    const uint32_t pools[] = {o->order_count_max,   o->level_count_max,    o->ladder_count_max,
+                              o->balance_count_max, o->position_count_max, o->nonce_count_max};
     for (size_t i = 0; i < sizeof pools / sizeof *pools; i++)
         if (pools[i] < 1 || pools[i] > CORE_POOL_MAX) return false;
     if (o->asset_count_max < 2 || o->asset_count_max > CORE_ASSETS_MAX) return false;
@@ -112,6 +122,7 @@ static void lay_out(layout *l, const core_options *o, core *c) {
     c->assets = piece(l, o->asset_count_max, sizeof(asset));
     c->keys = piece(l, o->key_count_max, sizeof(key_state));
     c->rings = piece(l, (size_t)o->key_count_max * o->reports_kept, sizeof(wire_report));
+    c->touched = piece(l, o->key_count_max, sizeof(uint16_t));
     c->nonces = piece(l, o->nonce_count_max, sizeof(nonce_entry));
     c->order_index = piece_index(l, o->order_count_max);
     c->client_index = piece_index(l, o->order_count_max);
@@ -145,7 +156,8 @@ core_status core_open(void *memory, size_t bytes, const core_options *options, c
     c->position_pool = pool_of(options->position_count_max);
     c->full_pool = "";
     for (uint32_t i = 0; i < options->asset_count_max; i++) c->assets[i].digest_key = entity_key(TAG_ASSET, i, 0);
-    for (uint32_t i = 0; i < options->instrument_count_max; i++) c->instruments[i].digest_key = entity_key(TAG_INSTRUMENT, i, 0);
+    for (uint32_t i = 0; i < options->instrument_count_max; i++)
+        c->instruments[i].digest_key = entity_key(TAG_INSTRUMENT, i, 0);
     for (uint32_t i = 0; i < options->account_count_max; i++) c->accounts[i].digest_key = entity_key(TAG_ACCOUNT, i, 0);
     for (uint32_t i = 0; i < options->key_count_max; i++) c->keys[i].digest_key = entity_key(TAG_KEY, i, 0);
     *out = c;
@@ -189,7 +201,8 @@ static const wire_record *prefix_of(const wire_record *records, uint32_t count, 
 
 static bool refused_well_formed(const wire_record *record) {
     const wire_refused *o = (const wire_refused *)record->command;
-    return o->flags == 0 && all_zero(o->zero, sizeof o->zero) && o->code >= CODE_NONCE_STALE && o->code <= CODE_AMOUNT_INVALID;
+    return o->flags == 0 && all_zero(o->zero, sizeof o->zero) && o->code >= CODE_NONCE_STALE &&
+           o->code <= CODE_AMOUNT_INVALID;
 }
 static_assert(CODE_NONCE_STALE == 1 && CODE_AMOUNT_INVALID < CODE_CANCELLED_BY_REQUEST, "rejects are the first codes");
 
@@ -203,9 +216,11 @@ static core_status check_group(const core *c, const wire_record *records, uint32
     const wire_record *last = &records[count - 1];
     const uint32_t kind = command_of(last)->kind;
     if (is_system_kind(kind) && kind != KIND_REFUSED) return count == 1 ? check_system(c, last) : CORE_E_RECORD;
-    if (!is_client_kind(kind) && !is_prefix(kind) && (kind != KIND_REFUSED || !refused_well_formed(last))) return CORE_E_RECORD;
+    if (!is_client_kind(kind) && !is_prefix(kind) && (kind != KIND_REFUSED || !refused_well_formed(last)))
+        return CORE_E_RECORD;
     if (last->key == 0) return CORE_E_RECORD;
-    return command_of(last)->client_sequence == c->keys[last->key].last_client_sequence + count ? CORE_OK : CORE_E_RECORD;
+    return command_of(last)->client_sequence == c->keys[last->key].last_client_sequence + count ? CORE_OK
+                                                                                                : CORE_E_RECORD;
 }
 
 /* Is there room for the most that a command of this kind may create? */
@@ -217,7 +232,8 @@ static bool has_room(core *c, uint32_t kind, bool has_nonce, uint64_t now_ns) {
     } wants[] = {
         {kind == KIND_NEW_ORDER, pool_room(&c->order_pool), 1, "order_count_max"},
         {kind == KIND_NEW_ORDER || kind == KIND_REPLACE, pool_room(&c->level_pool), 1, "level_count_max"},
-        {kind == KIND_NEW_ORDER || kind == KIND_REPLACE, pool_room(&c->ladder_pool), 2 * CORE_LADDER_DEPTH, "ladder_count_max"},
+        {kind == KIND_NEW_ORDER || kind == KIND_REPLACE, pool_room(&c->ladder_pool), 2 * CORE_LADDER_DEPTH,
+         "ladder_count_max"},
         {kind == KIND_NEW_ORDER, pool_room(&c->position_pool), 1, "position_count_max"},
         {kind == KIND_NEW_ORDER, pool_room(&c->balance_pool), 2, "balance_count_max"},
         {kind == KIND_DEPOSIT, pool_room(&c->balance_pool), 1, "balance_count_max"},
@@ -267,7 +283,8 @@ static bool prefixes_well_formed(const wire_record *records, uint32_t count) {
     const wire_record *text = prefix_of(records, count, KIND_TEXT), *nonce = prefix_of(records, count, KIND_NONCE);
     const wire_text *t = text == NULL ? NULL : (const wire_text *)text->command;
     const wire_nonce *n = nonce == NULL ? NULL : (const wire_nonce *)nonce->command;
-    return (t == NULL || (t->flags == 0 && all_zero(t->zero, sizeof t->zero))) && (n == NULL || (n->flags == 0 && all_zero(n->zero, sizeof n->zero)));
+    return (t == NULL || (t->flags == 0 && all_zero(t->zero, sizeof t->zero))) &&
+           (n == NULL || (n->flags == 0 && all_zero(n->zero, sizeof n->zero)));
 }
 
 static void dispatch(core *c, const wire_record *records, uint32_t count) {
@@ -300,7 +317,8 @@ core_status core_apply(core *c, const wire_record *records, uint32_t count, core
     if (UNLIKELY(status != CORE_OK)) return status;
     const wire_record *last = &records[count - 1];
     const uint32_t kind = command_of(last)->kind;
-    const bool has_nonce = kind == KIND_LOGON || (count > 1 && kind != KIND_REFUSED && prefix_of(records, count, KIND_NONCE) != NULL);
+    const bool has_nonce =
+        kind == KIND_LOGON || (count > 1 && kind != KIND_REFUSED && prefix_of(records, count, KIND_NONCE) != NULL);
     if (UNLIKELY(!has_room(c, kind, has_nonce, last->received_ns))) return CORE_E_FULL;
     begin(c, records, count, out);
     if (is_prefix(kind)) return CORE_OK;

@@ -24,13 +24,13 @@ typedef struct core core;
 /* ---- Status ----------------------------------------------------------------------------------------------------- */
 
 typedef enum core_status {
-    CORE_OK = 0,       /* done; the chunk holds the last (or only) events */
-    CORE_MORE,         /* the chunk is full: use it, then call core_next */
-    CORE_E_FULL,       /* a pool has no room for what the command may create; nothing changed; core_full_pool names it */
-    CORE_E_RECORD,     /* these records can't stand here (kind, key, client sequence, time, term); nothing changed */
-    CORE_E_DIVERGED,   /* a digest record names another state than this one; nothing changed */
-    CORE_E_OPTIONS,    /* core_open: an option is outside limits.h, or the memory too small */
-    CORE_E_SNAPSHOT,   /* core_load: damaged, or larger than this core's capacities */
+    CORE_OK = 0,     /* done; the chunk holds the last (or only) events */
+    CORE_MORE,       /* the chunk is full: use it, then call core_next */
+    CORE_E_FULL,     /* a pool has no room for what the command may create; nothing changed; core_full_pool names it */
+    CORE_E_RECORD,   /* these records can't stand here (kind, key, client sequence, time, term); nothing changed */
+    CORE_E_DIVERGED, /* a digest record names another state than this one; nothing changed */
+    CORE_E_OPTIONS,  /* core_open: an option is outside limits.h, or the memory too small */
+    CORE_E_SNAPSHOT, /* core_load: damaged, or larger than this core's capacities */
     CORE_STATUS_COUNT
 } core_status;
 
@@ -38,12 +38,12 @@ const char *core_status_name(core_status status);
 
 /* ---- Open ------------------------------------------------------------------------------------------------------- */
 
-enum { /* which events are handed out; all are counted in any case */
-    CORE_EVENTS_REPORTS = 1,  /* class "report": told to the key that sent the order */
-    CORE_EVENTS_MARKET = 2,   /* trade, book_update, state */
-    CORE_EVENTS_LEVEL3 = 4,   /* level3 */
-    CORE_EVENTS_ACCOUNTS = 8, /* balance */
-    CORE_EVENTS_ALL = 15
+enum {                           /* which events are handed out; all are counted in any case */
+       CORE_EVENTS_REPORTS = 1,  /* class "report": told to the key that sent the order */
+       CORE_EVENTS_MARKET = 2,   /* trade, book_update, state */
+       CORE_EVENTS_LEVEL3 = 4,   /* level3 */
+       CORE_EVENTS_ACCOUNTS = 8, /* balance */
+       CORE_EVENTS_ALL = 15
 };
 
 typedef struct core_options {
@@ -79,9 +79,9 @@ core_status core_open(void *memory, size_t bytes, const core_options *options, c
 /* ---- Commands ---------------------------------------------------------------------------------------------------- */
 
 typedef struct core_events {
-    wire_report *events;  /* room for `room` events, the caller's */
-    uint32_t room;        /* at least CORE_EVENTS_CHUNK_MIN                                              (asserted) */
-    uint32_t count;       /* set by core_apply and core_next */
+    wire_report *events; /* room for `room` events, the caller's */
+    uint32_t room;       /* at least CORE_EVENTS_CHUNK_MIN                                              (asserted) */
+    uint32_t count;      /* set by core_apply and core_next */
 } core_events;
 
 /* How many of the first `count` records form the next group: 1 .. 4; 0 if more records are needed to tell.
@@ -105,6 +105,14 @@ core_status core_apply(core *c, const wire_record *records, uint32_t count, core
 /* Go on with the command that returned CORE_MORE. */
 core_status core_next(core *c, core_events *out);
 
+/* Ask for the memory that the coming records will touch: records[0] is the one to be applied next, `count` of them are known.
+ * Called before each core_apply of a batch it hides most of the latency of a deep book; it changes nothing. */
+void core_look_ahead(const core *c, const wire_record *records, uint32_t count);
+
+/* The keys that got reports since this was last asked, each once, in no order; asking forgets them. Valid until the next
+ * core_apply. Reports of a run are found through core_reports, so a primary needs no events handed out. */
+const uint16_t *core_touched(core *c, uint32_t *count);
+
 /* Name of the pool that CORE_E_FULL was about: an option of core_options, "" if there was none. */
 const char *core_full_pool(const core *c);
 
@@ -113,7 +121,7 @@ const char *core_full_pool(const core *c);
 uint64_t core_sequence(const core *c);    /* of the last record applied; 0 at first */
 uint64_t core_received_ns(const core *c); /* of the last record applied */
 uint64_t core_term(const core *c);
-uint64_t core_digest(const core *c);      /* rules.md 12; O(1) */
+uint64_t core_digest(const core *c); /* rules.md 12; O(1) */
 const core_options *core_get_options(const core *c);
 bool core_everything_halted(const core *c);
 
@@ -180,7 +188,8 @@ bool core_position(const core *c, uint32_t account, uint32_t instrument, int64_t
 uint32_t core_levels(const core *c, uint32_t instrument, uint8_t side, core_level_info *out, uint32_t room);
 
 /* Resting orders of one side of a book in priority order, best level first, from the `skip`-th on. Returns how many. */
-uint32_t core_book_orders(const core *c, uint32_t instrument, uint8_t side, uint32_t skip, core_order_info *out, uint32_t room);
+uint32_t core_book_orders(const core *c, uint32_t instrument, uint8_t side, uint32_t skip, core_order_info *out,
+                          uint32_t room);
 
 /* Open orders of an account in the order in which a mass cancel takes them. Returns how many. */
 uint32_t core_account_orders(const core *c, uint32_t account, uint32_t skip, core_order_info *out, uint32_t room);

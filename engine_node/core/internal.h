@@ -40,7 +40,17 @@ static inline uint64_t mix(uint64_t x) {
     return x ^ (x >> 31);
 }
 
-enum digest_tag { TAG_ORDER = 1, TAG_BALANCE, TAG_POSITION, TAG_ASSET, TAG_INSTRUMENT, TAG_ACCOUNT, TAG_KEY, TAG_NONCE, TAG_WHOLE };
+enum digest_tag {
+    TAG_ORDER = 1,
+    TAG_BALANCE,
+    TAG_POSITION,
+    TAG_ASSET,
+    TAG_INSTRUMENT,
+    TAG_ACCOUNT,
+    TAG_KEY,
+    TAG_NONCE,
+    TAG_WHOLE
+};
 
 static inline uint64_t entity_key(uint64_t tag, uint64_t a, uint64_t b) { return mix(mix((tag << 56) ^ a) ^ b); }
 
@@ -191,6 +201,7 @@ typedef struct key_state {
     uint64_t last_client_sequence, last_report_number;
     uint32_t session, account;
     uint8_t live, options;
+    uint8_t touched; /* is in core.touched */
 } key_state;
 
 typedef struct nonce_entry {
@@ -213,13 +224,13 @@ typedef struct taker {
 
 typedef struct run {
     enum run_stage stage;
-    uint32_t n;            /* events made so far */
-    uint32_t key;          /* sender */
-    uint32_t level;        /* being consumed, changed but not reported yet; 0 for none */
+    uint32_t n;     /* events made so far */
+    uint32_t key;   /* sender */
+    uint32_t level; /* being consumed, changed but not reported yet; 0 for none */
     uint64_t client_sequence;
     taker taker;
     /* a sweep: mass cancel or logoff */
-    uint32_t sweep_position, sweep_order; /* where it is */
+    uint32_t sweep_position, sweep_order;                /* where it is */
     uint32_t sweep_account, sweep_instrument, sweep_key; /* filters; 0: any */
     uint8_t sweep_side, sweep_code, sweep_answers;
     uint64_t sweep_client_order_id;
@@ -249,7 +260,10 @@ struct core {
     asset *assets;
     key_state *keys;
     wire_report *rings; /* key × reports_kept */
-    nonce_entry *nonces; /* a ring: nonce_first .. nonce_first + nonce_count - 1 */
+    uint16_t *touched;  /* keys that got reports since core_touched was asked */
+    uint32_t touched_count;
+    wire_report scratch;  /* where an event is written that nobody wants */
+    nonce_entry *nonces;  /* a ring: nonce_first .. nonce_first + nonce_count - 1 */
     uint64_t nonce_first; /* counts on for ever; place is modulo nonce_count_max */
     uint32_t nonce_count;
 
@@ -266,12 +280,16 @@ void pool_give(pool *p, void *slots, size_t slot_bytes, uint32_t slot);
 core_status run_go_on(core *c);
 
 /* ---- events.c ------------------------------------------------------------------------------------------------------- */
-void put_report(core *c, uint32_t key, wire_report *e);
-void put_public(core *c, uint32_t class, wire_report *e);
+wire_report *report_place(core *c, uint32_t key);
+void report_end(core *c, uint32_t key);
+wire_report *public_place(core *c, uint32_t class);
+void public_end(core *c);
 void put_reject(core *c, const wire_header *command, uint16_t code);
-void put_applied(core *c, uint32_t account, uint32_t instrument_number, uint64_t order_id, uint64_t client_order_id, int64_t count);
+void put_applied(core *c, uint32_t account, uint32_t instrument_number, uint64_t order_id, uint64_t client_order_id,
+                 int64_t count);
 void put_book_update(core *c, const position *p, uint8_t side, const book_level *level);
-void put_level3(core *c, const position *p, uint64_t order_id, uint8_t side, int64_t price_ticks, int64_t rest_lots, uint16_t action);
+void put_level3(core *c, const position *p, uint64_t order_id, uint8_t side, int64_t price_ticks, int64_t rest_lots,
+                uint16_t action);
 void put_state(core *c, uint32_t instrument_number, uint32_t account_number, uint16_t trading_state);
 
 /* ---- ladder.c ------------------------------------------------------------------------------------------------------- */
@@ -283,7 +301,8 @@ const char *ladder_check(const core *c, const book_side *side, uint64_t *nodes);
 /* ---- ledger.c ------------------------------------------------------------------------------------------------------- */
 int64_t ceil_ppm(int64_t units, int32_t ppm);
 bool notional_of(const instrument *i, int64_t price_ticks, int64_t quantity_lots, int64_t *units);
-int64_t lock_for(const instrument *i, uint8_t side, int64_t price_ticks, int64_t rest_lots, int32_t maker_ppm, int32_t taker_ppm);
+int64_t lock_for(const instrument *i, uint8_t side, int64_t price_ticks, int64_t rest_lots, int32_t maker_ppm,
+                 int32_t taker_ppm);
 uint32_t balance_find(const core *c, uint32_t account_number, uint32_t asset_number);
 uint32_t balance_obtain(core *c, uint32_t account_number, uint32_t asset_number);
 uint32_t position_find(const core *c, uint32_t account_number, uint32_t instrument_number);
@@ -315,7 +334,8 @@ void do_new_order(core *c, const wire_new_order *o);
 void do_cancel(core *c, const wire_cancel *o);
 void do_replace(core *c, const wire_replace *o);
 void do_mass_cancel(core *c, const wire_mass_cancel *o);
-void sweep_start(core *c, uint32_t account_number, uint32_t instrument_number, uint32_t key, uint8_t side, uint8_t code);
+void sweep_start(core *c, uint32_t account_number, uint32_t instrument_number, uint32_t key, uint8_t side,
+                 uint8_t code);
 bool match_step(core *c);
 void rest_step(core *c);
 bool sweep_step(core *c);
@@ -323,9 +343,15 @@ uint32_t order_find(const core *c, uint64_t order_id);
 uint32_t order_find_client(const core *c, uint32_t account_number, uint64_t client_order_id);
 uint64_t order_digest(const core *c, uint32_t slot);
 void order_link(core *c, uint32_t slot, uint8_t side, int64_t price_ticks);
-static inline uint64_t order_hash(uint64_t order_id) { return mix(order_id); }
+
+/* Both hashes keep eight neighbouring numbers side by side in one cache line of the index: orders that came together are
+ * looked up together, and their line is still there. */
+static inline uint64_t neighbours_hash(uint64_t number, uint64_t salt) {
+    return mix((number >> 3) ^ salt) << 3 | (number & 7);
+}
+static inline uint64_t order_hash(uint64_t order_id) { return neighbours_hash(order_id, 0); }
 static inline uint64_t client_hash(uint32_t account_number, uint64_t client_order_id) {
-    return mix(client_order_id ^ ((uint64_t)account_number << 32));
+    return neighbours_hash(client_order_id, (uint64_t)account_number << 40);
 }
 
 /* ---- admin.c -------------------------------------------------------------------------------------------------------- */

@@ -14,7 +14,9 @@
 
 enum { CHUNK_BITS = 6, CHUNK_MASK = 63 };
 
-static inline uint32_t chunk(uint64_t price, uint32_t depth) { return (uint32_t)(price >> (depth * CHUNK_BITS)) & CHUNK_MASK; }
+static inline uint32_t chunk(uint64_t price, uint32_t depth) {
+    return (uint32_t)(price >> (depth * CHUNK_BITS)) & CHUNK_MASK;
+}
 
 static uint32_t node_take(core *c) {
     const uint32_t node = pool_take(&c->ladder_pool, c->ladder, sizeof(ladder_node));
@@ -161,7 +163,8 @@ void level_drop(core *c, book_side *side, uint32_t level) {
 }
 
 /* Below `node`: every child is where the bitmap says and every level stands at its own price. Adds up what it meets. */
-static const char *subtree_check(const core *c, uint32_t node, uint32_t depth, uint64_t prefix, uint64_t *nodes, uint64_t *levels) {
+static const char *subtree_check(const core *c, uint32_t node, uint32_t depth, uint64_t prefix, uint64_t *nodes,
+                                 uint64_t *levels) {
     const ladder_node *n = &c->ladder[node];
     ++*nodes;
     if (n->used == 0) return "a ladder node must have a child, one had none";
@@ -174,7 +177,8 @@ static const char *subtree_check(const core *c, uint32_t node, uint32_t depth, u
             if (wrong != NULL) return wrong;
         } else {
             ++*levels;
-            if ((uint64_t)c->levels[n->child[i]].price_ticks != price) return "the ladder must lead to the level of its price";
+            if ((uint64_t)c->levels[n->child[i]].price_ticks != price)
+                return "the ladder must lead to the level of its price";
         }
     }
     return NULL;

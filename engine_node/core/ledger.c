@@ -32,7 +32,8 @@ bool notional_of(const instrument *i, int64_t price_ticks, int64_t quantity_lots
     return true;
 }
 
-int64_t lock_for(const instrument *i, uint8_t side, int64_t price_ticks, int64_t rest_lots, int32_t maker_ppm, int32_t taker_ppm) {
+int64_t lock_for(const instrument *i, uint8_t side, int64_t price_ticks, int64_t rest_lots, int32_t maker_ppm,
+                 int32_t taker_ppm) {
     if (side == SIDE_SELL) return rest_lots * (int64_t)i->base_units_per_lot;
     int64_t units;
     INVARIANT(notional_of(i, price_ticks, rest_lots, &units));
@@ -55,8 +56,9 @@ uint32_t balance_obtain(core *c, uint32_t account_number, uint32_t asset_number)
     uint32_t slot = balance_find(c, account_number, asset_number);
     if (slot != 0) return slot;
     slot = pool_take(&c->balance_pool, c->balances, sizeof(balance));
-    c->balances[slot] = (balance){
-        .account = account_number, .asset = asset_number, .digest_key = entity_key(TAG_BALANCE, account_number, asset_number)};
+    c->balances[slot] = (balance){.account = account_number,
+                                  .asset = asset_number,
+                                  .digest_key = entity_key(TAG_BALANCE, account_number, asset_number)};
     index_add(&c->balance_index, pair_hash(account_number, asset_number), slot);
     return slot;
 }
@@ -64,7 +66,8 @@ uint32_t balance_obtain(core *c, uint32_t account_number, uint32_t asset_number)
 uint32_t position_find(const core *c, uint32_t account_number, uint32_t instrument_number) {
     uint32_t place = (uint32_t)pair_hash(account_number, instrument_number), slot;
     while ((slot = index_probe(&c->position_index, pair_hash(account_number, instrument_number), &place)) != 0)
-        if (c->positions[slot].account == account_number && c->positions[slot].instrument == instrument_number) return slot;
+        if (c->positions[slot].account == account_number && c->positions[slot].instrument == instrument_number)
+            return slot;
     return 0;
 }
 
@@ -75,7 +78,9 @@ uint32_t position_obtain(core *c, uint32_t account_number, uint32_t instrument_n
     const instrument *i = &c->instruments[instrument_number];
     slot = pool_take(&c->position_pool, c->positions, sizeof(position));
     position *p = &c->positions[slot];
-    *p = (position){.account = account_number, .instrument = instrument_number, .rank = ++a->position_count,
+    *p = (position){.account = account_number,
+                    .instrument = instrument_number,
+                    .rank = ++a->position_count,
                     .base_balance = balance_obtain(c, account_number, i->base_asset),
                     .quote_balance = balance_obtain(c, account_number, i->quote_asset),
                     .digest_key = entity_key(TAG_POSITION, account_number, instrument_number)};
@@ -121,7 +126,8 @@ static void position_fill(core *c, position *p, uint8_t side, int64_t lots) {
 void fill_fees(const book_order *maker, order_rest *cold, taker *t, fill *f) {
     f->maker_fee_units = ceil_ppm(cold->maker_notional_units + f->notional_units, maker->maker_fee_ppm) -
                          ceil_ppm(cold->maker_notional_units, maker->maker_fee_ppm);
-    f->taker_fee_units = ceil_ppm(t->notional_units + f->notional_units, t->taker_fee_ppm) - ceil_ppm(t->notional_units, t->taker_fee_ppm);
+    f->taker_fee_units = ceil_ppm(t->notional_units + f->notional_units, t->taker_fee_ppm) -
+                         ceil_ppm(t->notional_units, t->taker_fee_ppm);
     if (f->maker_fee_units < -f->taker_fee_units) f->maker_fee_units = -f->taker_fee_units;
 }
 
@@ -143,11 +149,12 @@ void settle(core *c, const instrument *i, book_order *maker, order_rest *cold, t
     const int64_t taker_pays = t->side == SIDE_BUY ? f->notional_units + f->taker_fee_units : base_units;
     INVARIANT(cold->lock_units >= maker_pays && t->lock_units >= taker_pays);
 
-    const int64_t maker_lock = lock_after(i, maker->side, price_ticks, maker->rest_lots, maker->maker_fee_ppm, maker->taker_fee_ppm,
-                                          cold->lock_units - maker_pays);
-    const int64_t taker_lock =
-        lock_after(i, t->side, t->price_ticks, t->rest_lots, t->maker_fee_ppm, t->taker_fee_ppm, t->lock_units - taker_pays);
-    const int64_t maker_freed = cold->lock_units - maker_pays - maker_lock, taker_freed = t->lock_units - taker_pays - taker_lock;
+    const int64_t maker_lock = lock_after(i, maker->side, price_ticks, maker->rest_lots, maker->maker_fee_ppm,
+                                          maker->taker_fee_ppm, cold->lock_units - maker_pays);
+    const int64_t taker_lock = lock_after(i, t->side, t->price_ticks, t->rest_lots, t->maker_fee_ppm, t->taker_fee_ppm,
+                                          t->lock_units - taker_pays);
+    const int64_t maker_freed = cold->lock_units - maker_pays - maker_lock,
+                  taker_freed = t->lock_units - taker_pays - taker_lock;
     if (maker->side == SIDE_BUY) {
         balance_add(c, mp->quote_balance, maker_freed, maker_lock - cold->lock_units);
         balance_add(c, mp->base_balance, base_units, 0);

@@ -36,9 +36,10 @@ uint64_t order_digest(const core *c, uint32_t slot) {
     const book_order *b = &c->orders[slot];
     const order_rest *r = &c->rests[slot];
     const position *p = &c->positions[b->position];
-    const uint64_t sum = mix(1) * p->account + mix(2) * p->instrument + mix(3) * b->side + mix(4) * (uint64_t)c->levels[b->level].price_ticks +
-                         mix(5) * (uint64_t)b->rest_lots + mix(6) * (uint64_t)b->filled_lots + mix(7) * b->client_order_id +
-                         mix(8) * r->priority + mix(9) * (uint64_t)r->lock_units + mix(10) * (uint64_t)r->maker_notional_units +
+    const uint64_t sum = mix(1) * p->account + mix(2) * p->instrument + mix(3) * b->side +
+                         mix(4) * (uint64_t)c->levels[b->level].price_ticks + mix(5) * (uint64_t)b->rest_lots +
+                         mix(6) * (uint64_t)b->filled_lots + mix(7) * b->client_order_id + mix(8) * r->priority +
+                         mix(9) * (uint64_t)r->lock_units + mix(10) * (uint64_t)r->maker_notional_units +
                          mix(11) * (uint64_t)(int64_t)b->maker_fee_ppm + mix(12) * (uint64_t)(int64_t)b->taker_fee_ppm +
                          mix(13) * b->options + mix(14) * b->self_trade_prevention + mix(15) * b->key;
     return entity_key(TAG_ORDER, b->id, 0) * sum;
@@ -124,10 +125,18 @@ static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, 
         }
         c->digest += order_digest(c, slot);
     }
-    wire_report e = {.kind = EVENT_CANCELLED, .flags = sell_flag(b->side) | (done ? REPORT_FLAG_DONE : 0), .code = code,
-                     .instrument = p->instrument, .account = p->account, .order_id = b->id, .client_order_id = b->client_order_id,
-                     .price_ticks = price_ticks, .quantity_lots = lots, .remaining_lots = b->rest_lots, .reference = reference};
-    put_report(c, b->key, &e);
+    *report_place(c, b->key) = (wire_report){.kind = EVENT_CANCELLED,
+                                             .flags = sell_flag(b->side) | (done ? REPORT_FLAG_DONE : 0),
+                                             .code = code,
+                                             .instrument = p->instrument,
+                                             .account = p->account,
+                                             .order_id = b->id,
+                                             .client_order_id = b->client_order_id,
+                                             .price_ticks = price_ticks,
+                                             .quantity_lots = lots,
+                                             .remaining_lots = b->rest_lots,
+                                             .reference = reference};
+    report_end(c, b->key);
     put_level3(c, p, b->id, b->side, price_ticks, b->rest_lots, done ? LEVEL3_ACTION_REMOVE : LEVEL3_ACTION_CHANGE);
     if (done) order_forget(c, slot);
 }
@@ -156,7 +165,8 @@ void do_cancel(core *c, const wire_cancel *o) {
 
 /* ---- Sweeps: a mass cancel, or what a lost session leaves ------------------------------------------------------------------ */
 
-void sweep_start(core *c, uint32_t account_number, uint32_t instrument_number, uint32_t key, uint8_t side, uint8_t code) {
+void sweep_start(core *c, uint32_t account_number, uint32_t instrument_number, uint32_t key, uint8_t side,
+                 uint8_t code) {
     run *r = &c->run;
     r->stage = RUN_SWEEP;
     r->sweep_position = c->accounts[account_number].first_position;
@@ -198,7 +208,8 @@ bool sweep_step(core *c) {
 
 void do_mass_cancel(core *c, const wire_mass_cancel *o) {
     uint16_t code = CODE_NONE;
-    if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero) || !all_zero(o->zero2, sizeof o->zero2) || o->side > SIDE_SELL)
+    if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero) || !all_zero(o->zero2, sizeof o->zero2) ||
+        o->side > SIDE_SELL)
         code = CODE_MALFORMED;
     else if (!account_known(c, o->account)) code = CODE_UNKNOWN_ACCOUNT;
     else if (o->instrument != 0 && !instrument_known(c, o->instrument)) code = CODE_UNKNOWN_INSTRUMENT;
@@ -213,16 +224,24 @@ void do_mass_cancel(core *c, const wire_mass_cancel *o) {
 
 /* ---- Matching ----------------------------------------------------------------------------------------------------------- */
 
-static void taker_report(core *c, wire_report *e) {
+/* A report on the taker: what is particular to it, the rest from the taker itself. */
+static void put_taker_report(core *c, uint8_t kind, uint16_t code, int64_t price_ticks, int64_t lots,
+                             uint64_t reference, int64_t amount_units) {
     const taker *t = &c->run.taker;
     const position *p = position_at(c, t->position);
-    e->flags |= sell_flag(t->side) | (t->rest_lots == 0 ? REPORT_FLAG_DONE : 0);
-    e->instrument = p->instrument;
-    e->account = p->account;
-    e->order_id = t->order_id;
-    e->client_order_id = t->client_order_id;
-    e->remaining_lots = t->rest_lots;
-    put_report(c, t->key, e);
+    *report_place(c, t->key) = (wire_report){.kind = kind,
+                                             .flags = sell_flag(t->side) | (t->rest_lots == 0 ? REPORT_FLAG_DONE : 0),
+                                             .code = code,
+                                             .instrument = p->instrument,
+                                             .account = p->account,
+                                             .order_id = t->order_id,
+                                             .client_order_id = t->client_order_id,
+                                             .price_ticks = price_ticks,
+                                             .quantity_lots = lots,
+                                             .remaining_lots = t->rest_lots,
+                                             .reference = reference,
+                                             .amount_units = amount_units};
+    report_end(c, t->key);
 }
 
 /* Take `lots` off the taker unfilled; its lock follows. */
@@ -231,14 +250,14 @@ static void reduce_taker(core *c, int64_t lots, uint16_t code) {
     position *p = position_at(c, t->position);
     open_lots_add(c, p, t->side, -lots);
     t->rest_lots -= lots;
-    const int64_t need = t->rest_lots == 0 ? 0 : lock_for(&c->instruments[p->instrument], t->side, t->price_ticks, t->rest_lots,
-                                                          t->maker_fee_ppm, t->taker_fee_ppm);
+    const int64_t need = t->rest_lots == 0 ? 0
+                                           : lock_for(&c->instruments[p->instrument], t->side, t->price_ticks,
+                                                      t->rest_lots, t->maker_fee_ppm, t->taker_fee_ppm);
     if (need < t->lock_units) {
         lock_release(c, p, t->side, t->lock_units - need);
         t->lock_units = need;
     }
-    wire_report e = {.kind = EVENT_CANCELLED, .code = code, .price_ticks = t->price_ticks, .quantity_lots = lots};
-    taker_report(c, &e);
+    put_taker_report(c, EVENT_CANCELLED, code, t->price_ticks, lots, 0, 0);
 }
 
 static void prevent_self_trade(core *c, uint32_t maker) {
@@ -246,7 +265,9 @@ static void prevent_self_trade(core *c, uint32_t maker) {
     const book_order *b = &c->orders[maker];
     c->run.level = b->level;
     switch (t->self_trade_prevention) {
-    case SELF_TRADE_PREVENTION_CANCEL_MAKER: reduce_resting(c, maker, b->rest_lots, CODE_CANCELLED_SELF_TRADE, 0); break;
+    case SELF_TRADE_PREVENTION_CANCEL_MAKER:
+        reduce_resting(c, maker, b->rest_lots, CODE_CANCELLED_SELF_TRADE, 0);
+        break;
     case SELF_TRADE_PREVENTION_CANCEL_BOTH:
         reduce_resting(c, maker, b->rest_lots, CODE_CANCELLED_SELF_TRADE, 0);
         reduce_taker(c, t->rest_lots, CODE_CANCELLED_SELF_TRADE);
@@ -261,19 +282,37 @@ static void prevent_self_trade(core *c, uint32_t maker) {
     }
 }
 
-static void put_fill_reports(core *c, const book_order *b, const position *mp, const fill *f, uint64_t trade_id) {
+static void put_trade(core *c, uint64_t maker_order_id, uint32_t number, const fill *f, uint64_t trade_id) {
+    wire_report *e = public_place(c, CORE_EVENTS_MARKET);
+    if (e == NULL) return;
     const taker *t = &c->run.taker;
-    wire_report trade = {.kind = EVENT_TRADE, .flags = sell_flag(t->side), .instrument = mp->instrument, .order_id = b->id,
-                         .client_order_id = t->order_id, .price_ticks = f->price_ticks, .quantity_lots = f->quantity_lots, .reference = trade_id};
-    put_public(c, CORE_EVENTS_MARKET, &trade);
-    wire_report made = {.kind = EVENT_FILLED, .flags = sell_flag(b->side) | REPORT_FLAG_MAKER | (b->rest_lots == 0 ? REPORT_FLAG_DONE : 0),
-                        .instrument = mp->instrument, .account = mp->account, .order_id = b->id, .client_order_id = b->client_order_id,
-                        .price_ticks = f->price_ticks, .quantity_lots = f->quantity_lots, .remaining_lots = b->rest_lots,
-                        .reference = trade_id, .amount_units = f->maker_fee_units};
-    put_report(c, b->key, &made);
-    wire_report took = {.kind = EVENT_FILLED, .price_ticks = f->price_ticks, .quantity_lots = f->quantity_lots, .reference = trade_id,
-                        .amount_units = f->taker_fee_units};
-    taker_report(c, &took);
+    *e = (wire_report){.kind = EVENT_TRADE,
+                       .flags = sell_flag(t->side),
+                       .instrument = number,
+                       .order_id = maker_order_id,
+                       .client_order_id = t->order_id,
+                       .price_ticks = f->price_ticks,
+                       .quantity_lots = f->quantity_lots,
+                       .reference = trade_id};
+    public_end(c);
+}
+
+static void put_fill_reports(core *c, const book_order *b, const position *mp, const fill *f, uint64_t trade_id) {
+    put_trade(c, b->id, mp->instrument, f, trade_id);
+    *report_place(c, b->key) =
+        (wire_report){.kind = EVENT_FILLED,
+                      .flags = sell_flag(b->side) | REPORT_FLAG_MAKER | (b->rest_lots == 0 ? REPORT_FLAG_DONE : 0),
+                      .instrument = mp->instrument,
+                      .account = mp->account,
+                      .order_id = b->id,
+                      .client_order_id = b->client_order_id,
+                      .price_ticks = f->price_ticks,
+                      .quantity_lots = f->quantity_lots,
+                      .remaining_lots = b->rest_lots,
+                      .reference = trade_id,
+                      .amount_units = f->maker_fee_units};
+    report_end(c, b->key);
+    put_taker_report(c, EVENT_FILLED, CODE_NONE, f->price_ticks, f->quantity_lots, trade_id, f->taker_fee_units);
 }
 
 /* Trade with one maker, as far as both go. */
@@ -284,7 +323,8 @@ static void trade(core *c, uint32_t maker) {
     const position *mp = position_at(c, b->position);
     instrument *i = &c->instruments[mp->instrument];
     book_level *l = &c->levels[b->level];
-    fill f = {.quantity_lots = b->rest_lots < t->rest_lots ? b->rest_lots : t->rest_lots, .price_ticks = l->price_ticks};
+    fill f = {.quantity_lots = b->rest_lots < t->rest_lots ? b->rest_lots : t->rest_lots,
+              .price_ticks = l->price_ticks};
     INVARIANT(notional_of(i, f.price_ticks, f.quantity_lots, &f.notional_units));
     c->run.level = b->level;
     c->digest -= order_digest(c, maker);
@@ -304,7 +344,8 @@ static void trade(core *c, uint32_t maker) {
     DIGEST_ADD(c, i, 13, f.price_ticks - i->reference_price_ticks);
     i->reference_price_ticks = f.price_ticks;
     put_fill_reports(c, b, mp, &f, i->trade_id);
-    put_level3(c, mp, b->id, b->side, f.price_ticks, b->rest_lots, b->rest_lots == 0 ? LEVEL3_ACTION_REMOVE : LEVEL3_ACTION_CHANGE);
+    put_level3(c, mp, b->id, b->side, f.price_ticks, b->rest_lots,
+               b->rest_lots == 0 ? LEVEL3_ACTION_REMOVE : LEVEL3_ACTION_CHANGE);
     if (b->rest_lots == 0) order_forget(c, maker);
 }
 
@@ -351,9 +392,16 @@ static uint32_t rest_in_slot(core *c, const taker *t) {
     const bool fresh = t->slot == 0;
     const uint32_t slot = fresh ? pool_take(&c->order_pool, c->orders, sizeof(book_order)) : t->slot;
     position *p = position_at(c, t->position);
-    c->orders[slot] = (book_order){.id = t->order_id, .client_order_id = t->client_order_id, .rest_lots = t->rest_lots,
-                                   .filled_lots = t->filled_lots, .position = t->position, .maker_fee_ppm = t->maker_fee_ppm,
-                                   .taker_fee_ppm = t->taker_fee_ppm, .key = t->key, .side = t->side, .options = t->options,
+    c->orders[slot] = (book_order){.id = t->order_id,
+                                   .client_order_id = t->client_order_id,
+                                   .rest_lots = t->rest_lots,
+                                   .filled_lots = t->filled_lots,
+                                   .position = t->position,
+                                   .maker_fee_ppm = t->maker_fee_ppm,
+                                   .taker_fee_ppm = t->taker_fee_ppm,
+                                   .key = t->key,
+                                   .side = t->side,
+                                   .options = t->options,
                                    .self_trade_prevention = t->self_trade_prevention};
     order_rest *r = &c->rests[slot];
     const uint32_t prev = fresh ? p->last_order : r->prev, next = fresh ? 0 : r->next;
@@ -398,19 +446,33 @@ void do_new_order(core *c, const wire_new_order *o) {
     lock_release(c, p, t->side, -t->lock_units);
     open_lots_add(c, p, t->side, t->rest_lots);
     rate_count(c, &c->accounts[o->account]);
-    wire_report e = {.kind = EVENT_ACCEPTED, .flags = sell_flag(t->side), .instrument = o->instrument, .account = o->account,
-                     .order_id = t->order_id, .client_order_id = t->client_order_id, .price_ticks = t->price_ticks,
-                     .quantity_lots = t->rest_lots, .remaining_lots = t->rest_lots, .reference = o->client_sequence};
-    put_report(c, t->key, &e);
+    *report_place(c, t->key) = (wire_report){.kind = EVENT_ACCEPTED,
+                                             .flags = sell_flag(t->side),
+                                             .instrument = o->instrument,
+                                             .account = o->account,
+                                             .order_id = t->order_id,
+                                             .client_order_id = t->client_order_id,
+                                             .price_ticks = t->price_ticks,
+                                             .quantity_lots = t->rest_lots,
+                                             .remaining_lots = t->rest_lots,
+                                             .reference = o->client_sequence};
+    report_end(c, t->key);
     c->run.stage = RUN_MATCH;
 }
 
-static void put_replaced(core *c, const book_order *b, const position *p, const wire_replace *o, int64_t rest_lots, bool keeps) {
-    wire_report e = {.kind = EVENT_REPLACED, .flags = sell_flag(b->side) | (keeps ? REPORT_FLAG_KEPT_PRIORITY : 0),
-                     .instrument = p->instrument, .account = p->account, .order_id = b->id, .client_order_id = b->client_order_id,
-                     .price_ticks = o->price_ticks, .quantity_lots = o->quantity_lots, .remaining_lots = rest_lots,
-                     .reference = b->key == c->run.key ? o->client_sequence : 0};
-    put_report(c, b->key, &e);
+static void put_replaced(core *c, const book_order *b, const position *p, const wire_replace *o, int64_t rest_lots,
+                         bool keeps) {
+    *report_place(c, b->key) = (wire_report){.kind = EVENT_REPLACED,
+                                             .flags = sell_flag(b->side) | (keeps ? REPORT_FLAG_KEPT_PRIORITY : 0),
+                                             .instrument = p->instrument,
+                                             .account = p->account,
+                                             .order_id = b->id,
+                                             .client_order_id = b->client_order_id,
+                                             .price_ticks = o->price_ticks,
+                                             .quantity_lots = o->quantity_lots,
+                                             .remaining_lots = rest_lots,
+                                             .reference = b->key == c->run.key ? o->client_sequence : 0};
+    report_end(c, b->key);
 }
 
 /* Same price, no larger: the order stays where it is. */
@@ -448,10 +510,20 @@ static void replace_anew(core *c, const wire_replace *o, uint32_t slot, int64_t 
     put_replaced(c, b, p, o, rest_lots, false);
     put_level3(c, p, b->id, b->side, c->levels[level].price_ticks, 0, LEVEL3_ACTION_REMOVE);
     level_changed(c, p, b->side, level);
-    c->run.taker = (taker){.order_id = b->id, .client_order_id = b->client_order_id, .price_ticks = o->price_ticks, .rest_lots = rest_lots,
-                           .filled_lots = b->filled_lots, .lock_units = lock_units, .position = b->position, .slot = slot,
-                           .maker_fee_ppm = b->maker_fee_ppm, .taker_fee_ppm = b->taker_fee_ppm, .key = b->key, .side = b->side,
-                           .options = b->options, .self_trade_prevention = b->self_trade_prevention,
+    c->run.taker = (taker){.order_id = b->id,
+                           .client_order_id = b->client_order_id,
+                           .price_ticks = o->price_ticks,
+                           .rest_lots = rest_lots,
+                           .filled_lots = b->filled_lots,
+                           .lock_units = lock_units,
+                           .position = b->position,
+                           .slot = slot,
+                           .maker_fee_ppm = b->maker_fee_ppm,
+                           .taker_fee_ppm = b->taker_fee_ppm,
+                           .key = b->key,
+                           .side = b->side,
+                           .options = b->options,
+                           .self_trade_prevention = b->self_trade_prevention,
                            .time_in_force = TIME_IN_FORCE_GOOD_TILL_CANCELLED};
     c->run.answers_other = b->key != c->run.key;
     c->run.stage = RUN_MATCH;
@@ -461,7 +533,8 @@ void do_replace(core *c, const wire_replace *o) {
     uint32_t slot = 0;
     int64_t lock_units = 0;
     uint16_t code = CODE_MALFORMED;
-    if (o->flags == 0) code = check_named_order(c, o->account, o->instrument, o->order_id, o->target_client_order_id, &slot);
+    if (o->flags == 0)
+        code = check_named_order(c, o->account, o->instrument, o->order_id, o->target_client_order_id, &slot);
     if (code == CODE_NONE) code = check_replace(c, o, slot, &lock_units);
     if (code != CODE_NONE) {
         put_reject(c, (const wire_header *)o, code);

@@ -4,8 +4,12 @@
  */
 #include "internal.h"
 
-bool account_known(const core *c, uint32_t number) { return number < c->options.account_count_max && c->accounts[number].firm != 0; }
-bool asset_known(const core *c, uint32_t number) { return number < c->options.asset_count_max && c->assets[number].defined; }
+bool account_known(const core *c, uint32_t number) {
+    return number < c->options.account_count_max && c->accounts[number].firm != 0;
+}
+bool asset_known(const core *c, uint32_t number) {
+    return number < c->options.asset_count_max && c->assets[number].defined;
+}
 bool instrument_known(const core *c, uint32_t number) {
     return number < c->options.instrument_count_max && c->instruments[number].base_units_per_lot != 0;
 }
@@ -16,12 +20,16 @@ bool crosses(uint8_t side, int64_t price_ticks, int64_t other_price_ticks) {
 }
 
 static bool new_order_well_formed(const wire_new_order *o) {
-    const bool market = o->order_type == ORDER_TYPE_MARKET, good_till_cancelled = o->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED;
+    const bool market = o->order_type == ORDER_TYPE_MARKET,
+               good_till_cancelled = o->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED;
     if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero)) return false;
     if (o->side != SIDE_BUY && o->side != SIDE_SELL) return false;
     if (o->order_type != ORDER_TYPE_LIMIT && !market) return false;
-    if (o->time_in_force < TIME_IN_FORCE_GOOD_TILL_CANCELLED || o->time_in_force > TIME_IN_FORCE_FILL_OR_KILL) return false;
-    if (o->self_trade_prevention < SELF_TRADE_PREVENTION_NONE || o->self_trade_prevention > SELF_TRADE_PREVENTION_DECREMENT) return false;
+    if (o->time_in_force < TIME_IN_FORCE_GOOD_TILL_CANCELLED || o->time_in_force > TIME_IN_FORCE_FILL_OR_KILL)
+        return false;
+    if (o->self_trade_prevention < SELF_TRADE_PREVENTION_NONE ||
+        o->self_trade_prevention > SELF_TRADE_PREVENTION_DECREMENT)
+        return false;
     if ((o->options & ~ORDER_OPTION_POST_ONLY) != 0) return false;
     if (market && good_till_cancelled) return false;
     return (o->options & ORDER_OPTION_POST_ONLY) == 0 || (!market && good_till_cancelled);
@@ -52,11 +60,13 @@ static int64_t collar_bound(const instrument *i, uint8_t side) {
     return bound < 1 ? 1 : (int64_t)bound;
 }
 
-static uint16_t check_notional(const instrument *i, const account *a, int64_t price_ticks, int64_t quantity_lots, bool least_matters) {
+static uint16_t check_notional(const instrument *i, const account *a, int64_t price_ticks, int64_t quantity_lots,
+                               bool least_matters) {
     int64_t units;
     if (!notional_of(i, price_ticks, quantity_lots, &units)) return CODE_NOTIONAL_TOO_LARGE;
     if (least_matters && units < i->notional_units_min) return CODE_NOTIONAL_TOO_SMALL;
-    if ((unsigned __int128)quantity_lots * i->base_units_per_lot > (unsigned __int128)UNITS_MAX) return CODE_NOTIONAL_TOO_LARGE;
+    if ((unsigned __int128)quantity_lots * i->base_units_per_lot > (unsigned __int128)UNITS_MAX)
+        return CODE_NOTIONAL_TOO_LARGE;
     return a->notional_units_max > 0 && units > a->notional_units_max ? CODE_NOTIONAL_TOO_LARGE : CODE_NONE;
 }
 
@@ -90,7 +100,8 @@ static uint16_t check_position(const account *a, const position *p, uint8_t side
     if (a->position_lots_max == 0) return CODE_NONE;
     const __int128 held = p == NULL ? 0 : p->position_lots;
     const __int128 open = p == NULL ? 0 : side == SIDE_BUY ? p->open_buy_lots : p->open_sell_lots;
-    return (side == SIDE_BUY ? held : -held) + open + added_lots > a->position_lots_max ? CODE_POSITION_EXCEEDED : CODE_NONE;
+    return (side == SIDE_BUY ? held : -held) + open + added_lots > a->position_lots_max ? CODE_POSITION_EXCEEDED
+                                                                                        : CODE_NONE;
 }
 
 static uint16_t check_post_only(core *c, instrument *i, uint8_t side, int64_t price_ticks) {
@@ -99,12 +110,14 @@ static uint16_t check_post_only(core *c, instrument *i, uint8_t side, int64_t pr
 }
 
 /* Would the whole quantity trade at once? Levels are added up as a whole unless the account itself rests on the other side. */
-static uint16_t check_fillable(const core *c, const book_side *other, const wire_new_order *o, int64_t price_ticks, uint32_t position_slot) {
+static uint16_t check_fillable(const core *c, const book_side *other, const wire_new_order *o, int64_t price_ticks,
+                               uint32_t position_slot) {
     const position *own = position_slot == 0 ? NULL : &c->positions[position_slot];
     const bool own_rests = own != NULL && (o->side == SIDE_BUY ? own->open_sell_lots : own->open_buy_lots) > 0 &&
                            o->self_trade_prevention != SELF_TRADE_PREVENTION_NONE;
     int64_t lacking = o->quantity_lots;
-    for (uint32_t l = other->best; l != 0 && lacking > 0 && crosses(o->side, price_ticks, c->levels[l].price_ticks); l = c->levels[l].worse) {
+    for (uint32_t l = other->best; l != 0 && lacking > 0 && crosses(o->side, price_ticks, c->levels[l].price_ticks);
+         l = c->levels[l].worse) {
         if (!own_rests) {
             lacking -= c->levels[l].quantity_lots < lacking ? c->levels[l].quantity_lots : lacking;
             continue;
@@ -137,16 +150,19 @@ static uint16_t effective_price(const instrument *i, const wire_new_order *o, in
 }
 
 /* Steps 4 to 10: what can be said without the account's position or the book. */
-static uint16_t check_order_itself(core *c, const wire_new_order *o, const instrument *i, const account *a, int64_t *price_ticks) {
+static uint16_t check_order_itself(core *c, const wire_new_order *o, const instrument *i, const account *a,
+                                   int64_t *price_ticks) {
     const bool market = o->order_type == ORDER_TYPE_MARKET;
     uint16_t code = check_halts(c, i, a);
     if (code != CODE_NONE) return code;
     if (o->price_ticks < (market ? 0 : 1) || o->price_ticks > PRICE_TICKS_MAX) return CODE_PRICE_INVALID;
     if ((code = check_size(i, a, o->quantity_lots)) != CODE_NONE) return code;
     if ((code = effective_price(i, o, price_ticks)) != CODE_NONE) return code;
-    if ((code = check_notional(i, a, *price_ticks, o->quantity_lots, !(market && o->side == SIDE_SELL))) != CODE_NONE) return code;
+    if ((code = check_notional(i, a, *price_ticks, o->quantity_lots, !(market && o->side == SIDE_SELL))) != CODE_NONE)
+        return code;
     if ((code = check_collar(i, o->side, *price_ticks)) != CODE_NONE) return code;
-    if (o->client_order_id != 0 && order_find_client(c, o->account, o->client_order_id) != 0) return CODE_DUPLICATE_CLIENT_ORDER_ID;
+    if (o->client_order_id != 0 && order_find_client(c, o->account, o->client_order_id) != 0)
+        return CODE_DUPLICATE_CLIENT_ORDER_ID;
     return check_rate(c, a);
 }
 
@@ -160,12 +176,14 @@ uint16_t check_new_order(core *c, const wire_new_order *o, taker *t) {
     int64_t price_ticks;
     uint16_t code = check_order_itself(c, o, i, a, &price_ticks);
     if (code != CODE_NONE) return code;
-    if (a->open_orders_max > 0 && o->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED && a->open_orders >= a->open_orders_max)
+    if (a->open_orders_max > 0 && o->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED &&
+        a->open_orders >= a->open_orders_max)
         return CODE_OPEN_ORDERS_EXCEEDED;
     const uint32_t at = position_find(c, o->account, o->instrument);
     const position *p = at == 0 ? NULL : &c->positions[at];
     if ((code = check_position(a, p, o->side, o->quantity_lots)) != CODE_NONE) return code;
-    if ((o->options & ORDER_OPTION_POST_ONLY) && (code = check_post_only(c, i, o->side, price_ticks)) != CODE_NONE) return code;
+    if ((o->options & ORDER_OPTION_POST_ONLY) && (code = check_post_only(c, i, o->side, price_ticks)) != CODE_NONE)
+        return code;
     if (o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL &&
         (code = check_fillable(c, other_side(i, o->side), o, price_ticks, at)) != CODE_NONE)
         return code;
@@ -174,19 +192,29 @@ uint16_t check_new_order(core *c, const wire_new_order *o, taker *t) {
     const int64_t has = p == NULL ? free_units(c, o->account, buy ? i->quote_asset : i->base_asset)
                                   : c->balances[buy ? p->quote_balance : p->base_balance].free_units;
     if (has < lock) return CODE_INSUFFICIENT_FUNDS;
-    *t = (taker){.order_id = c->sequence, .client_order_id = o->client_order_id, .price_ticks = price_ticks,
-                 .rest_lots = o->quantity_lots, .lock_units = lock, .position = at, .maker_fee_ppm = i->maker_fee_ppm,
-                 .taker_fee_ppm = i->taker_fee_ppm, .key = (uint16_t)c->run.key, .side = o->side, .options = o->options,
-                 .self_trade_prevention = o->self_trade_prevention, .time_in_force = o->time_in_force};
+    *t = (taker){.order_id = c->sequence,
+                 .client_order_id = o->client_order_id,
+                 .price_ticks = price_ticks,
+                 .rest_lots = o->quantity_lots,
+                 .lock_units = lock,
+                 .position = at,
+                 .maker_fee_ppm = i->maker_fee_ppm,
+                 .taker_fee_ppm = i->taker_fee_ppm,
+                 .key = (uint16_t)c->run.key,
+                 .side = o->side,
+                 .options = o->options,
+                 .self_trade_prevention = o->self_trade_prevention,
+                 .time_in_force = o->time_in_force};
     return CODE_NONE;
 }
 
 /* Find the open order that a cancel or replace names (rules.md 6). */
-uint16_t check_named_order(core *c, uint32_t account_number, uint32_t instrument_number, uint64_t order_id, uint64_t client_order_id,
-                           uint32_t *slot) {
+uint16_t check_named_order(core *c, uint32_t account_number, uint32_t instrument_number, uint64_t order_id,
+                           uint64_t client_order_id, uint32_t *slot) {
     if ((order_id == 0) == (client_order_id == 0)) return CODE_MALFORMED;
     if (!account_known(c, account_number)) return CODE_UNKNOWN_ACCOUNT;
-    const uint32_t found = order_id != 0 ? order_find(c, order_id) : order_find_client(c, account_number, client_order_id);
+    const uint32_t found =
+        order_id != 0 ? order_find(c, order_id) : order_find_client(c, account_number, client_order_id);
     if (found == 0) return CODE_UNKNOWN_ORDER;
     const position *p = &c->positions[c->orders[found].position];
     if (p->account != account_number || p->instrument != instrument_number) return CODE_UNKNOWN_ORDER;
@@ -216,7 +244,8 @@ uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *l
     if ((code = check_rate(c, a)) != CODE_NONE) return code;
     const int64_t rest_lots = o->quantity_lots - b->filled_lots;
     if ((code = check_position(a, p, b->side, rest_lots - b->rest_lots)) != CODE_NONE) return code;
-    if ((b->options & ORDER_OPTION_POST_ONLY) && (code = check_post_only(c, i, b->side, o->price_ticks)) != CODE_NONE) return code;
+    if ((b->options & ORDER_OPTION_POST_ONLY) && (code = check_post_only(c, i, b->side, o->price_ticks)) != CODE_NONE)
+        return code;
     *lock_units = lock_for(i, b->side, o->price_ticks, rest_lots, b->maker_fee_ppm, b->taker_fee_ppm);
     if (keeps_place(c, o, slot)) return CODE_NONE;
     const balance *from = &c->balances[b->side == SIDE_BUY ? p->quote_balance : p->base_balance];

@@ -11,7 +11,10 @@ bool core_everything_halted(const core *c) { return c->everything_halted; }
 bool core_asset(const core *c, uint32_t number, core_asset_info *out) {
     if (!asset_known(c, number)) return false;
     const asset *a = &c->assets[number];
-    *out = (core_asset_info){.decimals = a->decimals, .name_bytes = a->name_bytes, .supply_units = a->supply_units, .fees_units = a->fees_units};
+    *out = (core_asset_info){.decimals = a->decimals,
+                             .name_bytes = a->name_bytes,
+                             .supply_units = a->supply_units,
+                             .fees_units = a->fees_units};
     memcpy(out->name, a->name, sizeof out->name);
     return true;
 }
@@ -19,13 +22,24 @@ bool core_asset(const core *c, uint32_t number, core_asset_info *out) {
 bool core_instrument(const core *c, uint32_t number, core_instrument_info *out) {
     if (!instrument_known(c, number)) return false;
     const instrument *i = &c->instruments[number];
-    *out = (core_instrument_info){
-        .base_asset = i->base_asset, .quote_asset = i->quote_asset, .maker_fee_ppm = i->maker_fee_ppm, .taker_fee_ppm = i->taker_fee_ppm,
-        .trading_state = i->trading_state, .name_bytes = i->name_bytes, .base_units_per_lot = i->base_units_per_lot,
-        .quote_units_per_tick_lot = i->quote_units_per_tick_lot, .collar_ppm = i->collar_ppm, .quantity_lots_min = i->quantity_lots_min,
-        .quantity_lots_max = i->quantity_lots_max, .notional_units_min = i->notional_units_min,
-        .reference_price_ticks = i->reference_price_ticks, .trade_id = i->trade_id, .book_update_id = i->book_update_id,
-        .level3_id = i->level3_id, .bid_level_count = i->sides[0].level_count, .ask_level_count = i->sides[1].level_count};
+    *out = (core_instrument_info){.base_asset = i->base_asset,
+                                  .quote_asset = i->quote_asset,
+                                  .maker_fee_ppm = i->maker_fee_ppm,
+                                  .taker_fee_ppm = i->taker_fee_ppm,
+                                  .trading_state = i->trading_state,
+                                  .name_bytes = i->name_bytes,
+                                  .base_units_per_lot = i->base_units_per_lot,
+                                  .quote_units_per_tick_lot = i->quote_units_per_tick_lot,
+                                  .collar_ppm = i->collar_ppm,
+                                  .quantity_lots_min = i->quantity_lots_min,
+                                  .quantity_lots_max = i->quantity_lots_max,
+                                  .notional_units_min = i->notional_units_min,
+                                  .reference_price_ticks = i->reference_price_ticks,
+                                  .trade_id = i->trade_id,
+                                  .book_update_id = i->book_update_id,
+                                  .level3_id = i->level3_id,
+                                  .bid_level_count = i->sides[0].level_count,
+                                  .ask_level_count = i->sides[1].level_count};
     memcpy(out->name, i->name, sizeof out->name);
     return true;
 }
@@ -33,9 +47,14 @@ bool core_instrument(const core *c, uint32_t number, core_instrument_info *out) 
 bool core_account(const core *c, uint32_t number, core_account_info *out) {
     if (!account_known(c, number)) return false;
     const account *a = &c->accounts[number];
-    *out = (core_account_info){.firm = a->firm, .halted = a->halted, .open_orders = a->open_orders, .open_orders_max = a->open_orders_max,
-                               .order_rate_max = a->order_rate_max, .order_rate_window_ms = a->order_rate_window_ms,
-                               .notional_units_max = a->notional_units_max, .position_lots_max = a->position_lots_max,
+    *out = (core_account_info){.firm = a->firm,
+                               .halted = a->halted,
+                               .open_orders = a->open_orders,
+                               .open_orders_max = a->open_orders_max,
+                               .order_rate_max = a->order_rate_max,
+                               .order_rate_window_ms = a->order_rate_window_ms,
+                               .notional_units_max = a->notional_units_max,
+                               .position_lots_max = a->position_lots_max,
                                .quantity_lots_max = a->quantity_lots_max};
     return true;
 }
@@ -43,8 +62,12 @@ bool core_account(const core *c, uint32_t number, core_account_info *out) {
 bool core_key(const core *c, uint32_t number, core_key_info *out) {
     if (number == 0 || number >= c->options.key_count_max) return false;
     const key_state *k = &c->keys[number];
-    *out = (core_key_info){.last_client_sequence = k->last_client_sequence, .last_report_number = k->last_report_number,
-                           .session = k->session, .account = k->account, .live = k->live, .options = k->options};
+    *out = (core_key_info){.last_client_sequence = k->last_client_sequence,
+                           .last_report_number = k->last_report_number,
+                           .session = k->session,
+                           .account = k->account,
+                           .live = k->live,
+                           .options = k->options};
     return true;
 }
 
@@ -52,10 +75,19 @@ static core_order_info order_info(const core *c, uint32_t slot) {
     const book_order *b = &c->orders[slot];
     const order_rest *r = &c->rests[slot];
     const position *p = &c->positions[b->position];
-    return (core_order_info){.order_id = b->id, .client_order_id = b->client_order_id, .priority = r->priority, .account = p->account,
-                             .instrument = p->instrument, .key = b->key, .side = b->side, .options = b->options,
-                             .self_trade_prevention = b->self_trade_prevention, .price_ticks = c->levels[b->level].price_ticks,
-                             .rest_lots = b->rest_lots, .filled_lots = b->filled_lots, .lock_units = r->lock_units};
+    return (core_order_info){.order_id = b->id,
+                             .client_order_id = b->client_order_id,
+                             .priority = r->priority,
+                             .account = p->account,
+                             .instrument = p->instrument,
+                             .key = b->key,
+                             .side = b->side,
+                             .options = b->options,
+                             .self_trade_prevention = b->self_trade_prevention,
+                             .price_ticks = c->levels[b->level].price_ticks,
+                             .rest_lots = b->rest_lots,
+                             .filled_lots = b->filled_lots,
+                             .lock_units = r->lock_units};
 }
 
 bool core_order(const core *c, uint64_t order_id, core_order_info *out) {
@@ -65,7 +97,8 @@ bool core_order(const core *c, uint64_t order_id, core_order_info *out) {
     return true;
 }
 
-bool core_balance(const core *c, uint32_t account_number, uint32_t asset_number, int64_t *free_units, int64_t *locked_units) {
+bool core_balance(const core *c, uint32_t account_number, uint32_t asset_number, int64_t *free_units,
+                  int64_t *locked_units) {
     const uint32_t slot = balance_find(c, account_number, asset_number);
     if (slot == 0) return false;
     *free_units = c->balances[slot].free_units;
@@ -73,8 +106,8 @@ bool core_balance(const core *c, uint32_t account_number, uint32_t asset_number,
     return true;
 }
 
-bool core_position(const core *c, uint32_t account_number, uint32_t instrument_number, int64_t *position_lots, int64_t *open_buy_lots,
-                   int64_t *open_sell_lots) {
+bool core_position(const core *c, uint32_t account_number, uint32_t instrument_number, int64_t *position_lots,
+                   int64_t *open_buy_lots, int64_t *open_sell_lots) {
     const uint32_t slot = position_find(c, account_number, instrument_number);
     if (slot == 0) return false;
     *position_lots = c->positions[slot].position_lots;
@@ -87,12 +120,14 @@ uint32_t core_levels(const core *c, uint32_t number, uint8_t side, core_level_in
     if (!instrument_known(c, number) || side < SIDE_BUY || side > SIDE_SELL) return 0;
     uint32_t count = 0;
     for (uint32_t l = c->instruments[number].sides[side - 1].best; l != 0 && count < room; l = c->levels[l].worse)
-        out[count++] = (core_level_info){.price_ticks = c->levels[l].price_ticks, .quantity_lots = c->levels[l].quantity_lots,
+        out[count++] = (core_level_info){.price_ticks = c->levels[l].price_ticks,
+                                         .quantity_lots = c->levels[l].quantity_lots,
                                          .order_count = c->levels[l].order_count};
     return count;
 }
 
-uint32_t core_book_orders(const core *c, uint32_t number, uint8_t side, uint32_t skip, core_order_info *out, uint32_t room) {
+uint32_t core_book_orders(const core *c, uint32_t number, uint8_t side, uint32_t skip, core_order_info *out,
+                          uint32_t room) {
     if (!instrument_known(c, number) || side < SIDE_BUY || side > SIDE_SELL) return 0;
     uint32_t count = 0, seen = 0;
     for (uint32_t l = c->instruments[number].sides[side - 1].best; l != 0 && count < room; l = c->levels[l].worse) {

@@ -9,8 +9,19 @@
  */
 #include "internal.h"
 
-enum section { SECTION_ASSETS = 1, SECTION_INSTRUMENTS, SECTION_ACCOUNTS, SECTION_BALANCES, SECTION_POSITIONS, SECTION_ORDERS,
-               SECTION_QUEUES, SECTION_KEYS, SECTION_REPORTS, SECTION_NONCES, SECTION_END };
+enum section {
+    SECTION_ASSETS = 1,
+    SECTION_INSTRUMENTS,
+    SECTION_ACCOUNTS,
+    SECTION_BALANCES,
+    SECTION_POSITIONS,
+    SECTION_ORDERS,
+    SECTION_QUEUES,
+    SECTION_KEYS,
+    SECTION_REPORTS,
+    SECTION_NONCES,
+    SECTION_END
+};
 
 static const char MAGIC[8] = {'I', 'B', 'S', 'N', 'A', 'P', '0', '1'};
 
@@ -73,8 +84,11 @@ typedef struct saved_key {
     uint64_t last_client_sequence, last_report_number;
 } saved_key;
 static_assert(sizeof(saved_header) == 64 && sizeof(saved_section) == 16 && sizeof(saved_asset) == 64, "no padding");
-static_assert(sizeof(saved_instrument) == 136 && sizeof(saved_account) == 64 && sizeof(saved_balance) == 24, "no padding");
-static_assert(sizeof(saved_position) == 16 && sizeof(saved_order) == 80 && sizeof(saved_place) == 16 && sizeof(saved_key) == 32, "no padding");
+static_assert(sizeof(saved_instrument) == 136 && sizeof(saved_account) == 64 && sizeof(saved_balance) == 24,
+              "no padding");
+static_assert(sizeof(saved_position) == 16 && sizeof(saved_order) == 80 && sizeof(saved_place) == 16 &&
+                  sizeof(saved_key) == 32,
+              "no padding");
 static_assert(sizeof(nonce_entry) == 24 && sizeof(wire_report) % 8 == 0, "entries are whole words");
 
 /* ---- Saving ------------------------------------------------------------------------------------------------------------------- */
@@ -112,7 +126,11 @@ static void save_definitions(const core *c, saver *s) {
     for (uint32_t n = 1; n < c->options.asset_count_max; n++) {
         const asset *a = &c->assets[n];
         if (!asset_known(c, n)) continue;
-        saved_asset e = {.asset = n, .decimals = a->decimals, .name_bytes = a->name_bytes, .supply_units = a->supply_units, .fees_units = a->fees_units};
+        saved_asset e = {.asset = n,
+                         .decimals = a->decimals,
+                         .name_bytes = a->name_bytes,
+                         .supply_units = a->supply_units,
+                         .fees_units = a->fees_units};
         memcpy(e.name, a->name, sizeof e.name);
         put(s, &e, sizeof e);
     }
@@ -120,12 +138,23 @@ static void save_definitions(const core *c, saver *s) {
     for (uint32_t n = 1; n < c->options.instrument_count_max; n++) {
         const instrument *i = &c->instruments[n];
         if (!instrument_known(c, n)) continue;
-        saved_instrument e = {.instrument = n, .base_asset = i->base_asset, .quote_asset = i->quote_asset, .collar_ppm = i->collar_ppm,
-                              .maker_fee_ppm = i->maker_fee_ppm, .taker_fee_ppm = i->taker_fee_ppm, .base_units_per_lot = i->base_units_per_lot,
-                              .quote_units_per_tick_lot = i->quote_units_per_tick_lot, .quantity_lots_min = i->quantity_lots_min,
-                              .quantity_lots_max = i->quantity_lots_max, .notional_units_min = i->notional_units_min,
-                              .reference_price_ticks = i->reference_price_ticks, .trade_id = i->trade_id,
-                              .book_update_id = i->book_update_id, .level3_id = i->level3_id, .trading_state = i->trading_state, .name_bytes = i->name_bytes};
+        saved_instrument e = {.instrument = n,
+                              .base_asset = i->base_asset,
+                              .quote_asset = i->quote_asset,
+                              .collar_ppm = i->collar_ppm,
+                              .maker_fee_ppm = i->maker_fee_ppm,
+                              .taker_fee_ppm = i->taker_fee_ppm,
+                              .base_units_per_lot = i->base_units_per_lot,
+                              .quote_units_per_tick_lot = i->quote_units_per_tick_lot,
+                              .quantity_lots_min = i->quantity_lots_min,
+                              .quantity_lots_max = i->quantity_lots_max,
+                              .notional_units_min = i->notional_units_min,
+                              .reference_price_ticks = i->reference_price_ticks,
+                              .trade_id = i->trade_id,
+                              .book_update_id = i->book_update_id,
+                              .level3_id = i->level3_id,
+                              .trading_state = i->trading_state,
+                              .name_bytes = i->name_bytes};
         memcpy(e.name, i->name, sizeof e.name);
         put(s, &e, sizeof e);
     }
@@ -138,21 +167,33 @@ static void save_accounts(const core *c, saver *s) {
     for (uint32_t n = 1; n < c->options.account_count_max; n++) {
         const account *a = &c->accounts[n];
         if (!account_known(c, n)) continue;
-        put(s, &(saved_account){.account = n, .firm = a->firm, .rate_window = a->rate_window, .rate_count = a->rate_count,
-                                .notional_units_max = a->notional_units_max, .position_lots_max = a->position_lots_max,
-                                .quantity_lots_max = a->quantity_lots_max, .open_orders_max = a->open_orders_max,
-                                .order_rate_max = a->order_rate_max, .order_rate_window_ms = a->order_rate_window_ms, .halted = a->halted},
+        put(s,
+            &(saved_account){.account = n,
+                             .firm = a->firm,
+                             .rate_window = a->rate_window,
+                             .rate_count = a->rate_count,
+                             .notional_units_max = a->notional_units_max,
+                             .position_lots_max = a->position_lots_max,
+                             .quantity_lots_max = a->quantity_lots_max,
+                             .open_orders_max = a->open_orders_max,
+                             .order_rate_max = a->order_rate_max,
+                             .order_rate_window_ms = a->order_rate_window_ms,
+                             .halted = a->halted},
             sizeof(saved_account));
     }
     put_section(s, SECTION_BALANCES, sizeof(saved_balance), c->balance_pool.used);
     for (uint32_t n = 1; n < c->balance_pool.fresh; n++) {
         const balance *b = &c->balances[n];
-        put(s, &(saved_balance){.account = b->account, .asset = b->asset, .free_units = b->free_units, .locked_units = b->locked_units}, sizeof(saved_balance));
+        put(s,
+            &(saved_balance){
+                .account = b->account, .asset = b->asset, .free_units = b->free_units, .locked_units = b->locked_units},
+            sizeof(saved_balance));
     }
     put_section(s, SECTION_POSITIONS, sizeof(saved_position), c->position_pool.used);
     for (uint32_t n = 1; n < c->position_pool.fresh; n++) {
         const position *p = &c->positions[n];
-        put(s, &(saved_position){.account = p->account, .instrument = p->instrument, .position_lots = p->position_lots}, sizeof(saved_position));
+        put(s, &(saved_position){.account = p->account, .instrument = p->instrument, .position_lots = p->position_lots},
+            sizeof(saved_position));
     }
 }
 
@@ -162,11 +203,22 @@ static void save_orders(const core *c, saver *s) {
         for (uint32_t slot = c->positions[n].first_order; slot != 0; slot = c->rests[slot].next) {
             const book_order *b = &c->orders[slot];
             const order_rest *r = &c->rests[slot];
-            put(s, &(saved_order){.id = b->id, .client_order_id = b->client_order_id, .rest_lots = b->rest_lots, .filled_lots = b->filled_lots,
-                                  .lock_units = r->lock_units, .maker_notional_units = r->maker_notional_units, .priority = r->priority,
-                                  .account = c->positions[n].account, .instrument = c->positions[n].instrument,
-                                  .maker_fee_ppm = b->maker_fee_ppm, .taker_fee_ppm = b->taker_fee_ppm, .key = b->key, .side = b->side,
-                                  .options = b->options, .self_trade_prevention = b->self_trade_prevention},
+            put(s,
+                &(saved_order){.id = b->id,
+                               .client_order_id = b->client_order_id,
+                               .rest_lots = b->rest_lots,
+                               .filled_lots = b->filled_lots,
+                               .lock_units = r->lock_units,
+                               .maker_notional_units = r->maker_notional_units,
+                               .priority = r->priority,
+                               .account = c->positions[n].account,
+                               .instrument = c->positions[n].instrument,
+                               .maker_fee_ppm = b->maker_fee_ppm,
+                               .taker_fee_ppm = b->taker_fee_ppm,
+                               .key = b->key,
+                               .side = b->side,
+                               .options = b->options,
+                               .self_trade_prevention = b->self_trade_prevention},
                 sizeof(saved_order));
         }
     put_section(s, SECTION_QUEUES, sizeof(saved_place), c->order_pool.used);
@@ -174,7 +226,8 @@ static void save_orders(const core *c, saver *s) {
         for (uint32_t side = 0; side < 2; side++)
             for (uint32_t l = c->instruments[n].sides[side].best; l != 0; l = c->levels[l].worse)
                 for (uint32_t slot = c->levels[l].head; slot != 0; slot = c->orders[slot].next)
-                    put(s, &(saved_place){.order_id = c->orders[slot].id, .price_ticks = c->levels[l].price_ticks}, sizeof(saved_place));
+                    put(s, &(saved_place){.order_id = c->orders[slot].id, .price_ticks = c->levels[l].price_ticks},
+                        sizeof(saved_place));
 }
 
 /* Oldest report of a key that is still kept. */
@@ -196,13 +249,20 @@ static void save_sessions(const core *c, saver *s) {
     for (uint32_t n = 1; n < c->options.key_count_max; n++) {
         const key_state *k = &c->keys[n];
         if (k->last_client_sequence == 0 && k->session == 0 && k->last_report_number == 0) continue;
-        put(s, &(saved_key){.key = n, .session = k->session, .account = k->account, .live = k->live, .options = k->options,
-                            .last_client_sequence = k->last_client_sequence, .last_report_number = k->last_report_number},
+        put(s,
+            &(saved_key){.key = n,
+                         .session = k->session,
+                         .account = k->account,
+                         .live = k->live,
+                         .options = k->options,
+                         .last_client_sequence = k->last_client_sequence,
+                         .last_report_number = k->last_report_number},
             sizeof(saved_key));
     }
     put_section(s, SECTION_REPORTS, sizeof(wire_report), reports);
     for (uint32_t n = 1; n < c->options.key_count_max; n++)
-        for (uint64_t number = first_kept(c, n); number <= c->keys[n].last_report_number; number++) put(s, core_report(c, n, number), sizeof(wire_report));
+        for (uint64_t number = first_kept(c, n); number <= c->keys[n].last_report_number; number++)
+            put(s, core_report(c, n, number), sizeof(wire_report));
     put_section(s, SECTION_NONCES, sizeof(nonce_entry), c->nonce_count);
     for (uint64_t at = c->nonce_first; at < c->nonce_first + c->nonce_count; at++)
         put(s, &c->nonces[at % c->options.nonce_count_max], sizeof(nonce_entry));
@@ -211,7 +271,11 @@ static void save_sessions(const core *c, saver *s) {
 bool core_save(const core *c, core_sink sink, void *self) {
     INVARIANT(c->run.stage == RUN_DONE);
     saver s = {.sink = sink, .self = self, .going = true};
-    saved_header header = {.sequence = c->sequence, .digest = c->digest, .received_ns = c->received_ns, .term = c->term, .everything_halted = c->everything_halted};
+    saved_header header = {.sequence = c->sequence,
+                           .digest = c->digest,
+                           .received_ns = c->received_ns,
+                           .term = c->term,
+                           .everything_halted = c->everything_halted};
     memcpy(header.magic, MAGIC, sizeof header.magic);
     put(&s, &header, sizeof header);
     save_definitions(c, &s);
@@ -235,8 +299,10 @@ typedef const char *(*load_entry)(core *c, const void *entry); /* NULL, or what 
 static const char *load_asset(core *c, const void *at) {
     const saved_asset *e = at;
     MUST(e->asset >= 1 && e->asset < c->options.asset_count_max, "a snapshot's assets must be within asset_count_max");
-    MUST(!asset_known(c, e->asset) && e->decimals <= ASSET_DECIMALS_MAX && e->name_bytes <= TEXT_BYTES_MAX, "a snapshot's asset must be sound");
-    MUST(e->supply_units >= 0 && e->supply_units <= UNITS_MAX && e->fees_units >= 0 && e->fees_units <= UNITS_MAX, "a snapshot's supply must be sound");
+    MUST(!asset_known(c, e->asset) && e->decimals <= ASSET_DECIMALS_MAX && e->name_bytes <= TEXT_BYTES_MAX,
+         "a snapshot's asset must be sound");
+    MUST(e->supply_units >= 0 && e->supply_units <= UNITS_MAX && e->fees_units >= 0 && e->fees_units <= UNITS_MAX,
+         "a snapshot's supply must be sound");
     asset *a = &c->assets[e->asset];
     a->defined = 1, a->decimals = e->decimals, a->name_bytes = e->name_bytes;
     a->supply_units = e->supply_units, a->fees_units = e->fees_units;
@@ -246,19 +312,25 @@ static const char *load_asset(core *c, const void *at) {
 
 static const char *load_instrument(core *c, const void *at) {
     const saved_instrument *e = at;
-    MUST(e->instrument >= 1 && e->instrument < c->options.instrument_count_max, "a snapshot's instruments must be within instrument_count_max");
-    MUST(!instrument_known(c, e->instrument) && asset_known(c, e->base_asset) && asset_known(c, e->quote_asset), "a snapshot's instrument must be sound");
-    MUST(e->base_units_per_lot >= 1 && e->base_units_per_lot <= (uint64_t)UNITS_PER_LOT_MAX && e->quote_units_per_tick_lot >= 1 &&
-             e->quote_units_per_tick_lot <= (uint64_t)UNITS_PER_LOT_MAX, "a snapshot's units must be sound");
-    MUST(e->taker_fee_ppm >= 0 && e->taker_fee_ppm <= FEE_PPM_MAX && e->maker_fee_ppm >= -e->taker_fee_ppm && e->maker_fee_ppm <= FEE_PPM_MAX,
+    MUST(e->instrument >= 1 && e->instrument < c->options.instrument_count_max,
+         "a snapshot's instruments must be within instrument_count_max");
+    MUST(!instrument_known(c, e->instrument) && asset_known(c, e->base_asset) && asset_known(c, e->quote_asset),
+         "a snapshot's instrument must be sound");
+    MUST(e->base_units_per_lot >= 1 && e->base_units_per_lot <= (uint64_t)UNITS_PER_LOT_MAX &&
+             e->quote_units_per_tick_lot >= 1 && e->quote_units_per_tick_lot <= (uint64_t)UNITS_PER_LOT_MAX,
+         "a snapshot's units must be sound");
+    MUST(e->taker_fee_ppm >= 0 && e->taker_fee_ppm <= FEE_PPM_MAX && e->maker_fee_ppm >= -e->taker_fee_ppm &&
+             e->maker_fee_ppm <= FEE_PPM_MAX,
          "a snapshot's fees must be sound");
-    MUST(e->reference_price_ticks >= 0 && e->reference_price_ticks <= PRICE_TICKS_MAX && e->collar_ppm <= COLLAR_PPM_MAX &&
-             e->name_bytes <= TEXT_BYTES_MAX, "a snapshot's instrument must be sound");
+    MUST(e->reference_price_ticks >= 0 && e->reference_price_ticks <= PRICE_TICKS_MAX &&
+             e->collar_ppm <= COLLAR_PPM_MAX && e->name_bytes <= TEXT_BYTES_MAX,
+         "a snapshot's instrument must be sound");
     instrument *i = &c->instruments[e->instrument];
     i->base_asset = e->base_asset, i->quote_asset = e->quote_asset, i->collar_ppm = e->collar_ppm;
     i->maker_fee_ppm = e->maker_fee_ppm, i->taker_fee_ppm = e->taker_fee_ppm;
     i->base_units_per_lot = e->base_units_per_lot, i->quote_units_per_tick_lot = e->quote_units_per_tick_lot;
-    i->quantity_lots_min = e->quantity_lots_min, i->quantity_lots_max = e->quantity_lots_max, i->notional_units_min = e->notional_units_min;
+    i->quantity_lots_min = e->quantity_lots_min, i->quantity_lots_max = e->quantity_lots_max,
+    i->notional_units_min = e->notional_units_min;
     i->reference_price_ticks = e->reference_price_ticks;
     i->trade_id = e->trade_id, i->book_update_id = e->book_update_id, i->level3_id = e->level3_id;
     i->trading_state = e->trading_state, i->name_bytes = e->name_bytes;
@@ -268,20 +340,25 @@ static const char *load_instrument(core *c, const void *at) {
 
 static const char *load_account(core *c, const void *at) {
     const saved_account *e = at;
-    MUST(e->account >= 1 && e->account < c->options.account_count_max, "a snapshot's accounts must be within account_count_max");
+    MUST(e->account >= 1 && e->account < c->options.account_count_max,
+         "a snapshot's accounts must be within account_count_max");
     MUST(!account_known(c, e->account) && e->firm != 0 && e->halted <= 1, "a snapshot's account must be sound");
     account *a = &c->accounts[e->account];
     a->firm = e->firm, a->halted = e->halted, a->rate_window = e->rate_window, a->rate_count = e->rate_count;
-    a->notional_units_max = e->notional_units_max, a->position_lots_max = e->position_lots_max, a->quantity_lots_max = e->quantity_lots_max;
-    a->open_orders_max = e->open_orders_max, a->order_rate_max = e->order_rate_max, a->order_rate_window_ms = e->order_rate_window_ms;
+    a->notional_units_max = e->notional_units_max, a->position_lots_max = e->position_lots_max,
+    a->quantity_lots_max = e->quantity_lots_max;
+    a->open_orders_max = e->open_orders_max, a->order_rate_max = e->order_rate_max,
+    a->order_rate_window_ms = e->order_rate_window_ms;
     return NULL;
 }
 
 static const char *load_balance(core *c, const void *at) {
     const saved_balance *e = at;
-    MUST(account_known(c, e->account) && asset_known(c, e->asset) && balance_find(c, e->account, e->asset) == 0, "a snapshot's balance must be sound");
+    MUST(account_known(c, e->account) && asset_known(c, e->asset) && balance_find(c, e->account, e->asset) == 0,
+         "a snapshot's balance must be sound");
     MUST(pool_room(&c->balance_pool) > 0, "a snapshot's balances must be within balance_count_max");
-    MUST(e->free_units >= 0 && e->locked_units >= 0 && e->free_units <= UNITS_MAX && e->locked_units <= UNITS_MAX, "a snapshot's balance must not be below zero");
+    MUST(e->free_units >= 0 && e->locked_units >= 0 && e->free_units <= UNITS_MAX && e->locked_units <= UNITS_MAX,
+         "a snapshot's balance must not be below zero");
     balance_add(c, balance_obtain(c, e->account, e->asset), e->free_units, e->locked_units);
     return NULL;
 }
@@ -289,27 +366,37 @@ static const char *load_balance(core *c, const void *at) {
 static const char *load_position(core *c, const void *at) {
     const saved_position *e = at;
     MUST(account_known(c, e->account) && instrument_known(c, e->instrument), "a snapshot's position must be sound");
-    MUST(position_find(c, e->account, e->instrument) == 0, "a snapshot must have one position an account and instrument");
-    MUST(pool_room(&c->position_pool) > 0 && pool_room(&c->balance_pool) >= 2, "a snapshot's positions must be within position_count_max");
+    MUST(position_find(c, e->account, e->instrument) == 0,
+         "a snapshot must have one position an account and instrument");
+    MUST(pool_room(&c->position_pool) > 0 && pool_room(&c->balance_pool) >= 2,
+         "a snapshot's positions must be within position_count_max");
     c->positions[position_obtain(c, e->account, e->instrument)].position_lots = e->position_lots;
     return NULL;
 }
 
 static const char *check_saved_order(const core *c, const saved_order *e) {
-    MUST(account_known(c, e->account) && instrument_known(c, e->instrument) && position_find(c, e->account, e->instrument) != 0,
+    MUST(account_known(c, e->account) && instrument_known(c, e->instrument) &&
+             position_find(c, e->account, e->instrument) != 0,
          "a snapshot's order must have a position");
-    MUST(e->id >= 1 && e->id <= c->sequence && order_find(c, e->id) == 0, "a snapshot's order ids must be sequences, each once");
-    MUST(e->client_order_id == 0 || order_find_client(c, e->account, e->client_order_id) == 0, "a snapshot's client order ids must differ");
-    MUST(e->rest_lots >= 1 && e->rest_lots <= QUANTITY_LOTS_MAX && e->filled_lots >= 0 && e->filled_lots <= QUANTITY_LOTS_MAX,
+    MUST(e->id >= 1 && e->id <= c->sequence && order_find(c, e->id) == 0,
+         "a snapshot's order ids must be sequences, each once");
+    MUST(e->client_order_id == 0 || order_find_client(c, e->account, e->client_order_id) == 0,
+         "a snapshot's client order ids must differ");
+    MUST(e->rest_lots >= 1 && e->rest_lots <= QUANTITY_LOTS_MAX && e->filled_lots >= 0 &&
+             e->filled_lots <= QUANTITY_LOTS_MAX,
          "a snapshot's quantities must be sound");
-    MUST(e->lock_units >= 0 && e->lock_units <= INT64_MAX / 2 && e->maker_notional_units >= 0 && e->maker_notional_units <= UNITS_MAX,
+    MUST(e->lock_units >= 0 && e->lock_units <= INT64_MAX / 2 && e->maker_notional_units >= 0 &&
+             e->maker_notional_units <= UNITS_MAX,
          "a snapshot's locks must be sound");
-    MUST((__int128)e->rest_lots * c->instruments[e->instrument].base_units_per_lot <= UNITS_MAX, "a snapshot's locks must be sound");
-    MUST(e->taker_fee_ppm >= 0 && e->taker_fee_ppm <= FEE_PPM_MAX && e->maker_fee_ppm >= -e->taker_fee_ppm && e->maker_fee_ppm <= FEE_PPM_MAX,
+    MUST((__int128)e->rest_lots * c->instruments[e->instrument].base_units_per_lot <= UNITS_MAX,
+         "a snapshot's locks must be sound");
+    MUST(e->taker_fee_ppm >= 0 && e->taker_fee_ppm <= FEE_PPM_MAX && e->maker_fee_ppm >= -e->taker_fee_ppm &&
+             e->maker_fee_ppm <= FEE_PPM_MAX,
          "a snapshot's fees must be sound");
     MUST(e->key >= 1 && e->key < c->options.key_count_max, "a snapshot's keys must be within key_count_max");
     MUST(e->side >= SIDE_BUY && e->side <= SIDE_SELL && e->self_trade_prevention >= SELF_TRADE_PREVENTION_NONE &&
-             e->self_trade_prevention <= SELF_TRADE_PREVENTION_DECREMENT, "a snapshot's order must be sound");
+             e->self_trade_prevention <= SELF_TRADE_PREVENTION_DECREMENT,
+         "a snapshot's order must be sound");
     MUST(pool_room(&c->order_pool) > 0, "a snapshot's orders must be within order_count_max");
     return NULL;
 }
@@ -319,13 +406,25 @@ static const char *load_order(core *c, const void *at) {
     const saved_order *e = at;
     const char *wrong = check_saved_order(c, e);
     if (wrong != NULL) return wrong;
-    const uint32_t slot = pool_take(&c->order_pool, c->orders, sizeof(book_order)), owner = position_find(c, e->account, e->instrument);
+    const uint32_t slot = pool_take(&c->order_pool, c->orders, sizeof(book_order)),
+                   owner = position_find(c, e->account, e->instrument);
     position *p = &c->positions[owner];
     MUST(p->open_buy_lots <= UNITS_MAX && p->open_sell_lots <= UNITS_MAX, "a snapshot's open lots must be sound");
-    c->orders[slot] = (book_order){.id = e->id, .client_order_id = e->client_order_id, .rest_lots = e->rest_lots, .filled_lots = e->filled_lots,
-                                   .position = owner, .maker_fee_ppm = e->maker_fee_ppm, .taker_fee_ppm = e->taker_fee_ppm, .key = e->key,
-                                   .side = e->side, .options = e->options, .self_trade_prevention = e->self_trade_prevention};
-    c->rests[slot] = (order_rest){.lock_units = e->lock_units, .maker_notional_units = e->maker_notional_units, .priority = e->priority, .prev = p->last_order};
+    c->orders[slot] = (book_order){.id = e->id,
+                                   .client_order_id = e->client_order_id,
+                                   .rest_lots = e->rest_lots,
+                                   .filled_lots = e->filled_lots,
+                                   .position = owner,
+                                   .maker_fee_ppm = e->maker_fee_ppm,
+                                   .taker_fee_ppm = e->taker_fee_ppm,
+                                   .key = e->key,
+                                   .side = e->side,
+                                   .options = e->options,
+                                   .self_trade_prevention = e->self_trade_prevention};
+    c->rests[slot] = (order_rest){.lock_units = e->lock_units,
+                                  .maker_notional_units = e->maker_notional_units,
+                                  .priority = e->priority,
+                                  .prev = p->last_order};
     if (p->last_order != 0) c->rests[p->last_order].next = slot;
     else p->first_order = slot;
     p->last_order = slot;
@@ -343,7 +442,8 @@ static const char *load_place(core *c, const void *at) {
     MUST(e->price_ticks >= 1 && e->price_ticks <= PRICE_TICKS_MAX, "a snapshot's prices must be sound");
     int64_t notional_units;
     const instrument *i = &c->instruments[c->positions[c->orders[slot].position].instrument];
-    MUST(notional_of(i, e->price_ticks, c->orders[slot].rest_lots, &notional_units), "a snapshot's locks must be sound");
+    MUST(notional_of(i, e->price_ticks, c->orders[slot].rest_lots, &notional_units),
+         "a snapshot's locks must be sound");
     MUST(pool_room(&c->level_pool) > 0, "a snapshot's levels must be within level_count_max");
     MUST(pool_room(&c->ladder_pool) >= 2 * CORE_LADDER_DEPTH, "a snapshot's levels must be within ladder_count_max");
     order_link(c, slot, c->orders[slot].side, e->price_ticks);
@@ -363,8 +463,10 @@ static const char *load_key(core *c, const void *at) {
 static const char *load_report(core *c, const void *at) {
     const wire_report *e = at;
     MUST(e->key >= 1 && e->key < c->options.key_count_max && e->report_number >= 1 &&
-             e->report_number <= c->keys[e->key].last_report_number, "a snapshot's reports must be of its keys");
-    if (c->options.reports_kept != 0) c->rings[(size_t)e->key * c->options.reports_kept + (e->report_number & (c->options.reports_kept - 1))] = *e;
+             e->report_number <= c->keys[e->key].last_report_number,
+         "a snapshot's reports must be of its keys");
+    if (c->options.reports_kept != 0)
+        c->rings[(size_t)e->key * c->options.reports_kept + (e->report_number & (c->options.reports_kept - 1))] = *e;
     return NULL;
 }
 
@@ -383,11 +485,16 @@ static const struct {
     size_t entry_bytes;
     load_entry load;
 } sections[SECTION_END] = {
-    [SECTION_ASSETS] = {sizeof(saved_asset), load_asset},          [SECTION_INSTRUMENTS] = {sizeof(saved_instrument), load_instrument},
-    [SECTION_ACCOUNTS] = {sizeof(saved_account), load_account},    [SECTION_BALANCES] = {sizeof(saved_balance), load_balance},
-    [SECTION_POSITIONS] = {sizeof(saved_position), load_position}, [SECTION_ORDERS] = {sizeof(saved_order), load_order},
-    [SECTION_QUEUES] = {sizeof(saved_place), load_place},          [SECTION_KEYS] = {sizeof(saved_key), load_key},
-    [SECTION_REPORTS] = {sizeof(wire_report), load_report},        [SECTION_NONCES] = {sizeof(nonce_entry), load_nonce},
+    [SECTION_ASSETS] = {sizeof(saved_asset), load_asset},
+    [SECTION_INSTRUMENTS] = {sizeof(saved_instrument), load_instrument},
+    [SECTION_ACCOUNTS] = {sizeof(saved_account), load_account},
+    [SECTION_BALANCES] = {sizeof(saved_balance), load_balance},
+    [SECTION_POSITIONS] = {sizeof(saved_position), load_position},
+    [SECTION_ORDERS] = {sizeof(saved_order), load_order},
+    [SECTION_QUEUES] = {sizeof(saved_place), load_place},
+    [SECTION_KEYS] = {sizeof(saved_key), load_key},
+    [SECTION_REPORTS] = {sizeof(wire_report), load_report},
+    [SECTION_NONCES] = {sizeof(nonce_entry), load_nonce},
 };
 
 /* Entries are copied out one by one: nothing says that the caller's bytes are aligned. */
@@ -401,7 +508,8 @@ static const char *load_sections(core *c, const char *at, size_t bytes) {
         MUST(bytes >= sizeof section, "a snapshot must hold all its sections");
         memcpy(&section, at, sizeof section);
         at += sizeof section, bytes -= sizeof section;
-        MUST(section.kind == kind && section.entry_bytes == sections[kind].entry_bytes, "a snapshot's sections must come in their order and sizes");
+        MUST(section.kind == kind && section.entry_bytes == sections[kind].entry_bytes,
+             "a snapshot's sections must come in their order and sizes");
         MUST(section.count <= bytes / section.entry_bytes, "a snapshot must hold all the entries that it counts");
         for (uint64_t i = 0; i < section.count; i++, at += section.entry_bytes, bytes -= section.entry_bytes) {
             memcpy(entry.bytes, at, section.entry_bytes);
@@ -421,10 +529,12 @@ static const char *load_all(core *c, const void *data, size_t bytes) {
     memcpy(&checksum, (const char *)data + bytes - sizeof checksum, sizeof checksum);
     MUST(memcmp(header.magic, MAGIC, sizeof MAGIC) == 0, "a snapshot must begin with IBSNAP01");
     MUST(checksum_of(0, data, bytes - sizeof checksum) == checksum, "a snapshot's checksum must be that of its bytes");
-    c->sequence = header.sequence, c->received_ns = header.received_ns, c->term = header.term, c->everything_halted = header.everything_halted != 0;
+    c->sequence = header.sequence, c->received_ns = header.received_ns, c->term = header.term,
+    c->everything_halted = header.everything_halted != 0;
     const char *wrong = load_sections(c, (const char *)data + sizeof header, bytes - sizeof header - sizeof checksum);
     if (wrong != NULL) return wrong;
-    for (uint32_t slot = 1; slot < c->order_pool.fresh; slot++) MUST(c->orders[slot].level != 0, "a snapshot's queues must name every order");
+    for (uint32_t slot = 1; slot < c->order_pool.fresh; slot++)
+        MUST(c->orders[slot].level != 0, "a snapshot's queues must name every order");
     c->digest = digest_anew(c);
     MUST(c->digest == header.digest, "a snapshot's digest must be that of the state it describes");
     return core_check(c);

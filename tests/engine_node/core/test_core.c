@@ -31,9 +31,19 @@ typedef struct venue {
 } venue;
 
 static core_options small_options(void) {
-    return (core_options){.asset_count_max = 4, .instrument_count_max = 3, .account_count_max = 4, .key_count_max = 4, .order_count_max = 64,
-                          .level_count_max = 64, .ladder_count_max = 128, .balance_count_max = 16, .position_count_max = 8, .nonce_count_max = 4,
-                          .reports_kept = 8, .event_mask = CORE_EVENTS_ALL, .nonce_window_ns = 1000};
+    return (core_options){.asset_count_max = 4,
+                          .instrument_count_max = 3,
+                          .account_count_max = 4,
+                          .key_count_max = 4,
+                          .order_count_max = 64,
+                          .level_count_max = 64,
+                          .ladder_count_max = 128,
+                          .balance_count_max = 16,
+                          .position_count_max = 8,
+                          .nonce_count_max = 4,
+                          .reports_kept = 8,
+                          .event_mask = CORE_EVENTS_ALL,
+                          .nonce_window_ns = 1000};
 }
 
 static wire_record record_of(const void *command, uint32_t key, uint64_t now_ns) {
@@ -67,9 +77,17 @@ static core_status send_named(venue *v, const char *name, void *command) {
     return status;
 }
 
-static core_status order(venue *v, uint32_t account, uint8_t side, int64_t price_ticks, int64_t quantity_lots, uint8_t time_in_force) {
-    wire_new_order o = {.kind = KIND_NEW_ORDER, .account = account, .instrument = 1, .price_ticks = price_ticks, .quantity_lots = quantity_lots,
-                        .side = side, .order_type = ORDER_TYPE_LIMIT, .time_in_force = time_in_force, .self_trade_prevention = SELF_TRADE_PREVENTION_NONE};
+static core_status order(venue *v, uint32_t account, uint8_t side, int64_t price_ticks, int64_t quantity_lots,
+                         uint8_t time_in_force) {
+    wire_new_order o = {.kind = KIND_NEW_ORDER,
+                        .account = account,
+                        .instrument = 1,
+                        .price_ticks = price_ticks,
+                        .quantity_lots = quantity_lots,
+                        .side = side,
+                        .order_type = ORDER_TYPE_LIMIT,
+                        .time_in_force = time_in_force,
+                        .self_trade_prevention = SELF_TRADE_PREVENTION_NONE};
     return send(v, &o);
 }
 
@@ -88,8 +106,13 @@ static void open_venue(venue *v, core_options options) {
     open_empty(v, options);
     wire_asset base = {.kind = KIND_ASSET, .asset = 1}, quote = {.kind = KIND_ASSET, .asset = 2};
     CHECK(send_named(v, "BASE", &base) == CORE_OK && send_named(v, "QUOTE", &quote) == CORE_OK);
-    wire_instrument i = {.kind = KIND_INSTRUMENT, .instrument = 1, .base_asset = 1, .quote_asset = 2, .trading_state = TRADING_STATE_OPEN,
-                         .base_units_per_lot = 1, .quote_units_per_tick_lot = 1};
+    wire_instrument i = {.kind = KIND_INSTRUMENT,
+                         .instrument = 1,
+                         .base_asset = 1,
+                         .quote_asset = 2,
+                         .trading_state = TRADING_STATE_OPEN,
+                         .base_units_per_lot = 1,
+                         .quote_units_per_tick_lot = 1};
     CHECK(send_named(v, "BASE-QUOTE", &i) == CORE_OK);
     for (uint32_t account = 1; account <= 2; account++) {
         wire_account a = {.kind = KIND_ACCOUNT, .account = account};
@@ -128,12 +151,15 @@ static void test_records_that_cannot_stand_here_change_nothing(void) {
     static venue v;
     open_venue(&v, small_options());
     const uint64_t digest = core_digest(v.c);
-    wire_cancel o = {.kind = KIND_CANCEL, .client_sequence = v.client_sequence + 2, .account = 1, .instrument = 1, .order_id = 1};
+    wire_cancel o = {
+        .kind = KIND_CANCEL, .client_sequence = v.client_sequence + 2, .account = 1, .instrument = 1, .order_id = 1};
     wire_record gap = record_of(&o, 1, v.now_ns);
     CHECK(apply(&v, &gap, 1) == CORE_E_RECORD);
     o.client_sequence = v.client_sequence + 1;
-    wire_record past = record_of(&o, 1, v.now_ns - 1), no_key = record_of(&o, 0, v.now_ns), far_key = record_of(&o, 4, v.now_ns);
-    CHECK(apply(&v, &past, 1) == CORE_E_RECORD && apply(&v, &no_key, 1) == CORE_E_RECORD && apply(&v, &far_key, 1) == CORE_E_RECORD);
+    wire_record past = record_of(&o, 1, v.now_ns - 1), no_key = record_of(&o, 0, v.now_ns),
+                far_key = record_of(&o, 4, v.now_ns);
+    CHECK(apply(&v, &past, 1) == CORE_E_RECORD && apply(&v, &no_key, 1) == CORE_E_RECORD &&
+          apply(&v, &far_key, 1) == CORE_E_RECORD);
     wire_record zero = {.received_ns = v.now_ns};
     CHECK(apply(&v, &zero, 1) == CORE_E_RECORD);
     wire_term term = {.kind = KIND_TERM, .term = 0};
@@ -163,7 +189,8 @@ static void test_every_pool_can_be_full_and_says_its_name(void) {
         memcpy((char *)&o + pools[i].offset, &pools[i].least, sizeof pools[i].least);
         open_venue(&v, o);
         core_status status = CORE_OK;
-        for (int64_t price = 1; status == CORE_OK && price < 100000000; price *= 3) status = order(&v, 1, SIDE_BUY, price, 1, TIME_IN_FORCE_GOOD_TILL_CANCELLED);
+        for (int64_t price = 1; status == CORE_OK && price < 100000000; price *= 3)
+            status = order(&v, 1, SIDE_BUY, price, 1, TIME_IN_FORCE_GOOD_TILL_CANCELLED);
         CHECK(status == CORE_E_FULL && strcmp(core_full_pool(v.c), pools[i].name) == 0);
         const uint64_t digest = core_digest(v.c), sequence = core_sequence(v.c);
         CHECK(order(&v, 2, SIDE_BUY, 7, 1, TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_E_FULL);
@@ -179,8 +206,13 @@ static void test_nonces_fill_up_and_make_room_when_their_time_has_passed(void) {
     static venue v;
     open_venue(&v, small_options());
     for (uint8_t i = 0; i < 6; i++) {
-        wire_nonce nonce = {.kind = KIND_NONCE, .client_sequence = v.client_sequence + 1, .timestamp_ns = v.now_ns, .nonce = {i}};
-        wire_cancel o = {.kind = KIND_CANCEL, .client_sequence = v.client_sequence + 2, .account = 1, .instrument = 1, .order_id = 1};
+        wire_nonce nonce = {
+            .kind = KIND_NONCE, .client_sequence = v.client_sequence + 1, .timestamp_ns = v.now_ns, .nonce = {i}};
+        wire_cancel o = {.kind = KIND_CANCEL,
+                         .client_sequence = v.client_sequence + 2,
+                         .account = 1,
+                         .instrument = 1,
+                         .order_id = 1};
         if (i == 5) v.now_ns += v.options.nonce_window_ns + 1;
         wire_record group[2] = {record_of(&nonce, 1, v.now_ns), record_of(&o, 1, v.now_ns)};
         if (i == 5) ((wire_nonce *)group[0].command)->timestamp_ns = v.now_ns;
@@ -201,9 +233,17 @@ static void test_small_chunks_give_the_same_events_as_a_large_one(void) {
     uint32_t whole_count = 0, pieces_count = 0;
     for (int small = 0; small < 2; small++) {
         open_venue(&v, small_options());
-        for (int64_t i = 0; i < 60; i++) CHECK(order(&v, 1, SIDE_SELL, 100 + i / 3, 1, TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_OK);
-        wire_new_order o = {.kind = KIND_NEW_ORDER, .client_sequence = v.client_sequence + 1, .account = 2, .instrument = 1, .price_ticks = 200,
-                            .quantity_lots = 70, .side = SIDE_BUY, .order_type = ORDER_TYPE_LIMIT, .time_in_force = TIME_IN_FORCE_IMMEDIATE_OR_CANCEL,
+        for (int64_t i = 0; i < 60; i++)
+            CHECK(order(&v, 1, SIDE_SELL, 100 + i / 3, 1, TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_OK);
+        wire_new_order o = {.kind = KIND_NEW_ORDER,
+                            .client_sequence = v.client_sequence + 1,
+                            .account = 2,
+                            .instrument = 1,
+                            .price_ticks = 200,
+                            .quantity_lots = 70,
+                            .side = SIDE_BUY,
+                            .order_type = ORDER_TYPE_LIMIT,
+                            .time_in_force = TIME_IN_FORCE_IMMEDIATE_OR_CANCEL,
                             .self_trade_prevention = SELF_TRADE_PREVENTION_NONE};
         wire_record r = record_of(&o, 1, v.now_ns);
         v.out = (core_events){.events = v.events, .room = small ? CORE_EVENTS_CHUNK_MIN : 4096};
@@ -236,7 +276,8 @@ static void test_events_nobody_asked_for_are_counted_all_the_same(void) {
         CHECK(order(&few, 1, SIDE_SELL, 100 + i, 1, TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_OK);
         CHECK(all.out.count == 3 && few.out.count == 1);
     }
-    CHECK(order(&few, 2, SIDE_BUY, 105, 3, TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_OK && order(&all, 2, SIDE_BUY, 105, 3, TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_OK);
+    CHECK(order(&few, 2, SIDE_BUY, 105, 3, TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_OK &&
+          order(&all, 2, SIDE_BUY, 105, 3, TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_OK);
     CHECK(few.out.count == 7 && core_digest(all.c) == core_digest(few.c));
     close_venue(&all);
     close_venue(&few);
@@ -247,11 +288,13 @@ static void test_events_nobody_asked_for_are_counted_all_the_same(void) {
 static void test_the_last_reports_of_a_key_are_kept_and_older_ones_are_not(void) {
     static venue v;
     open_venue(&v, small_options());
-    for (int i = 0; i < 20; i++) CHECK(order(&v, 1, SIDE_SELL, 100 + i, 1, TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_OK);
+    for (int i = 0; i < 20; i++)
+        CHECK(order(&v, 1, SIDE_SELL, 100 + i, 1, TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_OK);
     core_key_info key;
     CHECK(core_key(v.c, 1, &key) && key.last_client_sequence == v.client_sequence);
     const uint64_t last = key.last_report_number;
-    CHECK(core_report(v.c, 1, last + 1) == NULL && core_report(v.c, 1, last - 8) == NULL && core_report(v.c, 1, 0) == NULL && core_report(v.c, 99, 1) == NULL);
+    CHECK(core_report(v.c, 1, last + 1) == NULL && core_report(v.c, 1, last - 8) == NULL &&
+          core_report(v.c, 1, 0) == NULL && core_report(v.c, 99, 1) == NULL);
     uint64_t seen = 0;
     for (uint64_t number = last - 7; number <= last;) {
         uint32_t count;
@@ -289,12 +332,17 @@ static void test_a_snapshot_loads_to_the_same_state_and_every_damaged_byte_is_no
     static bytes snapshot;
     const char *why;
     open_venue(&v, small_options());
-    for (int i = 0; i < 20; i++) CHECK(order(&v, 1 + i % 2, i % 2 ? SIDE_SELL : SIDE_BUY, 100 + i % 2 * 5 + i % 3, 1 + i, TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_OK);
+    for (int i = 0; i < 20; i++)
+        CHECK(order(&v, 1 + i % 2, i % 2 ? SIDE_SELL : SIDE_BUY, 100 + i % 2 * 5 + i % 3, 1 + i,
+                    TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_OK);
     CHECK(core_save(v.c, keep, &snapshot));
-    CHECK(load_into(&w, &v.options, snapshot.at, snapshot.count, &why) == CORE_OK && core_digest(w.c) == core_digest(v.c));
+    CHECK(load_into(&w, &v.options, snapshot.at, snapshot.count, &why) == CORE_OK &&
+          core_digest(w.c) == core_digest(v.c));
     w.client_sequence = v.client_sequence, w.now_ns = v.now_ns;
-    CHECK(order(&v, 2, SIDE_SELL, 1, 30, TIME_IN_FORCE_IMMEDIATE_OR_CANCEL) == CORE_OK && order(&w, 2, SIDE_SELL, 1, 30, TIME_IN_FORCE_IMMEDIATE_OR_CANCEL) == CORE_OK);
-    CHECK(v.out.count == w.out.count && memcmp(v.events, w.events, v.out.count * sizeof *v.events) == 0 && core_digest(w.c) == core_digest(v.c));
+    CHECK(order(&v, 2, SIDE_SELL, 1, 30, TIME_IN_FORCE_IMMEDIATE_OR_CANCEL) == CORE_OK &&
+          order(&w, 2, SIDE_SELL, 1, 30, TIME_IN_FORCE_IMMEDIATE_OR_CANCEL) == CORE_OK);
+    CHECK(v.out.count == w.out.count && memcmp(v.events, w.events, v.out.count * sizeof *v.events) == 0 &&
+          core_digest(w.c) == core_digest(v.c));
     close_venue(&w);
     for (size_t i = 0; i < snapshot.count; i += 7) {
         snapshot.at[i] ^= 0x20;
@@ -308,7 +356,8 @@ static void test_a_snapshot_loads_to_the_same_state_and_every_damaged_byte_is_no
     }
     core_options smaller = v.options;
     smaller.order_count_max = 10;
-    CHECK(load_into(&w, &smaller, snapshot.at, snapshot.count, &why) == CORE_E_SNAPSHOT && strstr(why, "order_count_max") != NULL);
+    CHECK(load_into(&w, &smaller, snapshot.at, snapshot.count, &why) == CORE_E_SNAPSHOT &&
+          strstr(why, "order_count_max") != NULL);
     close_venue(&w);
     close_venue(&v);
 }
@@ -328,7 +377,8 @@ static void test_levels_far_apart_come_and_go_in_price_order(void) {
         core_order_info resting[64];
         const uint32_t count = core_account_orders(v.c, 1, 0, resting, 64);
         if (count >= 40) {
-            wire_cancel cancel = {.kind = KIND_CANCEL, .account = 1, .instrument = 1, .order_id = resting[seed % count].order_id};
+            wire_cancel cancel = {
+                .kind = KIND_CANCEL, .account = 1, .instrument = 1, .order_id = resting[seed % count].order_id};
             CHECK(send(&v, &cancel) == CORE_OK);
         } else {
             CHECK(order(&v, 1, SIDE_BUY, price, 1, TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_OK);

@@ -1,7 +1,7 @@
 """The asyncio client: one connection, many tasks, and a line that mends itself. Works on uvloop as well.
 
-    task ─ submit() ─▶ Session.enter ─▶ transport.write         any number of tasks wait for outcomes of their own
-    task ◀─ future  ◀─ Session.receive ◀─ data_received         reports that no outcome holds: `async for` over `reports`
+    task ─ submit() ─▶ Session.enter ─▶ transport.write      any number of tasks wait for outcomes of their own
+    task ◀─ future  ◀─ Session.receive ◀─ data_received      reports that no outcome holds: `async for` over `reports`
 
 Two tasks belong to a client and end with it: the keeper sends pings when nothing else is sent; the mender lives while
 the line is lost. Every queue is bounded: commands wait for room among the outstanding frames (up to their time-out),

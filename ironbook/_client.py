@@ -184,9 +184,7 @@ class Client(CommandMethods[Outcome]):
             self._write()
             return range(first, self._session.entered + 1)
 
-    def submit_many(
-        self, commands: Iterable[Command | Prefixed], *, timeout_s: float | None = None
-    ) -> list[Outcome]:
+    def submit_many(self, commands: Iterable[Command | Prefixed], *, timeout_s: float | None = None) -> list[Outcome]:
         """Send many in one write and wait for all of their outcomes, in the same order."""
         return self._do_many([pack(command) for command in commands], timeout_s)
 

@@ -535,7 +535,11 @@ class Session:
 
     def _refuse(self, code: int, sequence: int) -> None:
         """The frame with this client sequence was not recorded: its group is to be sent again."""
-        if sequence <= self.recorded or sequence > self.entered:
+        if sequence > self.entered:
+            return
+        if sequence <= self.recorded:  # a ping over the message rate: only fences have to be asked for again
+            if self.refusal is None:
+                self.refusal = Refusal(code, self.entered + 1, self._sent)
             return
         outstanding, first, last = self._outstanding, sequence, sequence
         while first > self.recorded + 1 and outstanding[first - self.recorded - 2][0] in _PREFIX_KINDS:

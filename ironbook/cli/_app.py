@@ -1,0 +1,124 @@
+"""The root of the command line: its commands, and how every error ends.
+
+Exit codes: 0 done; 1 something went wrong (said on standard error); 2 wrong usage; 3 the market refused the command;
+4 no engine, or the line to it failed; 5 a journal is damaged; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from ironbook import IronbookError, JournalInvalid, LineError, Rejected, SessionEnded
+from ironbook.cli import accounts, assets, book, doctor, instruments, journal, keys, orders, up, watch
+from ironbook.cli._output import describe, show_error
+
+EXIT_FAILED, EXIT_USAGE, EXIT_REJECTED, EXIT_LINE, EXIT_DAMAGED, EXIT_INTERRUPTED = 1, 2, 3, 4, 5, 130
+
+EPILOG = (
+    "Exit codes: 0 done · 1 failed · 2 wrong usage · 3 the market refused · 4 no engine, or the line failed · "
+    "5 a journal is damaged · 130 interrupted."
+)
+
+# Bodies that bring heavy imports with them; imported when they are asked for.
+LAZY = {"tape": "ironbook.tape.commands", "demo": "ironbook.tape.commands"}
+ORDER = ("up", "demo", "order", "cancel", "book", "watch", "accounts", "assets", "instruments", "keys")
+
+
+class Commands(TyperGroup):
+    """All commands, in the order in which somebody new needs them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = {*super().list_commands(ctx), *LAZY}
+        return [name for name in ORDER if name in names] + sorted(names - set(ORDER))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in LAZY:
+            return super().get_command(ctx, cmd_name)
+        body = getattr(importlib.import_module(LAZY[cmd_name]), cmd_name)
+        holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        holder.command(cmd_name)(body)
+        command = typer.main.get_command(holder)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="ironbook",
+    help="Ironbook: an exchange core. Start an engine node, sign orders, watch the book, check the journal.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("up")(up.up)
+app.command("order")(orders.order)
+app.command("cancel")(orders.cancel)
+app.command("book")(book.book)
+app.command("watch")(watch.watch)
+app.command("doctor")(doctor.doctor)
+app.add_typer(accounts.app, name="accounts")
+app.add_typer(assets.app, name="assets")
+app.add_typer(instruments.app, name="instruments")
+app.add_typer(keys.app, name="keys")
+app.add_typer(journal.app, name="journal")
+
+_USAGE_ERROR: type[Exception] = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException" and issubclass(base, Exception)
+)
+
+
+def exit_code(error: BaseException) -> int:
+    """Which exit code an error ends with."""
+    if isinstance(error, Rejected):
+        return EXIT_REJECTED
+    if isinstance(error, LineError | SessionEnded):
+        return EXIT_LINE
+    if isinstance(error, JournalInvalid):
+        return EXIT_DAMAGED
+    return EXIT_FAILED
+
+
+def is_ours(error: BaseException) -> bool:
+    """Is it an error that says what, where and what to do: of this package, the key store or the engine node?"""
+    return isinstance(error, IronbookError) or (hasattr(error, "detail") and hasattr(error, "hint"))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line; its exit code."""
+    as_json = "--json" in arguments
+    try:
+        result = app(args=arguments, prog_name="ironbook", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except typer.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except _USAGE_ERROR as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "ironbook"
+        show_error(as_json, {"error": "usage", "message": message, "hint": f"see `{path} --help`"})
+        return EXIT_USAGE
+    except Exception as error:
+        if not is_ours(error) and not isinstance(error, OSError):
+            raise
+        show_error(as_json, describe(error))
+        return exit_code(error)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,154 @@
+"""Where things are: the data directory, the running engine in it, keys, and what its replica knows.
+
+<data>/engine.json             the running engine: pid and addresses
+<data>/journal, snapshots      read by a replica in this process
+<data>/keys.ironbook           encrypted key file; <data>/passphrase opens it
+<data>/client-keys/<id>.json   secrets of clients on this machine, mode 0600
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import orjson
+import typer
+
+from ironbook import Client, ConnectionFailed, EngineFailed, InputInvalid, Key, Options, Units
+from ironbook.keystore import (
+    KEY_FILE_NAME,
+    PASSPHRASE_FILE_VARIABLE,
+    PASSPHRASE_VARIABLE,
+    KeyFile,
+    select_passphrase,
+)
+
+if TYPE_CHECKING:
+    from engine_node.replica import Replica
+
+DataOption: TypeAlias = Annotated[
+    Path, typer.Option("--data", envvar="IRONBOOK_DATA", help="Data directory of the engine node.", show_default=True)
+]
+AddressOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--address", envvar="IRONBOOK_ADDRESS", help="Engine's host:port; default: the engine in --data."),
+]
+KeyOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--key", envvar="IRONBOOK_KEY", help="Key id (a file of <data>/client-keys) or path of a key file."),
+]
+DATA = Path(".ironbook")
+ADMIN_KEY = "admin"
+TRADER_KEY = "demo-1"
+
+
+def client_key_path(data: Path, key_id: str) -> Path:
+    """Where the secret of a client on this machine is kept."""
+    return data / "client-keys" / f"{key_id}.json"
+
+
+def find_key(data: Path, name: str | None, default: str) -> Key:
+    """The key of that id or path; else that of IRONBOOK_KEY_FILE; else the default one. Raises KeyInvalid."""
+    if name is None and os.environ.get("IRONBOOK_KEY_FILE"):
+        return Key.from_environment()
+    chosen = name or default
+    if "/" in chosen or chosen.endswith(".json"):
+        return Key.from_file(chosen)
+    return Key.from_file(client_key_path(data, chosen))
+
+
+def engine_state(data: Path) -> dict[str, Any] | None:
+    """What engine.json says, if the process it names is running."""
+    try:
+        state = orjson.loads((data / "engine.json").read_bytes())
+        os.kill(int(state["pid"]), 0)
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return None
+    return state if isinstance(state, dict) else None
+
+
+def find_address(data: Path, address: str | None) -> str:
+    """The engine's address: as given, or of the engine running in the data directory. Raises ConnectionFailed."""
+    if address is not None:
+        return address
+    state = engine_state(data)
+    listens = state.get("addresses") if state is not None else None
+    if not listens:
+        raise ConnectionFailed(
+            "an engine node must be running, none is",
+            detail=str(data.absolute()),
+            hint="start one with `ironbook up`, or name one with --address (or another directory with --data)",
+        )
+    return str(listens[0])
+
+
+@contextmanager
+def connect(data: Path, address: str | None, key: str | None, default_key: str) -> Iterator[Client]:
+    """A logged-on client."""
+    where, signer = find_address(data, address), find_key(data, key, default_key)
+    options = Options(keep_alive=False, reconnect_timeout_s=5.0)
+    with Client(where, signer, options=options) as client:
+        yield client
+
+
+def open_key_file(data: Path) -> KeyFile:
+    """The encrypted key file of a data directory. Raises KeyStoreError."""
+    file = os.environ.get(PASSPHRASE_FILE_VARIABLE) or str(data / "passphrase")
+    passphrase = select_passphrase(os.environ.get(PASSPHRASE_VARIABLE), Path(file))
+    return KeyFile(data / KEY_FILE_NAME, passphrase)
+
+
+@contextmanager
+def open_replica(data: Path, **options: Any) -> Iterator[Replica]:
+    """A replica of the engine's state, caught up. Raises EngineFailed if there is no journal."""
+    from engine_node.replica import Replica
+
+    if not (data / "journal").is_dir():
+        raise EngineFailed(
+            "a journal must be there to be read, is not",
+            detail=str((data / "journal").absolute()),
+            hint="start an engine node with `ironbook up`, or name its directory with --data",
+        )
+    with Replica.open(data, **options) as replica:
+        replica.catch_up()
+        yield replica
+
+
+class Names:
+    """Symbols and asset names of a replica, and what their units are worth."""
+
+    def __init__(self, core: Any) -> None:
+        self.core = core
+        sizes = core.options()
+        self.assets = {n: found for n in range(1, sizes["asset_count_max"]) if (found := core.asset(n)) is not None}
+        self.instruments = {
+            n: found for n in range(1, sizes["instrument_count_max"]) if (found := core.instrument(n)) is not None
+        }
+
+    def instrument(self, name: str) -> dict[str, Any]:
+        """By symbol or number. Raises InputInvalid."""
+        return self._find("instrument", self.instruments, name)
+
+    def asset(self, name: str) -> dict[str, Any]:
+        """By name or number. Raises InputInvalid."""
+        return self._find("asset", self.assets, name)
+
+    def units(self, instrument: dict[str, Any]) -> Units:
+        """Of an instrument."""
+        base, quote = self.assets[instrument["base_asset"]], self.assets[instrument["quote_asset"]]
+        return Units.of(instrument, base, quote)
+
+    @staticmethod
+    def _find(what: str, known: dict[int, dict[str, Any]], name: str) -> dict[str, Any]:
+        for number, found in known.items():
+            if str(found["name"]).casefold() == name.casefold() or str(number) == name:
+                return found
+        listed = ", ".join(str(found["name"]) for found in list(known.values())[:20]) or "none"
+        raise InputInvalid(
+            f"an {what} must be defined, {name!r} is not",
+            detail=f"defined: {listed}",
+            hint=f"`ironbook {what}s list` shows all",
+        )

@@ -1,0 +1,193 @@
+"""`ironbook instruments`: what can be traded, and (with an admin key) defining, limiting and halting it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any
+
+import typer
+
+from ironbook import InputInvalid, format_decimal, parse_decimal
+from ironbook.cli._output import JsonOption, show, table
+from ironbook.cli._place import (
+    ADMIN_KEY,
+    DATA,
+    AddressOption,
+    DataOption,
+    KeyOption,
+    Names,
+    connect,
+    open_replica,
+)
+from ironbook.cli.accounts import applied
+from schemas.vocabulary import TradingState
+
+app = typer.Typer(
+    help="Instruments: what can be traded; defining and halting them needs an admin key.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+Symbol = Annotated[str, typer.Argument(help="Symbol or number.", show_default=False)]
+
+
+@app.command("list")
+def list_instruments(data: DataOption = DATA, json: JsonOption = False) -> None:
+    """All instruments with their steps, fees and best prices.
+
+    Example:  ironbook instruments list
+    """
+    with open_replica(data) as replica:
+        names = Names(replica.core)
+        found = [_instrument(names, instrument) for instrument in names.instruments.values()]
+    columns = ("instrument", "symbol", "state", "tick", "lot", "bid", "ask", "reference", "maker_fee", "taker_fee")
+    listed = table("", columns, ([i[c] for c in columns] for i in found), right=("instrument", *columns[3:]))
+    show(json, {"instruments": found}, lambda console: console.print(listed))
+
+
+@app.command("create")
+def create(
+    number: Annotated[int, typer.Argument(help="Instrument number.", min=1, show_default=False)],
+    symbol: Annotated[str, typer.Argument(help="Symbol: A-Z a-z 0-9 . _ - /", show_default=False)],
+    base: Annotated[str, typer.Option(help="Asset that is bought and sold: name or number.")],
+    quote: Annotated[str, typer.Option(help="Asset that it is paid in: name or number.")],
+    tick: Annotated[str, typer.Option(help="Price step.")] = "0.01",
+    lot: Annotated[str, typer.Option(help="Quantity step.")] = "0.0001",
+    maker_fee_ppm: Annotated[int, typer.Option(help="Millionths of the notional; below zero: a rebate.")] = 0,
+    taker_fee_ppm: Annotated[int, typer.Option(help="Millionths of the notional.")] = 0,
+    halted: Annotated[bool, typer.Option("--halted", help="Define it halted.")] = False,
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Define an instrument, or change its fees and symbol.
+
+    Example:  ironbook instruments create 3 ETH/BTC --base ETH --quote BTC --tick 0.00001 --lot 0.001
+    """
+    with open_replica(data) as replica:
+        names = Names(replica.core)
+        base_asset, quote_asset = names.asset(base), names.asset(quote)
+    lot_size, tick_size = parse_decimal(lot, "a lot"), parse_decimal(tick, "a tick")
+    base_units = lot_size * 10 ** int(base_asset["decimals"])
+    quote_units = lot_size * tick_size * 10 ** int(quote_asset["decimals"])
+    with connect(data, address, key, ADMIN_KEY) as client:
+        outcome = client.define_instrument(
+            number,
+            symbol,
+            base_asset=int(base_asset["asset"]),
+            quote_asset=int(quote_asset["asset"]),
+            base_units_per_lot=_units(base_units, f"a lot of {lot} {base_asset['name']}", base_asset),
+            quote_units_per_tick_lot=_units(quote_units, f"a lot at one tick ({lot} × {tick})", quote_asset),
+            maker_fee_ppm=maker_fee_ppm,
+            taker_fee_ppm=taker_fee_ppm,
+            trading_state=TradingState.HALTED if halted else TradingState.OPEN,
+        )
+        applied(json, f"instrument {number} ({symbol}) defined", outcome)
+
+
+@app.command("limits")
+def limits(
+    symbol: Symbol,
+    collar: Annotated[str, typer.Option(help="How far from the reference price an order may be, in percent.")] = "0",
+    quantity_min: Annotated[str, typer.Option(help="Least quantity of an order.")] = "0",
+    quantity_max: Annotated[str, typer.Option(help="Greatest quantity of an order.")] = "0",
+    notional_units_min: Annotated[int, typer.Option(help="Least notional of an order, in quote units.")] = 0,
+    reference: Annotated[str, typer.Option(help="Sets the reference price; 0 leaves it.")] = "0",
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Set all limits of an instrument at once; 0 is no limit.
+
+    Example:  ironbook instruments limits BTC/USD --collar 10 --quantity-min 0.001 --reference 60000
+    """
+    with open_replica(data) as replica:
+        names = Names(replica.core)
+        found = names.instrument(symbol)
+        units = names.units(found)
+    with connect(data, address, key, ADMIN_KEY) as client:
+        outcome = client.set_instrument_limits(
+            int(found["instrument"]),
+            collar_ppm=int(parse_decimal(collar, "a collar") * 10_000),
+            quantity_lots_min=units.quantity_lots(quantity_min),
+            quantity_lots_max=units.quantity_lots(quantity_max),
+            notional_units_min=notional_units_min,
+            reference_price_ticks=units.price_ticks(reference),
+        )
+        applied(json, f"limits of {found['name']} set", outcome)
+
+
+@app.command("halt")
+def halt(
+    symbol: Annotated[str, typer.Argument(help="Symbol or number; `all` halts everything.", show_default=False)],
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Halt an instrument, or everything: orders are refused, cancels are taken.
+
+    Example:  ironbook instruments halt BTC/USD
+    """
+    number = _target(data, symbol)
+    with connect(data, address, key, ADMIN_KEY) as client:
+        applied(json, f"{symbol} halted", client.halt(instrument=number))
+
+
+@app.command("resume")
+def resume(
+    symbol: Annotated[str, typer.Argument(help="Symbol or number; `all` for everything.", show_default=False)],
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Open a halted instrument, or everything, again.
+
+    Example:  ironbook instruments resume all
+    """
+    number = _target(data, symbol)
+    with connect(data, address, key, ADMIN_KEY) as client:
+        applied(json, f"{symbol} resumed", client.resume(instrument=number))
+
+
+def _target(data: Any, symbol: str) -> int | None:
+    if symbol == "all":
+        return None
+    with open_replica(data) as replica:
+        return int(Names(replica.core).instrument(symbol)["instrument"])
+
+
+def _units(value: Fraction, what: str, asset: dict[str, Any]) -> int:
+    if value.denominator != 1 or value < 1:
+        raise InputInvalid(
+            f"{what} must be whole units of {asset['name']} ({asset['decimals']} decimals), is {float(value):.6g}",
+            hint="choose a larger tick or lot, or an asset with more decimals",
+        )
+    return value.numerator
+
+
+def _instrument(names: Names, instrument: dict[str, Any]) -> dict[str, Any]:
+    units, core, number = names.units(instrument), names.core, int(instrument["instrument"])
+    bids, asks = core.levels(number, 1, 1), core.levels(number, 2, 1)
+    reference = int(instrument["reference_price_ticks"])
+    return {
+        "instrument": number,
+        "symbol": str(instrument["name"]),
+        "base": str(names.assets[instrument["base_asset"]]["name"]),
+        "quote": str(names.assets[instrument["quote_asset"]]["name"]),
+        "state": TradingState(instrument["trading_state"]).name.lower(),
+        "tick": units.tick_text,
+        "lot": format_decimal(units.lot),
+        "bid": units.price_text(bids[0][0]) if bids else "",
+        "ask": units.price_text(asks[0][0]) if asks else "",
+        "reference": units.price_text(reference) if reference else "",
+        "maker_fee": f"{format_decimal(Fraction(instrument['maker_fee_ppm'], 10_000))} %",
+        "taker_fee": f"{format_decimal(Fraction(instrument['taker_fee_ppm'], 10_000))} %",
+        "collar_ppm": instrument["collar_ppm"],
+        "quantity_lots_min": instrument["quantity_lots_min"],
+        "quantity_lots_max": instrument["quantity_lots_max"],
+        "notional_units_min": instrument["notional_units_min"],
+        "last_trade_id": instrument["trade_id"],
+    }

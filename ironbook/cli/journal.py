@@ -1,0 +1,416 @@
+"""`ironbook journal`: prove it, read it, hand it on.
+
+verify    replays every record in a core of its own: the CRC chain, the rules, and each digest record must agree
+show      records as they are, decoded
+export    commands or events to CSV or Parquet, in a stream: a journal of any length in little memory
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import enum
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.markup import escape
+
+from ironbook import DependencyMissing, EngineFailed, JournalInvalid
+from ironbook.cli._output import JsonOption, progress, say_json, show, stdout
+from ironbook.cli._place import DATA, DataOption
+from schemas.vocabulary import COMMANDS, RECORD_BYTES, REPORT_BYTES, Code, EventKind, Kind, Record
+from schemas.vocabulary import Report as WireReport
+
+app = typer.Typer(
+    help="The journal: verify it, show its records, export commands and events.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+BATCH_RECORDS = 16_384
+CHECK_EVERY_RECORDS = 4_000_000  # core_check walks the whole state
+
+
+class What(enum.StrEnum):
+    COMMANDS = "commands"
+    EVENTS = "events"
+
+
+class Format(enum.StrEnum):
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+FromOption = Annotated[int, typer.Option("--from", help="First sequence.", min=1)]
+
+
+@app.command("verify")
+def verify(
+    data: DataOption = DATA,
+    from_snapshot: Annotated[
+        bool, typer.Option("--from-snapshot", help="Begin at the newest good snapshot instead of the first record.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Replay the whole journal and compare every digest in it; exit code 5 and the place if it is damaged.
+
+    Example:  ironbook journal verify --data /srv/exchange
+    """
+    from engine_node import replica as replicas
+
+    _require_journal(data)
+    found = {"records": 0, "digest_records": 0, "terms": 0, "logons": 0}
+    began_s = time.monotonic()
+    with _damage(data), replicas.Replica.open(data, event_mask=0, use_snapshot=from_snapshot) as replica:
+        last = replica.reader.written()
+        first = replica.core.sequence() + 1
+        checked = 0
+        with progress("replaying", last, quiet=json) as at:
+            while replica.core.sequence() < last and (step := replica.step(last, BATCH_RECORDS)) is not None:
+                _count(step.records, found)
+                if found["records"] - checked >= CHECK_EVERY_RECORDS:
+                    _check(replica.core)
+                    checked = found["records"]
+                at(replica.core.sequence())
+        _check(replica.core)
+        held = len(replica._held) // RECORD_BYTES
+        answer = {
+            "sound": True,
+            "first_sequence": first,
+            "last_sequence": replica.core.sequence(),
+            **found,
+            "open_prefixes": held,
+            "term": replica.core.term(),
+            "digest": f"{replica.core.digest():016x}",
+            "durable_sequence": replica.reader.durable(),
+            "released_sequence": replica.reader.released(),
+            "records_per_s": round(found["records"] / max(1e-9, time.monotonic() - began_s)),
+        }
+
+    def render(console: Any) -> None:
+        console.print("[bold green]sound[/]: every record chains, applies, and agrees with the digests in the journal")
+        for name, value in answer.items():
+            if name != "sound":
+                console.print(f"  [dim]{name:<18}[/] {value}")
+
+    show(json, answer, render)
+
+
+def _count(records: bytes, found: dict[str, int]) -> None:
+    kinds = records[::RECORD_BYTES]
+    found["records"] += len(kinds)
+    found["digest_records"] += kinds.count(bytes([Kind.DIGEST]))
+    found["terms"] += kinds.count(bytes([Kind.TERM]))
+    found["logons"] += kinds.count(bytes([Kind.LOGON]))
+
+
+def _check(core: Any) -> None:
+    wrong = core.check()
+    if wrong is not None:
+        raise JournalInvalid(
+            f"the state must hold together after each command: {wrong}",
+            detail=f"after sequence {core.sequence()}",
+            hint="this is a fault of the core: keep the journal and report it",
+        )
+
+
+@app.command("show")
+def show_records(
+    data: DataOption = DATA,
+    first: FromOption = 1,
+    count: Annotated[int, typer.Option(help="How many records at most; 0: all there are.", min=0)] = 50,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only these kinds, for example new_order (repeatable).")
+    ] = None,
+    key: Annotated[int | None, typer.Option("--key-number", help="Only records of this key.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as records are written.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show records of the journal, decoded; with --json one a line.
+
+    Example:  ironbook journal show --from 1000 --count 20 --kind new_order --kind cancel
+    """
+    wanted = None if kind is None else {_kind(name) for name in kind}
+    told = 0
+    for sequence, record in _records(data, first, follow):
+        if (wanted is not None and record.command[0] not in wanted) or (key is not None and record.key != key):
+            continue
+        row = _row(sequence, record)
+        if json:
+            say_json(row)
+        else:
+            fields = "  ".join(f"[dim]{n}[/]={escape(str(v))}" for n, v in row["fields"].items() if v not in (0, ""))
+            head = f"[dim]{sequence:>10}[/] [cyan]{row['kind']:<17}[/] key {record.key:<4}"
+            stdout.print(f"{head} {row['client_sequence']:>8}  {fields}", soft_wrap=True)
+        told += 1
+        if count and told >= count:
+            return
+
+
+@app.command("export")
+def export(
+    out: Annotated[Path, typer.Argument(help="File to write; it must not exist.", show_default=False)],
+    what: Annotated[What, typer.Option(help="Commands as recorded, or the events that they cause.")] = What.COMMANDS,
+    format_: Annotated[Format | None, typer.Option("--format", help="Default: by the file's name.")] = None,
+    first: FromOption = 1,
+    last: Annotated[int | None, typer.Option("--to", help="Last sequence; default: all that is written.")] = None,
+    data: DataOption = DATA,
+    json: JsonOption = False,
+) -> None:
+    """Write commands or events to CSV or Parquet.
+
+    Examples:
+
+      ironbook journal export commands.csv
+
+      ironbook journal export events.parquet --what events --from 1000
+    """
+    chosen = format_ or (Format.PARQUET if out.suffix in (".parquet", ".pq") else Format.CSV)
+    _require_journal(data)
+    beside = out.with_name(f".{out.name}.part")
+    if out.exists():
+        raise typer.BadParameter(f"{out} exists; name a new file")
+    rows = _command_rows if what is What.COMMANDS else _event_rows
+    columns = COMMAND_COLUMNS if what is What.COMMANDS else EVENT_COLUMNS
+    written = 0
+    try:
+        with _sink(beside, chosen, columns) as write, _damage(data), rows(data, first, last, json) as batches:
+            for batch in batches:
+                write(batch)
+                written += len(batch)
+        os.replace(beside, out)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            beside.unlink()
+    size = out.stat().st_size
+    answer = {"file": str(out), "format": chosen.value, "what": what.value, "rows": written, "bytes": size}
+    show(json, answer, lambda console: console.print(f"{written} {what.value} in {escape(str(out))} ({size} bytes)"))
+
+
+# ---- Reading ---------------------------------------------------------------------------------------------------------
+
+
+def _require_journal(data: Path) -> None:
+    if not (data / "journal").is_dir():
+        raise EngineFailed(
+            "a journal must be there to be read, is not",
+            detail=str((data / "journal").absolute()),
+            hint="name the engine's data directory with --data",
+        )
+
+
+@contextmanager
+def _damage(data: Path) -> Iterator[None]:
+    """Damage and divergence, as errors of this package with segment and offset."""
+    from engine_node import _engine
+    from engine_node.errors import ReplicaError
+
+    try:
+        yield
+    except (_engine.JournalError, _engine.CoreDiverged, ReplicaError) as error:
+        where = [str(data / "journal")]
+        for name in ("segment", "offset", "sequence"):
+            if value := getattr(error, name, None):
+                where.append(f"{name} {value}")
+        if detail := getattr(error, "detail", ""):
+            where.append(str(detail))
+        message = getattr(error, "message", "") or str(error)
+        hint = getattr(error, "hint", "") or "restore the segment from its copy, or from another replica's"
+        raise JournalInvalid(message, detail=", ".join(dict.fromkeys(where)), hint=hint) from error
+
+
+def _records(data: Path, first: int, follow: bool) -> Iterator[tuple[int, Record]]:
+    from engine_node import _engine
+
+    _require_journal(data)
+    with _damage(data), _engine.JournalReader(str(data / "journal"), first) as reader:
+        while True:
+            sequence = reader.place()
+            records = reader.next(BATCH_RECORDS)
+            if not records:
+                if not follow:
+                    return
+                time.sleep(0.05)
+                continue
+            for offset in range(0, len(records), RECORD_BYTES):
+                yield sequence + offset // RECORD_BYTES, Record.unpack(records, offset)
+
+
+def _kind(name: str) -> int:
+    try:
+        return int(Kind[name.upper()])
+    except KeyError:
+        known = ", ".join(kind.name.lower() for kind in Kind)
+        raise typer.BadParameter(f"a kind must be one of {known}; was {name!r}") from None
+
+
+def _row(sequence: int, record: Record) -> dict[str, Any]:
+    known = COMMANDS.get(record.command[0])
+    fields: dict[str, Any] = {}
+    client_sequence = int.from_bytes(record.command[2:8], "little")
+    if known is not None:
+        command: Any = known.unpack(record.command)  # type: ignore[attr-defined]
+        for name in known.__dataclass_fields__:  # type: ignore[attr-defined]
+            if name in ("flags", "client_sequence"):
+                continue
+            value = getattr(command, name)
+            if isinstance(value, bytes):
+                value = value.rstrip(b"\0").decode("ascii", "replace") if name == "text" else value.hex()
+            fields[name] = value
+    kind = record.command[0]
+    return {
+        "sequence": sequence,
+        "received_ns": record.received_ns,
+        "key": record.key,
+        "client_sequence": client_sequence,
+        "kind": Kind(kind).name.lower() if kind in set(Kind) else str(kind),
+        "fields": fields,
+    }
+
+
+# ---- Exporting -------------------------------------------------------------------------------------------------------
+
+COMMAND_COLUMNS: dict[str, str] = {
+    "sequence": "u64",
+    "received_ns": "u64",
+    "key": "u32",
+    "client_sequence": "u64",
+    "kind": "text",
+    "account": "u32",
+    "instrument": "u32",
+    "order_id": "u64",
+    "client_order_id": "u64",
+    "price_ticks": "i64",
+    "quantity_lots": "i64",
+    "fields": "text",
+}
+EVENT_COLUMNS: dict[str, str] = {
+    "sequence": "u64",
+    "n": "u32",
+    "received_ns": "u64",
+    "kind": "text",
+    "code": "text",
+    "flags": "u32",
+    "key": "u32",
+    "report_number": "u64",
+    "account": "u32",
+    "instrument": "u32",
+    "order_id": "u64",
+    "client_order_id": "u64",
+    "price_ticks": "i64",
+    "quantity_lots": "i64",
+    "remaining_lots": "i64",
+    "reference": "u64",
+    "amount_units": "i64",
+}
+Row = tuple[Any, ...]
+_CODES = {int(code): code.name.lower() for code in Code}
+_EVENTS = {int(kind): kind.name.lower() for kind in EventKind}
+
+
+@contextmanager
+def _command_rows(data: Path, first: int, last: int | None, quiet: bool) -> Iterator[Iterator[list[Row]]]:
+    from engine_node import _engine
+
+    with _engine.JournalReader(str(data / "journal"), first) as reader:
+        end = min(reader.written(), last or reader.written())
+        with progress("exporting", end, quiet=quiet) as at:
+
+            def batches() -> Iterator[list[Row]]:
+                while True:
+                    sequence = reader.place()
+                    records = reader.next(BATCH_RECORDS, end)
+                    if not records:
+                        return
+                    yield [_command_row(sequence + i // RECORD_BYTES, records, i) for i in _offsets(records)]
+                    at(sequence)
+
+            yield batches()
+
+
+def _offsets(records: bytes) -> range:
+    return range(0, len(records), RECORD_BYTES)
+
+
+def _command_row(sequence: int, records: bytes, offset: int) -> Row:
+    row = _row(sequence, Record.unpack(records, offset))
+    fields = row["fields"]
+    return (
+        sequence,
+        row["received_ns"],
+        row["key"],
+        row["client_sequence"],
+        row["kind"],
+        *(fields.get(name, 0) for name in tuple(COMMAND_COLUMNS)[5:11]),
+        orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode(),
+    )
+
+
+@contextmanager
+def _event_rows(data: Path, first: int, last: int | None, quiet: bool) -> Iterator[Iterator[list[Row]]]:
+    from engine_node.replica import Replica
+
+    with Replica.open(data, use_snapshot=False) as replica:
+        end = min(replica.reader.written(), last or replica.reader.written())
+        with progress("exporting", end, quiet=quiet) as at:
+
+            def batches() -> Iterator[list[Row]]:
+                while replica.core.sequence() < end and (step := replica.step(end, BATCH_RECORDS)) is not None:
+                    rows = [_event_row(step.events, i) for i in range(0, len(step.events), REPORT_BYTES)]
+                    kept = list(itertools.dropwhile(lambda row: row[0] < first, rows))
+                    if kept:
+                        yield kept
+                    at(replica.core.sequence())
+
+            yield batches()
+
+
+_unpack_event = WireReport._STRUCT.unpack_from
+
+
+def _event_row(events: bytes, offset: int) -> Row:
+    kind, flags, code, instrument, account, n, word, sequence, received_ns, *rest = _unpack_event(events, offset)
+    text = _CODES.get(code, str(code)) if kind < EventKind.TRADE else str(code)
+    name = _EVENTS.get(kind, str(kind))
+    number, key = word >> 16, word & 0xFFFF
+    return (sequence, n, received_ns, name, text, flags, key, number, account, instrument, *rest)
+
+
+@contextmanager
+def _sink(path: Path, format_: Format, columns: dict[str, str]) -> Iterator[Callable[[list[Row]], None]]:
+    """A function that writes a batch of rows; the file is whole when the block ends without an error."""
+    if format_ is Format.CSV:
+        with path.open("x", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+
+            def write_csv(rows: Iterable[Row]) -> None:
+                writer.writerows(rows)
+
+            yield write_csv
+        return
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise DependencyMissing(
+            "pyarrow must be installed to write Parquet, is not",
+            hint="pip install 'ironbook[export]', or use --format csv",
+        ) from error
+    types = {"u64": pa.uint64(), "u32": pa.uint32(), "i64": pa.int64(), "text": pa.string()}
+    schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
+    with pq.ParquetWriter(path, schema, compression="zstd") as parquet:
+
+        def write_parquet(rows: list[Row]) -> None:
+            columns_of = zip(zip(*rows, strict=True), schema, strict=True)
+            arrays = [pa.array(column, field.type) for column, field in columns_of]
+            parquet.write_batch(pa.record_batch(arrays, schema=schema))
+
+        yield write_parquet

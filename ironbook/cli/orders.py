@@ -1,0 +1,218 @@
+"""`ironbook order` and `ironbook cancel`: one signed command, and what became of it."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from ironbook import EventKind, OrderType, Outcome, Report, SelfTradePrevention, Side, TimeInForce, Units
+from ironbook.cli._output import JsonOption, show
+from ironbook.cli._place import (
+    DATA,
+    TRADER_KEY,
+    AddressOption,
+    DataOption,
+    KeyOption,
+    Names,
+    connect,
+    open_replica,
+)
+
+
+class SideName(enum.StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+
+class TimeInForceName(enum.StrEnum):
+    GTC = "gtc"
+    IOC = "ioc"
+    FOK = "fok"
+
+
+class SelfTradeName(enum.StrEnum):
+    NONE = "none"
+    CANCEL_TAKER = "cancel_taker"
+    CANCEL_MAKER = "cancel_maker"
+    CANCEL_BOTH = "cancel_both"
+    DECREMENT = "decrement"
+
+
+_TIME_IN_FORCE = {
+    TimeInForceName.GTC: TimeInForce.GOOD_TILL_CANCELLED,
+    TimeInForceName.IOC: TimeInForce.IMMEDIATE_OR_CANCEL,
+    TimeInForceName.FOK: TimeInForce.FILL_OR_KILL,
+}
+RAW_HELP = "SYMBOL is an instrument's number, QUANTITY lots, prices ticks: needs no replica of the engine's data here."
+AccountOption = Annotated[int | None, typer.Option(help="Account; default: the key's own.")]
+RawOption = Annotated[bool, typer.Option("--raw", help=RAW_HELP)]
+
+
+def order(
+    side: Annotated[SideName, typer.Argument(show_default=False)],
+    quantity: Annotated[str, typer.Argument(help="Decimal quantity of the base asset.", show_default=False)],
+    symbol: Annotated[str, typer.Argument(help="Symbol or number.", show_default=False)],
+    price: Annotated[str | None, typer.Option("--price", "-p", help="Limit price; without it a market order.")] = None,
+    cap: Annotated[str | None, typer.Option(help="Price cap of a market order; default: the collar's.")] = None,
+    tif: Annotated[TimeInForceName | None, typer.Option(help="Default: gtc for limit, ioc for market orders.")] = None,
+    post_only: Annotated[bool, typer.Option("--post-only", help="Refuse it if it would trade at once.")] = False,
+    self_trade: Annotated[
+        SelfTradeName, typer.Option(help="What to do when it meets the account's own order.")
+    ] = SelfTradeName.CANCEL_TAKER,
+    client_order_id: Annotated[int, typer.Option("--client-order-id", help="Your own number; 0: none.")] = 0,
+    account: AccountOption = None,
+    raw: RawOption = False,
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Enter an order and show what became of it.
+
+    Examples:
+
+      ironbook order buy 0.2 BTC/USD --price 60010
+
+      ironbook order sell 1 ETH/USD --tif ioc --price 2990 --key demo-2
+
+      ironbook order buy 0.1 BTC/USD                 (market, capped by the collar)
+    """
+    number, units = _instrument(data, symbol, raw)
+    market = price is None
+    chosen = _TIME_IN_FORCE[tif or (TimeInForceName.IOC if market else TimeInForceName.GTC)]
+    limit = cap if market else price
+    with connect(data, address, key, TRADER_KEY) as client:
+        outcome = client.submit(
+            number,
+            Side[side.name],
+            _ticks(limit, units),
+            _lots(quantity, units),
+            account=account,
+            client_order_id=client_order_id,
+            order_type=OrderType.MARKET if market else OrderType.LIMIT,
+            time_in_force=chosen,
+            self_trade_prevention=SelfTradePrevention[self_trade.name],
+            post_only=post_only,
+        )
+    outcome.raise_if_rejected()
+    show_outcome(json, outcome, units)
+
+
+def cancel(
+    symbol: Annotated[str, typer.Argument(help="Symbol or number; with --all it may be `all`.", show_default=False)],
+    order_id: Annotated[int, typer.Argument(help="The order's id.", show_default=False)] = 0,
+    by_client_order_id: Annotated[int, typer.Option("--client-order-id", help="Name the order by your number.")] = 0,
+    everything: Annotated[bool, typer.Option("--all", help="All open orders of the account in this symbol.")] = False,
+    side: Annotated[SideName | None, typer.Option(help="With --all: one side only.")] = None,
+    account: AccountOption = None,
+    raw: RawOption = False,
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Cancel one order, or all of an account.
+
+    Examples:
+
+      ironbook cancel BTC/USD 1042
+
+      ironbook cancel BTC/USD --client-order-id 7
+
+      ironbook cancel all --all
+    """
+    if sum((bool(order_id), bool(by_client_order_id), everything)) != 1:
+        raise typer.BadParameter("name one order (ORDER_ID or --client-order-id), or give --all")
+    number, units = (0, None) if symbol == "all" and everything else _instrument(data, symbol, raw)
+    with connect(data, address, key, TRADER_KEY) as client:
+        if everything:
+            outcome = client.mass_cancel(number, side=Side[side.name] if side else 0, account=account)
+        else:
+            outcome = client.cancel(number, order_id, target_client_order_id=by_client_order_id, account=account)
+    outcome.raise_if_rejected()
+    show_outcome(json, outcome, units)
+
+
+def _instrument(data: Any, symbol: str, raw: bool) -> tuple[int, Units | None]:
+    if raw:
+        if not symbol.isdecimal():
+            raise typer.BadParameter(f"with --raw SYMBOL must be an instrument's number, was {symbol!r}")
+        return int(symbol), None
+    with open_replica(data) as replica:
+        names = Names(replica.core)
+        found = names.instrument(symbol)
+        return int(found["instrument"]), names.units(found)
+
+
+def _ticks(text: str | None, units: Units | None) -> int:
+    if text is None:
+        return 0
+    return units.price_ticks(text) if units is not None else _whole(text, "a price in ticks")
+
+
+def _lots(text: str, units: Units | None) -> int:
+    return units.quantity_lots(text) if units is not None else _whole(text, "a quantity in lots")
+
+
+def _whole(text: str, what: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"with --raw {what} must be a whole number, was {text!r}") from None
+
+
+def show_outcome(as_json: bool, outcome: Outcome, units: Units | None) -> None:
+    """The answer and every report behind it."""
+
+    def render(console: Any) -> None:
+        for report in outcome.reports:
+            console.print(report_line(report, units), soft_wrap=True)
+
+    said = outcome.to_json()
+    if units is not None:
+        for report, fields in zip(outcome.reports, said["reports"], strict=True):
+            fields |= {"price": units.price_text(report.price_ticks), "quantity": _quantity(report, units)}
+    show(as_json, said, render)
+
+
+_COLOUR = {
+    EventKind.ACCEPTED: "cyan",
+    EventKind.REJECTED: "red",
+    EventKind.FILLED: "green",
+    EventKind.CANCELLED: "yellow",
+    EventKind.REPLACED: "magenta",
+    EventKind.APPLIED: "blue",
+}
+
+
+def report_line(report: Report, units: Units | None) -> str:
+    """One report for people."""
+    kind = report.kind
+    parts = [f"[{_COLOUR[kind]}]{kind.name.lower():<9}[/]"]
+    if kind is EventKind.APPLIED:
+        parts.append(f"{report.quantity_lots} orders cancelled" if report.quantity_lots else "done")
+        return " ".join(parts)
+    if report.order_id:
+        parts.append(f"order {report.order_id}")
+    if report.client_order_id:
+        parts.append(f"[dim](yours: {report.client_order_id})[/]")
+    price = units.price_text(report.price_ticks) if units else f"{report.price_ticks} ticks"
+    parts.append(f"{report.side.name.lower()} {_quantity(report, units)} @ {price}")
+    if kind is EventKind.FILLED:
+        parts.append("maker" if report.maker else "taker")
+        parts.append(f"[dim]trade {report.reference}, fee {report.amount_units} units[/]")
+    if report.code:
+        parts.append(f"[dim]{escape(report.code.name.lower())}: {escape(report.text)}[/]")
+    if report.done:
+        parts.append("[bold]done[/]")
+    elif report.remaining_lots:
+        rest = units.quantity_text(report.remaining_lots) if units else f"{report.remaining_lots} lots"
+        parts.append(f"[dim]open {rest}[/]")
+    return " ".join(parts)
+
+
+def _quantity(report: Report, units: Units | None) -> str:
+    return units.quantity_text(report.quantity_lots) if units else f"{report.quantity_lots} lots"

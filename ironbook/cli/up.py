@@ -1,0 +1,226 @@
+"""`ironbook up`: an engine node with everything it needs, in one directory, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import orjson
+import typer
+from rich.markup import escape
+
+from ironbook import Client, EngineFailed, Key
+from ironbook.cli import _demo
+from ironbook.cli._output import JsonOption, say_json, stderr, stdout
+from ironbook.cli._place import ADMIN_KEY, DATA, DataOption, client_key_path, engine_state, open_replica
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+_POLL_S = 0.02
+_COLOURS = {"debug": "dim", "info": "green", "warning": "yellow", "error": "bold red"}
+
+
+def up(
+    data: DataOption = DATA,
+    listen: Annotated[
+        str, typer.Option(help="Addresses to listen at, separated by commas; port 0 takes a free one.")
+    ] = "127.0.0.1:7400",
+    level: Annotated[
+        str, typer.Option(help="What an acknowledgement survives: process (kill -9) or disk (power loss).")
+    ] = "disk",
+    settings: Annotated[
+        Path | None, typer.Option(help="Settings file (TOML) of the engine; --data, --listen and --level win.")
+    ] = None,
+    demo: Annotated[bool, typer.Option(help="Define demo assets, instruments, accounts and deposits.")] = True,
+    exit_after: Annotated[float | None, typer.Option(help="Stop by itself after so many seconds.", hidden=True)] = None,
+    json: JsonOption = False,
+) -> None:
+    """Start an engine node in the foreground; Ctrl-C stops it gracefully.
+
+    On the first start it makes a key file, a passphrase file, keys for an admin and two demo traders, and (through
+    signed admin frames, like anybody) demo assets, instruments, accounts, limits and deposits. Nothing else is needed.
+
+    Examples:
+
+      ironbook up
+
+      ironbook up --data /srv/exchange --listen 10.0.0.5:7400,[::1]:7400 --no-demo
+    """
+    running = engine_state(data)
+    if running is not None:
+        raise EngineFailed(
+            f"no engine node may be running in the data directory, process {running['pid']} is",
+            detail=f"{data.absolute()}, listening at {', '.join(map(str, running.get('addresses', [])))}",
+            hint="use it as it is, stop it first, or choose another --data",
+        )
+    keys = _demo.open_or_make_key_file(data)
+    made = _demo.make_keys(keys, data)
+    engine = _Engine(data, listen, level, settings, json)
+    engine.start()
+    try:
+        address = engine.wait_until_ready()
+        steps = _set_up(data, address, json) if demo else 0
+        _greet(data, address, level, made, steps, json)
+        code = engine.wait(exit_after)
+    finally:
+        engine.stop()
+    if code:
+        raise EngineFailed(f"the engine node must end with status 0, was {code}", hint="its log above says why")
+
+
+class _Engine:
+    """The engine node as a child process in a session of its own: Ctrl-C comes to us, and we stop it by pid."""
+
+    def __init__(self, data: Path, listen: str, level: str, settings: Path | None, as_json: bool) -> None:
+        self.data, self.as_json = data, as_json
+        self.environment = {
+            **os.environ,
+            "IRONBOOK_ENGINE_DATA_DIRECTORY": str(data),
+            "IRONBOOK_ENGINE_LISTEN": listen,
+            "IRONBOOK_ENGINE_SURVIVAL_LEVEL": level,
+            "IRONBOOK_ENGINE_KEY_PASSPHRASE_FILE": str(data / "passphrase"),
+        }
+        if settings is not None:
+            self.environment["IRONBOOK_ENGINE_SETTINGS"] = str(settings)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.problems: list[dict[str, Any]] = []
+        self._reader: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start it; its log is shown from now on."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "engine_node", "run"],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        if self.process.stderr is not None:
+            self._reader = threading.Thread(target=self._show_log, args=(self.process.stderr,), daemon=True)
+            self._reader.start()
+
+    def wait_until_ready(self) -> str:
+        """Its first address. Raises EngineFailed with what its log said."""
+        process = self.process
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while process is not None and process.poll() is None and time.monotonic() < deadline_s:
+            state = engine_state(self.data)
+            if state is not None and state["pid"] == process.pid and state.get("addresses"):
+                return str(state["addresses"][0])
+            time.sleep(_POLL_S)
+        if self._reader is not None:
+            self._reader.join(1.0)
+        found = "it ended" if process is None or process.poll() is not None else "it did not say so in time"
+        last = self.problems[-1] if self.problems else {}
+        said = (last.get("message") or last.get("event"), last.get("detail"))
+        raise EngineFailed(
+            f"the engine node must become ready within {START_TIMEOUT_S:.0f} s, {found}",
+            detail="; ".join(str(part) for part in said if part),
+            hint=str(last.get("hint") or "its log above says why"),
+        )
+
+    def wait(self, seconds: float | None) -> int:
+        """Until it ends, Ctrl-C or SIGTERM comes, or the time is over; its exit status, 0 if we stop it."""
+        previous = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            return self.process.wait(seconds) if self.process is not None else 0
+        except (KeyboardInterrupt, subprocess.TimeoutExpired):
+            return 0
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+
+    def stop(self) -> None:
+        """SIGTERM, wait for the orderly end; SIGKILL if it does not come."""
+        process = self.process
+        if process is None:
+            return
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.kill()
+                process.wait()
+        if self._reader is not None:
+            self._reader.join(1.0)
+
+    def _show_log(self, lines: IO[bytes]) -> None:
+        for line in lines:
+            try:
+                entry = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                entry = {"level": "error", "event": line.decode(errors="replace").rstrip()}
+            if entry.get("level") in ("warning", "error"):
+                self.problems.append(entry)
+                del self.problems[:-20]
+            if not self.as_json:
+                stderr.print(format_log_line(entry), soft_wrap=True)
+
+
+def format_log_line(entry: dict[str, Any]) -> str:
+    """A line of the engine's log for people: time, level, event, and the fields."""
+    fields = {name: value for name, value in entry.items() if name not in ("time_ns", "level", "event")}
+    time_ns = entry.get("time_ns")
+    clock = "--:--:--" if time_ns is None else time.strftime("%H:%M:%S", time.localtime(time_ns / 1e9))
+    level, event = str(entry.get("level", "info")), escape(str(entry.get("event", "")))
+    rest = "  ".join(f"[dim]{escape(name)}[/]={escape(_plain(value))}" for name, value in fields.items())
+    return f"[dim]{clock}[/] [{_COLOURS.get(level, 'white')}]{level:<7}[/] {event}  {rest}"
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _set_up(data: Path, address: str, as_json: bool) -> int:
+    key = Key.from_file(client_key_path(data, ADMIN_KEY))
+    with open_replica(data) as replica, Client(address, key) as client:
+        return _demo.define(client, replica.core, _quiet if as_json else _tell)
+
+
+def _quiet(what: str) -> None:
+    return None
+
+
+def _tell(what: str) -> None:
+    stderr.print(f"[dim]        [/] [cyan]set up [/] {escape(what)}", soft_wrap=True)
+
+
+def _greet(data: Path, address: str, level: str, made: list[str], steps: int, as_json: bool) -> None:
+    """Where it listens, and what to try next."""
+    if as_json:
+        say_json(
+            {
+                "ready": True,
+                "address": address,
+                "data": str(data.absolute()),
+                "level": level,
+                "keys_made": made,
+                "commands_sent": steps,
+            }
+        )
+        return
+    here = "" if data == DATA else f" --data {data}"
+    say: Callable[[str], None] = lambda text: stdout.print(text, soft_wrap=True)  # noqa: E731
+    say(f"\n[bold green]Ironbook listens at {escape(address)}[/]  (data in {escape(str(data))}, level {level})\n")
+    say("Try, in another terminal:")
+    for command in (
+        f"ironbook order{here} sell 0.5 BTC/USD --price 60010 --key demo-2",
+        f"ironbook order{here} buy 0.2 BTC/USD --price 60010 --key demo-1",
+        f"ironbook book{here} BTC/USD",
+        f"ironbook accounts{here} show 1",
+        f"ironbook watch{here}",
+    ):
+        say(f"  [cyan]{escape(command)}[/]")
+    say("\nCtrl-C stops it.\n")

@@ -1,0 +1,194 @@
+"""`ironbook watch`: public events and reports from a replica, or the reports of a key from a session of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from ironbook import Client, Options, ResumeState, Side
+from ironbook.cli._output import JsonOption, say_json, stdout
+from ironbook.cli._place import (
+    DATA,
+    AddressOption,
+    DataOption,
+    KeyOption,
+    Names,
+    find_address,
+    find_key,
+    open_key_file,
+    open_replica,
+)
+from ironbook.cli.orders import report_line
+from schemas.vocabulary import REPORT_BYTES, Code, EventKind, Level3Action, TradingState
+from schemas.vocabulary import Report as WireReport
+
+_PUBLIC = frozenset((EventKind.TRADE, EventKind.BOOK_UPDATE, EventKind.STATE, EventKind.LEVEL3))
+
+
+def watch(
+    symbol: Annotated[str | None, typer.Argument(help="Only this symbol or number.", show_default=False)] = None,
+    key: KeyOption = None,
+    log_on: Annotated[
+        bool, typer.Option("--log-on", help="Take the key's reports from a session: ends another one of this key.")
+    ] = False,
+    after_report: Annotated[
+        int | None, typer.Option(help="With --log-on: begin behind this report number; default: new ones only.")
+    ] = None,
+    level3: Annotated[bool, typer.Option("--level3", help="Single orders in the book too.")] = False,
+    past: Annotated[bool, typer.Option("--past", help="Begin at the oldest record of the journal.")] = False,
+    count: Annotated[int | None, typer.Option(help="Stop after so many events.", min=1)] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show events as they happen: trades, book changes and halts; with --key the reports of that key.
+
+    Examples:
+
+      ironbook watch BTC/USD
+
+      ironbook watch --key demo-1 --json
+
+      ironbook watch --key demo-1 --log-on --after-report 0 --address 10.0.0.5:7400
+    """
+    deadline_s = None if seconds is None else time.monotonic() + seconds
+    if log_on:
+        _watch_session(data, address, key, after_report, count, deadline_s, json)
+        return
+    number = None
+    if key is not None:
+        number = open_key_file(data).load().find(key).number
+    with open_replica(data) if not past else _whole_replica(data) as replica:
+        for event, names in _events(replica, symbol, number, level3, count, deadline_s):
+            if json:
+                say_json(event_json(event, names))
+            else:
+                stdout.print(event_line(event, names), soft_wrap=True)
+
+
+def _whole_replica(data: Path) -> Any:
+    from engine_node.replica import Replica
+
+    return Replica.open(data, use_snapshot=False)
+
+
+def _events(
+    replica: Any,
+    symbol: str | None,
+    key_number: int | None,
+    level3: bool,
+    count: int | None,
+    deadline_s: float | None,
+) -> Iterator[tuple[WireReport, Names]]:
+    names = Names(replica.core)
+    told = 0
+    wanted = int(names.instrument(symbol)["instrument"]) if symbol is not None else None
+    for step in replica.follow(lambda: deadline_s is not None and time.monotonic() >= deadline_s):
+        for offset in range(0, len(step.events), REPORT_BYTES):
+            event = WireReport.unpack(step.events, offset)
+            if wanted is not None and event.instrument != wanted:
+                continue
+            if key_number is not None:
+                if event.key != key_number:
+                    continue
+            elif event.kind not in _PUBLIC or (event.kind == EventKind.LEVEL3 and not level3):
+                continue
+            if event.instrument and event.instrument not in names.instruments:
+                names = Names(replica.core)
+            yield event, names
+            told += 1
+            if count is not None and told >= count:
+                return
+
+
+def _watch_session(
+    data: Path,
+    address: str | None,
+    key: str | None,
+    after_report: int | None,
+    count: int | None,
+    deadline_s: float | None,
+    as_json: bool,
+) -> None:
+    if key is None:
+        raise typer.BadParameter("--log-on needs --key")
+    resume = None if after_report is None else ResumeState(last_report_number=after_report, last_client_sequence=0)
+    told = 0
+    options = Options(keep_alive=True)
+    with Client(find_address(data, address), find_key(data, key, key), options=options, resume=resume) as client:
+        while deadline_s is None or time.monotonic() < deadline_s:
+            wait_s = 1.0 if deadline_s is None else max(0.0, min(1.0, deadline_s - time.monotonic()))
+            for report in client.take_reports(timeout_s=wait_s):
+                if as_json:
+                    say_json(report.to_json())
+                else:
+                    stdout.print(report_line(report, None), soft_wrap=True)
+                told += 1
+                if count is not None and told >= count:
+                    return
+
+
+def event_json(event: WireReport, names: Names) -> dict[str, Any]:
+    """An event with names and decimal texts beside its numbers."""
+    kind = EventKind(event.kind)
+    said: dict[str, Any] = {
+        "kind": kind.name.lower(),
+        "sequence": event.sequence,
+        "n": event.n,
+        "received_ns": event.received_ns,
+        "instrument": event.instrument,
+        "account": event.account,
+        "code": _code(kind, event.code),
+        "side": Side(2 if event.flags & 1 else 1).name.lower(),
+        "done": bool(event.flags & 4),
+        "order_id": event.order_id,
+        "client_order_id": event.client_order_id,
+        "price_ticks": event.price_ticks,
+        "quantity_lots": event.quantity_lots,
+        "remaining_lots": event.remaining_lots,
+        "reference": event.reference,
+        "amount_units": event.amount_units,
+        "report_number": event.report_number,
+    }
+    instrument = names.instruments.get(event.instrument)
+    if instrument is not None and kind is not EventKind.BALANCE:
+        units = names.units(instrument)
+        said["symbol"] = str(instrument["name"])
+        said["price"] = units.price_text(event.price_ticks)
+        said["quantity"] = units.quantity_text(event.quantity_lots)
+    return said
+
+
+def _code(kind: EventKind, code: int) -> str:
+    if kind is EventKind.STATE:
+        return TradingState(code).name.lower()
+    if kind is EventKind.LEVEL3:
+        return Level3Action(code).name.lower()
+    return Code(code).name.lower()
+
+
+def event_line(event: WireReport, names: Names) -> str:
+    """One event for people."""
+    said = event_json(event, names)
+    clock = time.strftime("%H:%M:%S", time.localtime(event.received_ns / 1e9))
+    micros = event.received_ns // 1000 % 1_000_000
+    head = f"[dim]{clock}.{micros:06d} {event.sequence:>10}[/] {escape(str(said.get('symbol', ''))):<10}"
+    kind, price, quantity = said["kind"], said.get("price", ""), said.get("quantity", "")
+    colour = "red" if said["side"] == "sell" else "green"
+    if kind == "trade":
+        return f"{head} [bold]trade[/]  [{colour}]{said['side']} {quantity} @ {price}[/] [dim]#{event.reference}[/]"
+    if kind == "book_update":
+        return f"{head} book   [{colour}]{said['side']} {price}: {quantity}[/] [dim]({event.remaining_lots} orders)[/]"
+    if kind == "state":
+        whose = f"account {event.account}" if event.account else "instrument" if event.instrument else "everything"
+        return f"{head} state  {whose} [bold]{said['code']}[/]"
+    if kind == "level3":
+        return f"{head} order  [{colour}]{said['code']} {event.order_id} {said['side']} {quantity} @ {price}[/]"
+    more = f" [dim]{said['code']}[/]" if event.code else ""
+    return f"{head} {kind:<9} order {event.order_id} [{colour}]{said['side']} {quantity} @ {price}[/]{more}"

@@ -49,6 +49,7 @@ static flow_options options_for(uint32_t open_target) {
 static replica open_replica(uint32_t event_mask, uint32_t order_count_max, bool huge) {
     core_options options = core_options_default();
     options.event_mask = event_mask;
+    if (event_mask != 0) options.reports_kept = 0; /* a publisher hands reports out and keeps none; the engine keeps them */
     options.order_count_max = order_count_max;
     replica r = {.bytes = core_bytes(&options)};
     r.memory = mmap(NULL, r.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -130,6 +131,7 @@ static uint32_t apply_all(core *c, const wire_record *records, uint32_t count, u
     for (;;) {
         uint32_t group = used < count ? core_group(records + used, count - used) : 0;
         if (group == 0) return used;
+        core_look_ahead(c, records + used, count - used);
         core_status status = core_apply(c, records + used, group, &out);
         *events += out.count;
         while (status == CORE_MORE) {

@@ -106,7 +106,7 @@ def _await_port(process: subprocess.Popen[bytes], state_file: Path, log: Path) -
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError, KeyError, IndexError):
             state = json.loads(state_file.read_text())
             if state.get("pid") == process.pid:
-                return int(str(state["listen"][0]).rsplit(":", 1)[1])
+                return int(str(state["addresses"][0]).rsplit(":", 1)[1])
         time.sleep(0.02)
     raise RuntimeError(f"the engine node must listen within {START_TIMEOUT_S} s: {log.read_text()[-2000:]}")
 

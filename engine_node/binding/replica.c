@@ -85,6 +85,8 @@ static core_status apply_groups(core_object *self, const char *at, size_t count,
         memcpy(group, at, look * sizeof *group);
         const uint32_t size = core_group(group, look);
         if (size == 0) return CORE_E_RECORD;
+        if ((uintptr_t)at % _Alignof(wire_record) == 0)
+            core_look_ahead(self->c, (const wire_record *)at, count < 64 ? (uint32_t)count : 64);
         core_events out = {.events = self->events, .room = EVENT_ROOM};
         core_status status = core_apply(self->c, group, size, &out);
         for (;;) {

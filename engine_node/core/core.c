@@ -223,26 +223,20 @@ static core_status check_group(const core *c, const wire_record *records, uint32
                                                                                                 : CORE_E_RECORD;
 }
 
-/* Is there room for the most that a command of this kind may create? */
-static bool has_room(core *c, uint32_t kind, bool has_nonce, uint64_t now_ns) {
-    const struct {
-        bool needed;
-        uint32_t room, most;
-        const char *name;
-    } wants[] = {
-        {kind == KIND_NEW_ORDER, pool_room(&c->order_pool), 1, "order_count_max"},
-        {kind == KIND_NEW_ORDER || kind == KIND_REPLACE, pool_room(&c->level_pool), 1, "level_count_max"},
-        {kind == KIND_NEW_ORDER || kind == KIND_REPLACE, pool_room(&c->ladder_pool), 2 * CORE_LADDER_DEPTH,
-         "ladder_count_max"},
-        {kind == KIND_NEW_ORDER, pool_room(&c->position_pool), 1, "position_count_max"},
-        {kind == KIND_NEW_ORDER, pool_room(&c->balance_pool), 2, "balance_count_max"},
-        {kind == KIND_DEPOSIT, pool_room(&c->balance_pool), 1, "balance_count_max"},
-    };
-    c->full_pool = "";
-    for (size_t i = 0; i < sizeof wants / sizeof *wants; i++)
-        if (wants[i].needed && wants[i].room < wants[i].most) c->full_pool = wants[i].name;
-    if (has_nonce && !nonce_has_room(c, now_ns)) c->full_pool = "nonce_count_max";
-    return *c->full_pool == '\0';
+/* The pool that has no room for the most that a command of this kind may create; "" if all have. */
+static const char *full_pool(const core *c, uint32_t kind, bool has_nonce, uint64_t now_ns) {
+    const bool enters = kind == KIND_NEW_ORDER;
+    if (enters || kind == KIND_REPLACE) {
+        if (pool_room(&c->level_pool) < 1) return "level_count_max";
+        if (pool_room(&c->ladder_pool) < 2 * CORE_LADDER_DEPTH) return "ladder_count_max";
+    }
+    if (enters) {
+        if (pool_room(&c->order_pool) < 1) return "order_count_max";
+        if (pool_room(&c->position_pool) < 1) return "position_count_max";
+        if (pool_room(&c->balance_pool) < 2) return "balance_count_max";
+    }
+    if (kind == KIND_DEPOSIT && pool_room(&c->balance_pool) < 1) return "balance_count_max";
+    return has_nonce && !nonce_has_room(c, now_ns) ? "nonce_count_max" : "";
 }
 
 const char *core_full_pool(const core *c) { return c->full_pool; }
@@ -319,7 +313,8 @@ core_status core_apply(core *c, const wire_record *records, uint32_t count, core
     const uint32_t kind = command_of(last)->kind;
     const bool has_nonce =
         kind == KIND_LOGON || (count > 1 && kind != KIND_REFUSED && prefix_of(records, count, KIND_NONCE) != NULL);
-    if (UNLIKELY(!has_room(c, kind, has_nonce, last->received_ns))) return CORE_E_FULL;
+    c->full_pool = full_pool(c, kind, has_nonce, last->received_ns);
+    if (UNLIKELY(*c->full_pool != '\0')) return CORE_E_FULL;
     begin(c, records, count, out);
     if (is_prefix(kind)) return CORE_OK;
     if (is_client_kind(kind)) {

@@ -39,7 +39,8 @@ static uint64_t checks_made;
     do {                                                                                                               \
         checks_made++;                                                                                                 \
         if (strstr((found), (part)) == NULL) {                                                                         \
-            fprintf(stderr, "%s:%d: %s must speak of \"%s\", was \"%s\"\n", __FILE__, __LINE__, #found, (part), (found)); \
+            fprintf(stderr, "%s:%d: %s must speak of \"%s\", was \"%s\"\n", __FILE__, __LINE__, #found, (part),        \
+                    (found));                                                                                          \
             exit(1);                                                                                                   \
         }                                                                                                              \
     } while (0)

@@ -25,10 +25,10 @@ class Placement:
         """One CPU for both: figures then say little."""
         return self.server_cpu == self.load_cpu
 
-    def command(self, cpu: int, command: list[str]) -> list[str]:
-        """The command pinned to a CPU, with real-time priority where it is granted."""
-        realtime = ["chrt", "-f", str(self.realtime_priority)] if self.realtime_priority else []
-        return ["taskset", "-c", str(cpu), *realtime, *command]
+    def command(self, cpu: int, command: list[str], *, realtime: bool = True) -> list[str]:
+        """The command pinned to a CPU; realtime: with real-time priority where it is granted."""
+        priority = ["chrt", "-f", str(self.realtime_priority)] if realtime and self.realtime_priority else []
+        return ["taskset", "-c", str(cpu), *priority, *command]
 
 
 def placement(priority: int = 10) -> Placement:

@@ -1,10 +1,10 @@
 /* replay: applies a journal directory to an empty core and says what comes of it.
  *
- *   replay DIRECTORY [SEQUENCE]     ──▶  stdout: {"sequence": 1234, "digest": "0123456789abcdef", "released": 1234}
+ *   replay DIRECTORY [SEQUENCE …]     ──▶  stdout, a line each: {"sequence": 1234, "digest": "0123456789abcdef"}
  *
  * The core's options are those in the journal's shared page, so the replay is the same replica as any other. All records up
- * to `written` (or SEQUENCE) are applied; the events are thrown away; core_check walks the state at the end. Exit status 1
- * and a sentence on stderr when anything does not hold. Built with the sanitizers it is the strict second opinion on what an
+ * to `written` are applied; the events are thrown away. At each SEQUENCE (they must not fall) and at the end it says what the
+ * state is, and core_check walks it. Exit status 1 and a sentence on stderr when anything does not hold. Built with the sanitizers it is the strict second opinion on what an
  * engine recovered.
  */
 #include <inttypes.h>
@@ -45,45 +45,52 @@ static bool apply_groups(core *c, wire_record *held, uint32_t *held_count, wire_
     return true;
 }
 
-static int replay(journal_reader *reader, core *c, uint64_t limit) {
-    wire_record *held = malloc((CHUNK_RECORDS + CORE_GROUP_MAX) * sizeof *held);
-    wire_report *events = malloc(CHUNK_EVENTS * sizeof *events);
-    if (!held || !events) return fail("memory", "");
-    uint32_t held_count = 0;
-    int result = 0;
+typedef struct replica {
+    journal_reader *reader;
+    core *c;
+    wire_record *held; /* CHUNK_RECORDS + CORE_GROUP_MAX; a split group waits in front */
+    uint32_t held_count;
+    wire_report *events;
+} replica;
+
+/* Apply what is there up to `limit`, walk the state, say what it is. */
+static int replay(replica *r, uint64_t limit) {
     for (;;) {
         const wire_record *records;
         uint32_t count;
         journal_error error;
-        if (journal_reader_next(reader, limit, CHUNK_RECORDS, &records, &count, &error) != JOURNAL_OK) {
-            result = fail("journal", error.text);
-            break;
-        }
+        if (journal_reader_next(r->reader, limit, CHUNK_RECORDS, &records, &count, &error) != JOURNAL_OK)
+            return fail("journal", error.text);
         if (count == 0) break;
-        memcpy(held + held_count, records, count * sizeof *held);
-        held_count += count;
-        if (!apply_groups(c, held, &held_count, events)) {
-            result = 1;
-            break;
-        }
+        memcpy(r->held + r->held_count, records, count * sizeof *records);
+        r->held_count += count;
+        if (!apply_groups(r->c, r->held, &r->held_count, r->events)) return 1;
     }
-    if (result == 0) {
-        const char *broken = core_check(c);
-        if (broken) result = fail("core_check", broken);
+    const char *broken = core_check(r->c);
+    if (broken) return fail("core_check", broken);
+    printf("{\"sequence\": %" PRIu64 ", \"digest\": \"%016" PRIx64 "\"}\n", core_sequence(r->c), core_digest(r->c));
+    return 0;
+}
+
+static int replay_to_each(replica *r, char **sequences, int sequence_count) {
+    for (int i = 0; i < sequence_count; i++) {
+        const uint64_t sequence = strtoull(sequences[i], NULL, 10);
+        if (sequence < core_sequence(r->c)) return fail("sequences must not fall", sequences[i]);
+        if (replay(r, sequence) != 0) return 1;
+        if (core_sequence(r->c) != sequence)
+            return fail("the journal must reach the sequence, whole groups only", sequences[i]);
     }
-    free(held);
-    free(events);
-    return result;
+    return replay(r, journal_reader_written(r->reader));
 }
 
 int main(int argc, char **argv) {
-    if (argc < 2 || argc > 3) return fail("usage: replay DIRECTORY [SEQUENCE]", "");
-    journal_reader *reader;
+    if (argc < 2) return fail("usage: replay DIRECTORY [SEQUENCE ...]", "");
+    replica r = {0};
     journal_error error;
-    if (journal_reader_open(argv[1], host_posix(), 1, &reader, &error) != JOURNAL_OK)
+    if (journal_reader_open(argv[1], host_posix(), 1, &r.reader, &error) != JOURNAL_OK)
         return fail("journal", error.text);
     core_options options;
-    if (journal_reader_options(reader, &options, sizeof options) != sizeof options) {
+    if (journal_reader_options(r.reader, &options, sizeof options) != sizeof options) {
         return fail("the shared page must hold the core's options", "");
     }
     const size_t bytes = core_bytes(&options);
@@ -91,15 +98,13 @@ int main(int argc, char **argv) {
     if (memory == MAP_FAILED) {
         return fail("the core's options must be within limits.h, and there must be memory for them", "");
     }
-    core *c;
-    if (core_open(memory, bytes, &options, &c) != CORE_OK) return fail("core_open", "");
-    const uint64_t limit = argc == 3 ? strtoull(argv[2], NULL, 10) : journal_reader_written(reader);
-    const int result = replay(reader, c, limit);
-    if (result == 0) {
-        printf("{\"sequence\": %" PRIu64 ", \"digest\": \"%016" PRIx64 "\", \"released\": %" PRIu64 "}\n",
-               core_sequence(c), core_digest(c), journal_reader_released(reader));
-    }
-    journal_reader_close(reader);
+    if (core_open(memory, bytes, &options, &r.c) != CORE_OK) return fail("core_open", "");
+    r.held = malloc((CHUNK_RECORDS + CORE_GROUP_MAX) * sizeof *r.held);
+    r.events = malloc(CHUNK_EVENTS * sizeof *r.events);
+    const int result = r.held && r.events ? replay_to_each(&r, argv + 2, argc - 2) : fail("memory", "");
+    free(r.held);
+    free(r.events);
+    journal_reader_close(r.reader);
     munmap(memory, bytes);
     return result;
 }

@@ -1,0 +1,63 @@
+"""kill -9 at random places of a tape: nothing acknowledged is lost, nothing is entered or told twice.
+
+`make test` kills 50 times, half at level process, half at level disk; IRONBOOK_SOAK=1 (`make soak`) 1,000 times. The
+tape is the recorded hour where it is there, else a seeded flow. Every run is compared with a run of the same tape
+without kills.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ironbook.tape import FlowOptions, TapeMessage, generate, read_lobster
+from tests.support.crash import Crashed, CrashOptions, play, processes_left
+from tests.support.recorded import AAPL_HOUR
+
+SOAK = bool(os.environ.get("IRONBOOK_SOAK"))
+KILLS_A_ROUND = 25
+ROUNDS_A_LEVEL = 20 if SOAK else 1
+MESSAGES = 6_000
+SMALL_SEGMENTS = {"segment_records": 1 << 12, "digest_interval_records": 500}
+SNAPSHOTS = {"snapshot_process": True, "snapshot_interval_records": 1_500, "snapshot_interval_s": 1}
+
+
+def tape(round_number: int) -> Iterator[TapeMessage]:
+    """A piece of the recorded hour, another one each round; a seeded flow where it is not there or by turns."""
+    if AAPL_HOUR.exists() and round_number % 2 == 0:
+        return itertools.islice(read_lobster(AAPL_HOUR), MESSAGES)
+    return generate(MESSAGES, FlowOptions(seed=round_number))
+
+
+def options(level: str, round_number: int, kill_count: int) -> CrashOptions:
+    settings: dict[str, Any] = SMALL_SEGMENTS | (SNAPSHOTS if round_number % 2 else {})
+    return CrashOptions(
+        kill_count=kill_count, seed=round_number, level=level, makers=1 + round_number % 3, settings=settings
+    )
+
+
+def show(crashed: Crashed, level: str, round_number: int) -> None:
+    print(
+        f"level {level}, round {round_number}: {crashed.commands} commands, {crashed.kills} kills "
+        f"({crashed.kills_in_recovery} while recovering), {crashed.logons} logons, {crashed.repeats} repeats, {crashed.elapsed_s:.1f} s"
+    )
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("round_number", range(ROUNDS_A_LEVEL))
+@pytest.mark.parametrize("level", ["process", "disk"])
+def test_kills_at_random_places_change_nothing(tmp_path: Path, level: str, round_number: int) -> None:
+    place = round_number if level == "process" else round_number + 1  # the two levels take turns at tape and settings
+    whole = play(tmp_path / "whole", tape(place), options(level, place, kill_count=0))
+    killed = play(tmp_path / "killed", tape(place), options(level, place, kill_count=KILLS_A_ROUND))
+    show(killed, level, place)
+    assert killed.kills >= KILLS_A_ROUND
+    assert len(killed.recovered) >= KILLS_A_ROUND + 1
+    assert killed.came == whole.came
+    assert whole.kills == 0
+    assert processes_left(tmp_path) == []

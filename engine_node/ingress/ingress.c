@@ -91,7 +91,8 @@ static void lay_out(ingress *in) {
     }
     in->free_count = connections;
     in->chunk.events = in->events;
-    in->chunk.room = EVENT_CHUNK_COUNT < in->reports_kept / 2 ? EVENT_CHUNK_COUNT : (uint32_t)(in->reports_kept / 2);
+    in->chunk.room = EVENT_CHUNK_COUNT < in->reports_kept / 4 ? EVENT_CHUNK_COUNT : (uint32_t)(in->reports_kept / 4);
+    in->press_at = in->reports_kept - 2 * in->chunk.room; /* one chunk to notice it in, one more to come before relief */
 }
 
 static bool take_randomness(ingress *in) {
@@ -111,7 +112,6 @@ ingress_status ingress_open(const ingress_options *options, const host *host, in
         in->options.core.event_mask = CORE_EVENTS_REPORTS;
         in->host = host;
         in->reports_kept = options->core.reports_kept;
-        in->press_at = in->reports_kept / 2;
         in->peers.bad_max = options->refused_peer_max;
     }
     if (in == NULL || !take_memory(in) || !take_randomness(in)) {
@@ -280,7 +280,7 @@ void ingress_pause(const ingress *in) {
 
 /* What came in before reading stopped is taken now, as far as the journal lets it. */
 static void resume_reading(ingress *in) {
-    in->stalled = false;
+    in->stalled = outbound_must_wait(in);
     for (uint32_t i = 0; i < in->options.connection_count_max && !in->stalled; i++) {
         connection *c = &in->connections[i];
         if (c->state >= PENDING && c->buffer_used >= FRAME_BYTES) frames_take(in, c);

@@ -7,8 +7,8 @@
  * have come. An item that the kernel took only a part of is copied into the tail: the stream stays whole even if the ring
  * moves on. Reports above journal_released stay where they are until ingress_on_wake. Nothing else is ever copied here.
  *
- * The ring of a key holds the last `reports_kept` reports. When more than half of them are still to be sent, sending
- * comes before the next command; a reader that has nearly a whole ring to read is too slow and is ended. One whose
+ * The ring of a key holds the last `reports_kept` reports. When all but two chunks of events are taken by reports still to
+ * be sent, sending comes before the next command; a reader with all but one chunk to read is too slow and is ended. One whose
  * reports are only held back for the disk makes reading stop until the disk has come after.
  */
 #include <errno.h>
@@ -248,6 +248,14 @@ static void await_release(const ingress *in) {
 
 static uint64_t backlog(const ingress *in, const connection *c) {
     return c->state == LIVE ? in->states[c->key].last_report - c->sent_report : 0;
+}
+
+bool outbound_must_wait(const ingress *in) {
+    for (uint32_t i = 0; i < in->options.connection_count_max && in->held_count > 0; i++) {
+        const connection *c = &in->connections[i];
+        if (c->held && !c->blocked && backlog(in, c) > in->press_at) return true;
+    }
+    return false;
 }
 
 static void relieve_one(ingress *in, connection *c, bool command_under_way) {

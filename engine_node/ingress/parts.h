@@ -42,8 +42,7 @@ _Noreturn void ingress_broken(const char *what, const char *file, int line);
 #define NS_PER_MS 1000000ull
 
 static_assert(EVENT_CHUNK_COUNT >= CORE_EVENTS_CHUNK_MIN, "the core can always run a step");
-static_assert(INGRESS_REPORTS_KEPT_MIN / 2 + CORE_EVENTS_CHUNK_MIN <= INGRESS_REPORTS_KEPT_MIN,
-              "half a ring and a chunk on top of it still fit the ring");
+static_assert(INGRESS_REPORTS_KEPT_MIN / 4 >= CORE_EVENTS_CHUNK_MIN, "a quarter of the least ring holds a chunk");
 static_assert(RECEIVE_BYTES % FRAME_BYTES == 0, "a full buffer is whole frames");
 
 /* ---- Types ------------------------------------------------------------------------------------------------------- */
@@ -115,7 +114,7 @@ struct ingress {
     key_table *keys; /* the one in use */
     key_state *states;
     bool unpublished; /* records were appended since the last journal_publish */
-    bool pressed;     /* a live session has more than half a ring to send */
+    bool pressed;     /* a live session has nearly a ring to send */
     bool stalled;     /* the journal must come first: nothing is read until ingress_on_wake */
     bool recovered, stopping, finished, failed;
     core_events chunk;
@@ -195,6 +194,9 @@ void outbound_drain(ingress *in);
 
 /* Between two chunks of one command, or between two commands: send before a ring laps its reader. */
 void outbound_relieve(ingress *in, bool command_under_way);
+
+/* Is nearly a ring of some session still held back, so that no command may be taken yet? */
+bool outbound_must_wait(const ingress *in);
 
 /* ---- ingress.c --------------------------------------------------------------------------------------------------- */
 

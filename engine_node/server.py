@@ -118,7 +118,10 @@ class Server:
     # ---- Start -------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Everything up to the readiness line. Raises EngineNodeError, KeyStoreError, _engine.EngineError."""
+        """Everything up to readiness, which the loop tells once it runs.
+
+        Raises EngineNodeError, KeyStoreError, _engine.EngineError.
+        """
         began_s = time.monotonic()
         self._take_directory()
         self._store = self._given_store or self._open_store()
@@ -135,10 +138,23 @@ class Server:
         self._take_machine()
         self._watch(engine)
         self._start_children()
-        self._write_state_file(engine)
         gc.collect()
         gc.freeze()
         gc.disable()
+        self.loop.call_soon(self._tell_readiness, engine, keys, began_s)
+
+    def _tell_readiness(self, engine: _engine.Engine, keys: KeySet, began_s: float) -> None:
+        """In the loop, because uvloop loses a signal that comes before it runs."""
+        self.loop.add_signal_handler(signal.SIGTERM, self.begin_stop, "SIGTERM")
+        self.loop.add_signal_handler(signal.SIGINT, self.begin_stop, "SIGINT")
+        self.loop.add_signal_handler(signal.SIGHUP, self.reload_keys, True)
+        try:
+            self._write_state_file(engine)
+        except DataDirectoryError as error:
+            self.log.error("start_failed", error)
+            self.exit_code = EXIT_START_FAILED
+            self.begin_stop("engine.json")
+            return
         self.log.info(
             "ready",
             addresses=[str(_bound_address(listener)) for listener, proxied in self._listeners if not proxied],
@@ -236,9 +252,6 @@ class Server:
         self.loop.call_later(self.settings.key_poll_ms / 1000, self._poll_keys)
         if self.settings.counters_interval_s:
             self.loop.call_later(self.settings.counters_interval_s, self._tell_counters)
-        self.loop.add_signal_handler(signal.SIGTERM, self.begin_stop, "SIGTERM")
-        self.loop.add_signal_handler(signal.SIGINT, self.begin_stop, "SIGINT")
-        self.loop.add_signal_handler(signal.SIGHUP, self.reload_keys, True)
         for listener, _ in self._listeners:
             listener.listen(self.settings.backlog_count)
         self._accept_from_all()
@@ -595,6 +608,7 @@ def _bind_unix(path: Path) -> socket.socket:
 
 def run(settings: Settings, log: Log) -> int:
     """The process's body: start, serve until a signal, stop. Returns the exit code."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     server = Server(settings, log, loop)

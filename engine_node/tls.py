@@ -167,12 +167,16 @@ class Terminator:
         self._told: dict[str, int] = {}
 
     def start(self) -> None:
-        """Begin to accept."""
+        """Begin to accept. In the running loop: uvloop loses a signal that comes before it runs."""
+        self.loop.add_signal_handler(signal.SIGTERM, self.begin_stop)
+        self.loop.add_signal_handler(signal.SIGINT, self.begin_stop)
+        self.loop.add_signal_handler(signal.SIGHUP, self.reload)
         for listener in self._listeners:
             listener.setblocking(False)
         self._accept_again()
         if self.settings.counters_interval_s:
             self.loop.call_later(self.settings.counters_interval_s, self._tell_counters)
+        self.log.info("terminator_started", listeners=len(self._listeners), openssl=ssl.OPENSSL_VERSION)
 
     def reload(self) -> None:
         """Certificate and key again; connections that are open keep theirs."""
@@ -301,6 +305,7 @@ class Terminator:
 
 def run(settings: Settings, log: Log, descriptors: Sequence[int], parent: int | None = None) -> int:
     """The process's body: serve on the inherited listening sockets until SIGTERM. Returns the exit code."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
@@ -313,11 +318,7 @@ def run(settings: Settings, log: Log, descriptors: Sequence[int], parent: int | 
     except (EngineNodeError, OSError) as error:
         log.error("terminator_failed", error)
         return 1
-    loop.add_signal_handler(signal.SIGTERM, terminator.begin_stop)
-    loop.add_signal_handler(signal.SIGINT, terminator.begin_stop)
-    loop.add_signal_handler(signal.SIGHUP, terminator.reload)
-    terminator.start()
-    log.info("terminator_started", listeners=len(descriptors), openssl=ssl.OPENSSL_VERSION)
+    loop.call_soon(terminator.start)
     loop.run_forever()
     log.info("terminator_stopped", counters=dict(terminator.counters))
     return 0

@@ -133,7 +133,7 @@ MUTATIONS = [
     broken("a logoff takes other keys' orders too", orders, "cancel_of_key", orders_of_every_key),
     broken("firm 0 stays firm 0", admin, "account", account_with_firm_as_said),
     broken("a prefix belongs to whatever follows", groups, "follows", lambda prefix, record: True),
-    broken("every key is told a client sequence", Events, "reference_for", lambda events, order: events.client_sequence),
+    broken("any key is told its sequence", Events, "reference_for", lambda events, order: events.client_sequence),
     broken("another key is not told", orders, "tell_other_sender", lambda events, order, number: None),
     broken("a name may hold zero bytes", checks, "name_of", name_without_zero_bytes),
     broken("open lots do not count for the position", checks, "position_faults", lambda *arguments: iter(())),

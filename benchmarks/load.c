@@ -5,8 +5,8 @@
  *   load echo  PORT COUNT SAMPLES              the same against an echo: 64 bytes there, 64 bytes back
  *   load pipe  PORT OPEN COUNT WINDOW          many orders in flight, at most WINDOW unanswered
  *
- * SAMPLES is a file that gets each round trip in nanoseconds (32 bits each). The key is `IRONBOOK_BENCH_KEY`, its secret
- * `IRONBOOK_BENCH_SECRET` (64 hex digits): never on the command line. Last line: one JSON object.
+ * SAMPLES is a file that gets each round trip in nanoseconds (32 bits each). The key is `IRONBOOK_BENCH_KEY`, its
+ * secret `IRONBOOK_BENCH_SECRET` (64 hex digits): never on the command line. Last line: one JSON object.
  *
  *      generator (one CPU)                         server (the other CPU)
  *      frame signed before the clock starts
@@ -69,7 +69,7 @@ int main(int argument_count, char **arguments) {
     return 0;
 }
 
-/* ---- The session ------------------------------------------------------------------------------------------------------ */
+/* ---- The session ------------------------------------------------------------------------------------------------- */
 
 static uint8_t *read_secret(void) {
     static uint8_t secret[32];
@@ -157,7 +157,7 @@ static void set_up(run *r) {
     printf("{\"commands\": %u, \"digest\": \"%016llx\"}\n", commands, (unsigned long long)r->digest);
 }
 
-/* ---- Round trips -------------------------------------------------------------------------------------------------------- */
+/* ---- Round trips ------------------------------------------------------------------------------------------------- */
 
 static int compare(const void *a, const void *b) {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -222,7 +222,7 @@ static void run_echo(uint16_t port, uint32_t count, const char *samples_path) {
     free(samples);
 }
 
-/* ---- Pipelined ---------------------------------------------------------------------------------------------------------- */
+/* ---- Pipelined --------------------------------------------------------------------------------------------------- */
 
 /* Commands are counted in flight by the reports they must still bring; the sender stops at the window. */
 static void run_pipe(run *r, uint32_t count, uint32_t window) {

@@ -49,7 +49,7 @@ static flow_options options_for(uint32_t open_target) {
 static replica open_replica(uint32_t event_mask, uint32_t order_count_max, bool huge) {
     core_options options = core_options_default();
     options.event_mask = event_mask;
-    if (event_mask != 0) options.reports_kept = 0; /* a publisher hands reports out and keeps none; the engine keeps them */
+    if (event_mask != 0) options.reports_kept = 0; /* a publisher hands reports out and keeps none */
     options.order_count_max = order_count_max;
     replica r = {.bytes = core_bytes(&options)};
     r.memory = mmap(NULL, r.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -61,7 +61,7 @@ static replica open_replica(uint32_t event_mask, uint32_t order_count_max, bool 
 
 static void close_replica(replica *r) { munmap(r->memory, r->bytes); }
 
-/* ---- Writing the journal --------------------------------------------------------------------------------------------- */
+/* ---- Writing the journal ----------------------------------------------------------------------------------------- */
 
 typedef struct recorder {
     journal *journal;
@@ -121,7 +121,7 @@ static uint64_t write_journal(const char *directory, uint32_t commands, uint32_t
     return last;
 }
 
-/* ---- Reading it back ---------------------------------------------------------------------------------------------------- */
+/* ---- Reading it back --------------------------------------------------------------------------------------------- */
 
 /* Apply whole groups; returns how many records were used. Counts events, so that handing them out cannot be skipped. */
 static uint32_t apply_all(core *c, const wire_record *records, uint32_t count, uint64_t *events) {
@@ -211,7 +211,7 @@ static int run_speed(const char *directory, uint32_t commands, uint32_t open_tar
     return 0;
 }
 
-/* ---- Memory --------------------------------------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t resident_bytes(void) {
     unsigned long long pages = 0, resident = 0;

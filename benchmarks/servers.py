@@ -112,8 +112,10 @@ def _await_port(process: subprocess.Popen[bytes], state_file: Path, log: Path) -
 
 
 @contextlib.contextmanager
-def engine(place: Placement, directory: Path, *, name: str, level: str, busy_poll: bool) -> Iterator[Server]:
-    """A real engine node on a fresh journal, with one key that may do everything."""
+def engine(
+    place: Placement, directory: Path, *, name: str, level: str, busy_poll: bool, extra: dict[str, str] | None = None
+) -> Iterator[Server]:
+    """A real engine node on a fresh journal, with one key that may do everything. extra: more settings."""
     data = directory / name.replace(" ", "-")
     data.mkdir(parents=True)
     passphrase = secrets.token_hex(16)
@@ -133,7 +135,7 @@ def engine(place: Placement, directory: Path, *, name: str, level: str, busy_pol
         "BUSY_POLL": str(busy_poll).lower(),
         "SNAPSHOT_PROCESS": "false",  # there is no third CPU for it
         "IDLE_MS": 600_000,
-    }
+    } | (extra or {})
     environment = dict(os.environ) | {f"IRONBOOK_ENGINE_{field}": str(value) for field, value in settings.items()}
     environment["IRONBOOK_KEY_PASSPHRASE"] = passphrase
     log = directory / f"{data.name}.log"

@@ -200,7 +200,7 @@ static uint32_t draw(flow *f, uint32_t below) {
     return (uint32_t)((value * below) >> 32);
 }
 
-/* ---- Setup ------------------------------------------------------------------------------------------------------------ */
+/* ---- Setup ------------------------------------------------------------------------------------------------------- */
 
 static uint32_t emit_named(flow_emit emit, void *self, const char *name, const void *definition) {
     wire_text text = {.kind = KIND_TEXT};

@@ -38,7 +38,7 @@ uint32_t flow_open_count(const flow *f);
 /* Number of new orders (resting and taking) handed out so far. */
 uint64_t flow_order_count(const flow *f);
 
-/* ---- What the engine must know before the flow starts ----------------------------------------------------------------- */
+/* ---- What the engine must know before the flow starts ------------------------------------------------------------ */
 
 /* Asset 1 and 2, instrument `instrument`, the accounts with ample funds. Calls `emit` for each command, prefixes too;
  * `closes` is false for a prefix. Returns how many commands. */

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t checks_made;
+static _Atomic uint64_t checks_made; /* threads check too */
 
 #define CHECK(holds)                                                                                                   \
     do {                                                                                                               \

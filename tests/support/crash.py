@@ -35,7 +35,7 @@ from schemas.vocabulary import RECORD_BYTES, Header, Kind, Permission, Record
 from tests.support.replay import replay
 
 RUN_STEPS_MAX = 64
-KILL_DELAY_S_MAX = 0.004  # after the write of a run: in the middle of it, or behind it
+KILL_DELAY_S_MAX = 0.002  # after the write of a run: in the middle of it, or behind it
 RECOVERY_KILL_S_MAX = 0.6  # after the start of a process: before, in or behind recovery
 RECOVERY_KILL_ONE_IN = 6
 OPTIONS = Options(request_timeout_s=60.0, reconnect_timeout_s=60.0, backoff_first_s=0.005, backoff_max_s=0.05)
@@ -81,7 +81,7 @@ class Crashed:
     kills: int
     kills_in_recovery: int
     logons: int
-    repeats: int  # frames sent again that the engine had recorded before it was killed
+    kills_in_flight: int  # while frames were sent and not yet known to be recorded
     recovered: list[tuple[int, str]]  # sequence and digest after each recovery
     commands: int
     elapsed_s: float
@@ -90,9 +90,11 @@ class Crashed:
 class Killer(threading.Thread):
     """Kills and restarts the node whenever it is told to, one kill at a time."""
 
-    def __init__(self, node: EngineNode, rng: random.Random) -> None:
+    def __init__(self, node: EngineNode, clients: Sequence[Client], rng: random.Random) -> None:
         super().__init__(name="killer", daemon=True)
         self.node = node
+        self.clients = clients
+        self.kills_in_flight = 0
         self.rng = rng
         self.due = threading.Semaphore(0)
         self.idle = threading.Event()
@@ -114,6 +116,7 @@ class Killer(threading.Thread):
                     return
                 time.sleep(self.rng.random() * KILL_DELAY_S_MAX)
                 self.node.kill()
+                self.kills_in_flight += any(client._session.outstanding_count() for client in self.clients)
                 self.kills += 1
                 while self.rng.randrange(RECOVERY_KILL_ONE_IN) == 0:
                     self.node.spawn()
@@ -150,7 +153,7 @@ def play(directory: Path, messages: Iterable[TapeMessage], options: CrashOptions
             runs = runs_of(step for message in messages for step in plan.steps(message))
         clients = [Client(node.address, key, options=OPTIONS).connect() for key in keys]
         told = [Told(key=client.logon.key) for client in clients if client.logon is not None]
-        killer = Killer(node, rng)
+        killer = Killer(node, clients, rng)
         killer.start()
         began_s = time.monotonic()
         try:
@@ -162,7 +165,6 @@ def play(directory: Path, messages: Iterable[TapeMessage], options: CrashOptions
             client.ping()
             client_told.reports += client.take_reports()
         logons = sum(client.logon_count for client in clients)
-        repeats = sum(client._session.repeat_count for client in clients)
         for client in clients:
             client.close()
         came = what_came(node, venue, told)
@@ -170,8 +172,9 @@ def play(directory: Path, messages: Iterable[TapeMessage], options: CrashOptions
     recovered = recovered_states(node.log_path)
     check_journal(directory, told, recovered)
     return Crashed(
-        came=came, kills=killer.kills, kills_in_recovery=killer.kills_in_recovery, logons=logons, repeats=repeats, recovered=recovered,
-        commands=sum(len(run) for run in runs), elapsed_s=elapsed_s,
+        came=came, kills=killer.kills, kills_in_flight=killer.kills_in_flight, logons=logons,
+        kills_in_recovery=killer.kills_in_recovery, recovered=recovered, commands=sum(len(run) for run in runs),
+        elapsed_s=elapsed_s,
     )  # fmt: skip
 
 
@@ -240,7 +243,7 @@ def recovered_states(log: Path) -> list[tuple[int, str]]:
 
 
 def check_journal(directory: Path, told: Sequence[Told], recovered: Sequence[tuple[int, str]]) -> None:
-    """Every acknowledged command is in the journal once, reports are dense, what was recovered is what a replay gives."""
+    """Acknowledged commands are in the journal once, reports are dense, what was recovered is what a replay gives."""
     sent: dict[tuple[int, int], list[bytes]] = {}
     with Replica.open(directory, use_snapshot=False, event_mask=0) as replica:
         while (step := replica.step()) is not None:

@@ -501,13 +501,11 @@ static int sync_pieces(host_sim *sim, sim_file *f, size_t from, size_t to) {
     int result = change(sim);
     if (result != 0) return result;
     bool fails = sim->fail_sync_error != 0 && sim->sync_skip-- == 0;
+    if (!fails) disk_resize(f, f->bytes);
     for (size_t piece = from; piece < to; piece++) {
         if (piece_dirty(f, piece)) piece_write(f, piece, !fails);
     }
-    if (!fails) {
-        disk_resize(f, f->bytes);
-        return 0;
-    }
+    if (!fails) return 0;
     result = -sim->fail_sync_error;
     sim->fail_sync_error = 0;
     return result;
@@ -636,6 +634,7 @@ void host_sim_put(host_sim *sim, const char *directory, const char *name, const 
     file_resize(f, bytes);
     if (bytes > 0) memcpy(f->cache, from, bytes);
     f->allocated = bytes;
+    disk_resize(f, bytes);
     for (size_t piece = 0; piece < pieces(bytes); piece++) piece_write(f, piece, true);
     name_put(&d->now, name, index);
     d->past[0] = d->now;

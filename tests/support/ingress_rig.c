@@ -44,9 +44,17 @@ void rig_make(rig *r, uint64_t seed) {
     memset(r, 0, sizeof *r);
     r->sim = host_sim_open(seed);
     r->options = (ingress_options){
-        .core = {.asset_count_max = 4, .instrument_count_max = 4, .account_count_max = 8, .key_count_max = 8,
-                 .order_count_max = 4096, .level_count_max = 1024, .ladder_count_max = 4096, .balance_count_max = 32,
-                 .position_count_max = 32, .nonce_count_max = 64, .reports_kept = 1024,
+        .core = {.asset_count_max = 4,
+                 .instrument_count_max = 4,
+                 .account_count_max = 8,
+                 .key_count_max = 8,
+                 .order_count_max = 4096,
+                 .level_count_max = 1024,
+                 .ladder_count_max = 4096,
+                 .balance_count_max = 32,
+                 .position_count_max = 32,
+                 .nonce_count_max = 64,
+                 .reports_kept = 1024,
                  .nonce_window_ns = 300 * RIG_SECOND_NS},
         .journal_directory = DIRECTORY,
         .shard = 1,
@@ -135,8 +143,8 @@ void client_sign_request(client *c, const uint8_t secret[32]) {
 void client_request(client *c, uint64_t last_report, uint8_t options) {
     const ingress_key *key = &c->r->keys[c->key - 1];
     const host *h = host_sim_host(c->r->sim);
-    c->request = (wire_logon_request){
-        .timestamp_ns = h->now_ns(h->self), .last_report_number = last_report, .options = options};
+    c->request =
+        (wire_logon_request){.timestamp_ns = h->now_ns(h->self), .last_report_number = last_report, .options = options};
     memcpy(c->request.magic, "IRONBK01", 8);
     memcpy(c->request.key_id, key->id, 16);
     must(h->random(h->self, c->request.client_nonce, 16) == 0, "there is randomness");
@@ -247,16 +255,24 @@ void rig_define_market(rig *r) {
         client_queue(&c, &a);
     }
     name(&c, "BASE-QUOTE");
-    const wire_instrument i = {.kind = KIND_INSTRUMENT, .client_sequence = ++c.sequence, .instrument = 1, .base_asset = 1,
-                               .quote_asset = 2, .trading_state = TRADING_STATE_OPEN, .base_units_per_lot = 1,
+    const wire_instrument i = {.kind = KIND_INSTRUMENT,
+                               .client_sequence = ++c.sequence,
+                               .instrument = 1,
+                               .base_asset = 1,
+                               .quote_asset = 2,
+                               .trading_state = TRADING_STATE_OPEN,
+                               .base_units_per_lot = 1,
                                .quote_units_per_tick_lot = 1};
     client_queue(&c, &i);
     for (uint32_t account = 1; account <= 4; account++) {
         const wire_account a = {.kind = KIND_ACCOUNT, .client_sequence = ++c.sequence, .account = account};
         client_queue(&c, &a);
         for (uint32_t asset = 1; asset <= 2; asset++) {
-            const wire_deposit d = {.kind = KIND_DEPOSIT, .client_sequence = ++c.sequence, .account = account,
-                                    .asset = asset, .amount_units = 1000000000};
+            const wire_deposit d = {.kind = KIND_DEPOSIT,
+                                    .client_sequence = ++c.sequence,
+                                    .account = account,
+                                    .asset = asset,
+                                    .amount_units = 1000000000};
             client_queue(&c, &d);
         }
     }

@@ -37,8 +37,8 @@ typedef struct client {
     rig *r;
     uint32_t key;
     int socket;
-    uint64_t name;             /* of the connection */
-    uint64_t sequence;         /* last client sequence used */
+    uint64_t name;     /* of the connection */
+    uint64_t sequence; /* last client sequence used */
     hmac_key session_key;
     uint8_t nonce[16];
     wire_logon_request request;
@@ -46,9 +46,9 @@ typedef struct client {
 } client;
 
 void rig_make(rig *r, uint64_t seed);
-void rig_start(rig *r);            /* open, recover, set keys; must succeed */
+void rig_start(rig *r);             /* open, recover, set keys; must succeed */
 ingress_status rig_recover(rig *r); /* open and recover; may fail */
-void rig_crash(rig *r);            /* kill -9, and the machine is there again: rig_start may follow */
+void rig_crash(rig *r);             /* kill -9, and the machine is there again: rig_start may follow */
 void rig_end(rig *r);
 
 /* An asset 1 and 2, an instrument 1 (base 1, quote 2, no fees), accounts 1 to 4 with much of both: by an admin of its own. */
@@ -56,7 +56,7 @@ void rig_define_market(rig *r);
 
 const ingress_counters *rig_counters(const rig *r);
 uint16_t rig_closed_code(const rig *r, int socket); /* what `closed` said; 0xffff: not closed */
-void rig_settle(rig *r);                            /* background work of the journal until there is none, then on_wake */
+void rig_settle(rig *r); /* background work of the journal until there is none, then on_wake */
 
 /* ---- Clients: each call that returns a bool or a count lets the ingress work first --------------------------------------- */
 

@@ -7,6 +7,7 @@ a cancel finds it, everything else is applied. Scripts change what leaves (`alte
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -81,14 +82,19 @@ class ScriptedEngine:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._stopped = True
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self.stop_listening()
         self.cut()
         for thread in self._threads:
             thread.join(5)
         if self.errors:
             raise self.errors[0]
+
+    def stop_listening(self) -> None:
+        """Nobody can connect any more."""
+        self._stopped = True
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
     def cut(self) -> None:
         """Cut every connection, as a broken cable would be noticed."""

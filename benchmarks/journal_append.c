@@ -6,8 +6,8 @@
  *   journal_append DIRECTORY [records] [burst] [process|disk] [segment_records]
  *
  * At level `disk` the clock stops when the last record is durable. `append_ns` is the time inside reserve, append and
- * publish alone; a segment not ready yet counts as waiting. `digest` is the crc of the last record: the same for the same
- * arguments.
+ * publish alone; a segment not ready yet counts as waiting. `digest` is the crc of the last record: the same for the
+ * same arguments.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,12 +1,13 @@
-/* From journal to state: how fast a start, a standby or an audit goes through recorded commands, and what an order costs.
+/* From journal to state: how fast a start, a standby or an audit goes through recorded commands, and what an order takes
+ * of memory.
  *
  *   replay speed DIRECTORY COMMANDS OPEN ROUNDS     write a journal of COMMANDS with OPEN resting orders, replay it
  *   replay memory ORDERS                            rest ORDERS orders, count the pages that became resident
  *
  *      the segments   ──▶ journal_reader_next (chain of CRC-32C verified) ──▶ core_apply ──▶ state, digest
  *
- * `speed` alternates two replicas: one that wants the state alone, one that has every event handed out. Each replay ends
- * with core_check and must give the same digest and the book that the flow expects. Last line: one JSON object.
+ * `speed` alternates two replicas: one that wants the state alone, one that has every event handed out. Each replay
+ * ends with core_check and must give the same digest and the book that the flow expects. Last line: one JSON object.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* A client in C for the load generator: logon, signing, sending, reading reports. Blocking sockets; any failure ends the
- * program with a sentence, as a benchmark has nobody to hand an error to. */
+/* A client in C for the load generator: logon, signing, sending, reading reports. Blocking sockets; any failure ends
+ * the program with a sentence, as a benchmark has nobody to hand an error to. */
 #ifndef IRONBOOK_BENCHMARKS_CLIENT_H
 #define IRONBOOK_BENCHMARKS_CLIENT_H
 

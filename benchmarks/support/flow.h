@@ -1,4 +1,4 @@
-/* A seeded flow of orders like a recorded hour: about 49 in 100 commands enter an order that rests, 46 cancel one, 5 take.
+/* A seeded flow of orders like a recorded hour: of 100 commands about 49 enter an order that rests, 46 cancel, 5 take.
  *
  *      bids                     mid                     asks
  *      9,900 ... 9,998  9,999 | 10,000 | 10,001  10,002 ... 10,100

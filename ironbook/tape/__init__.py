@@ -7,10 +7,16 @@ from .flow import FlowOptions, generate
 from .itch import ItchMessage, read_itch, read_messages
 from .lobster import common_step, read_lobster
 from .messages import TapeKind, TapeMessage
+from .player import Difference, Fill, Played, Player, PlayOptions, parse_pace
 
 __all__ = [
+    "Difference",
+    "Fill",
     "FlowOptions",
     "ItchMessage",
+    "PlayOptions",
+    "Played",
+    "Player",
     "TapeError",
     "TapeFailed",
     "TapeInvalid",
@@ -20,6 +26,7 @@ __all__ = [
     "TapeUnreadable",
     "common_step",
     "generate",
+    "parse_pace",
     "read_itch",
     "read_lobster",
     "read_messages",

@@ -75,11 +75,15 @@ class EngineNode:
         """Of the engine process; 0 if none was started."""
         return self._process.pid if self._process is not None else 0
 
-    def start(self) -> float:
-        """Start and wait until it listens; seconds that took. Raises EngineFailed with the end of its log."""
+    def start(self) -> None:
+        """Start and wait until it listens. Raises EngineFailed with the end of its log."""
+        self.spawn()
+        self.wait_until_listening()
+
+    def spawn(self) -> None:
+        """Start the process, without waiting for anything. Raises EngineFailed if one is running."""
         if self.running:
             raise EngineFailed("an engine node must be started once, it is running", detail=f"pid {self.pid}")
-        began_s = time.monotonic()
         settings = dataclasses.replace(self.settings, listen=(Address("127.0.0.1", self._port),))
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
@@ -90,15 +94,18 @@ class EngineNode:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C at the terminal is for us; we stop it by pid
             )
-        deadline_s = began_s + START_TIMEOUT_S
+
+    def wait_until_listening(self) -> None:
+        """Wait for a process that was spawned. Raises EngineFailed with the end of its log."""
+        deadline_s = time.monotonic() + START_TIMEOUT_S
         while not self._listens():
-            if self._process.poll() is not None:
-                raise self._failed(f"an engine node must start, it ended with status {self._process.returncode}")
+            if self._process is None or self._process.poll() is not None:
+                status = self._process.returncode if self._process is not None else "none"
+                raise self._failed(f"an engine node must start, it ended with status {status}")
             if time.monotonic() > deadline_s:
                 self.kill()
                 raise self._failed(f"an engine node must start within {START_TIMEOUT_S:.0f} s, it did not")
             time.sleep(0.005)
-        return time.monotonic() - began_s
 
     def kill(self) -> None:
         """kill -9, and wait until the process is gone. Nothing if it isn't there."""

@@ -142,25 +142,25 @@ class Show:
             f"\n[bold]Differences[/bold]: the first {shown} of {differing:,}, as they stay in the book", highlight=False
         )
         for difference in played.differences:
-            self.out.print(Text(difference.text()))
+            self.out.print(Text(difference.text()), soft_wrap=True)
 
     def balances(self, balances: list[Balance]) -> None:
         """Every account's, at a replica and by the reports; nothing where there is no replica."""
         if not balances:
             return
         moved = [balance for balance in balances if balance.change or balance.locked]
-        table = Table(box=None, padding=(0, 2), title_justify="left", header_style="bold")
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
         for name in ("account", "asset"):
-            table.add_column(name)
-        for name in ("deposited", "by fills and fees", "free", "locked", ""):
-            table.add_column(name, justify="right")
+            table.add_column(name, no_wrap=True)
+        for name in ("by fills, fees", "free", "locked", ""):
+            table.add_column(name, justify="right", no_wrap=True)
         for balance in moved[:BALANCE_ROWS_MAX]:
             cash = balance.asset == CASH
-            numbers = (balance.deposited, balance.change, balance.free, balance.locked)
+            numbers = (balance.change, balance.free, balance.locked)
             texts = [units_text(number, CASH_DECIMALS if cash else 0) for number in numbers]
             sign = "✓" if balance.reconciles else "✗"
             table.add_row(client_name(balance.client), CASH_NAME if cash else balance.asset or "shares", *texts, sign)
-        self.out.print("\n[bold]Balances[/bold] at a replica of the journal, beside what the clients were told")
+        self.out.print("\n[bold]Balances[/bold] at a replica of the journal; with what clients were told they add up")
         self.out.print(table, highlight=False)
         if len(moved) > BALANCE_ROWS_MAX:
             self.out.print(f"  and {len(moved) - BALANCE_ROWS_MAX:,} more, all of which reconcile", highlight=False)

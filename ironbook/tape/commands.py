@@ -157,7 +157,7 @@ class Proof:
 
 
 def verify(directory: Path) -> Proof:
-    """Replay the journal of a stopped engine node into an empty core. Raises TapeFailed if it comes to another state."""
+    """Replay a stopped engine node's journal into an empty core. Raises TapeFailed if it comes to another state."""
     newest = list_snapshots(directory / "snapshots")
     if not newest:
         raise TapeFailed("an engine node must leave a snapshot when it stops, there is none", detail=str(directory))

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ironbook.tape import FlowOptions, TapeMessage, generate, read_lobster
-from tests.support.crash import Crashed, CrashOptions, play, processes_left
+from ironbook.tape import FlowOptions, Player, TapeMessage, generate, read_lobster
+from ironbook.tape._desk import local_desk
+from ironbook.tape._venue import VenueOptions
+from tests.support.crash import Crashed, CrashOptions, Killer, play, processes_left
 from tests.support.recorded import AAPL_HOUR
 
 SOAK = bool(os.environ.get("IRONBOOK_SOAK"))
@@ -44,7 +47,8 @@ def options(level: str, round_number: int, kill_count: int) -> CrashOptions:
 def show(crashed: Crashed, level: str, round_number: int) -> None:
     print(
         f"level {level}, round {round_number}: {crashed.commands} commands, {crashed.kills} kills "
-        f"({crashed.kills_in_recovery} while recovering), {crashed.logons} logons, {crashed.repeats} repeats, {crashed.elapsed_s:.1f} s"
+        f"({crashed.kills_in_recovery} while recovering), "
+        f"{crashed.kills_in_flight} with frames in flight, {crashed.logons} logons, {crashed.elapsed_s:.1f} s"
     )
 
 
@@ -57,7 +61,34 @@ def test_kills_at_random_places_change_nothing(tmp_path: Path, level: str, round
     killed = play(tmp_path / "killed", tape(place), options(level, place, kill_count=KILLS_A_ROUND))
     show(killed, level, place)
     assert killed.kills >= KILLS_A_ROUND
+    assert killed.kills_in_flight >= KILLS_A_ROUND // 5
     assert len(killed.recovered) >= KILLS_A_ROUND + 1
     assert killed.came == whole.came
     assert whole.kills == 0
     assert processes_left(tmp_path) == []
+
+
+@pytest.mark.timeout(300)
+def test_the_outcome_digest_is_the_same_after_kills_and_restarts(tmp_path: Path) -> None:
+    outcomes = [play_with_kills(tmp_path / "whole", 0), play_with_kills(tmp_path / "killed", 400)]
+    assert outcomes[0] == outcomes[1]
+
+
+def play_with_kills(directory: Path, kill_every: int) -> tuple[str, int, int]:
+    """The player of `ironbook tape`, with a kill behind every so many messages."""
+    with local_desk(directory, 2, VenueOptions(step=100)) as desk:
+        assert desk.node is not None
+        killer = Killer(desk.node, desk.traders, random.Random(1))
+        killer.start()
+
+        def interrupted() -> Iterator[TapeMessage]:
+            for message in generate(1_500, FlowOptions(seed=21)):
+                if kill_every and message.index % kill_every == 0:
+                    killer.idle.wait(60)
+                    killer.kill_soon()
+                yield message
+
+        played = Player(desk.traders, desk.venue).play(interrupted())
+        killer.end()
+        assert bool(killer.kills) == bool(kill_every)
+        return played.outcome_digest, played.executions_agreed, played.fills

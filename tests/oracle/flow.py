@@ -100,7 +100,7 @@ class Step:
     open_order: int | None = None  # which open order of any account a cancel or replace names, modulo their count
     by_client_number: bool = False
     void_prefixes: int = 0  # prefixes before it that belong to nothing: see VOID_PREFIXES
-    set_byte: tuple[int, int] | None = None  # (offset in its records, value): damage
+    set_byte: tuple[int, int, int] | None = None  # damage: which record from the end, offset in its command, value
     client_sequence_error: int = 0
     digest_error: int = 0
 
@@ -368,10 +368,16 @@ def draw_step(choice: Choice) -> Step:
         open_order=choice.number(0, 7) if names_order else None,
         by_client_number=names_order and sometimes(choice, 4),
         void_prefixes=choice.number(1, 3) if sometimes(choice, 30) else 0,
-        set_byte=(choice.number(0, 47), choice.number(0, 255)) if sometimes(choice, 30) else None,
+        set_byte=some_damage(choice) if sometimes(choice, 25) else None,
         client_sequence_error=choice.one_of((1, -1, 5)) if sometimes(choice, 100) else 0,
         digest_error=choice.one_of((0, 0, 1)),
     )
+
+
+def some_damage(choice: Choice) -> tuple[int, int, int]:
+    """Mostly in the closing record, sometimes in a prefix; at its last bytes, which are often unused, or anywhere."""
+    offset = choice.number(40, 47) if sometimes(choice, 2) else choice.number(0, 47)
+    return choice.one_of((0, 0, 1)), offset, choice.number(0, 255)
 
 
 def some_text(choice: Choice) -> bytes:
@@ -494,10 +500,11 @@ def naming_order(step: Step, command: Cancel | Replace, state: State, which: int
     )
 
 
-def damaged(data: bytes, set_byte: tuple[int, int] | None) -> bytes:
-    """One byte of the last record's command is another."""
+def damaged(data: bytes, set_byte: tuple[int, int, int] | None) -> bytes:
+    """One byte is another; in the only record, if there is no such one before it."""
     if set_byte is None:
         return data
-    offset, value = set_byte
-    place = len(data) - vocabulary.RECORD_BYTES + offset
+    from_end, offset, value = set_byte
+    first = max(len(data) - (from_end + 1) * vocabulary.RECORD_BYTES, 0)
+    place = first + offset
     return data[:place] + bytes([value]) + data[place + 1 :]

@@ -69,6 +69,7 @@ class Said:
     age_ns: int = 0
     after_ns: int = 1000  # since the record before
     byte: tuple[int, int] | None = None  # (offset in the command, value)
+    prefix_byte: tuple[int, int] | None = None  # the same of each prefix
     wrong: bool = False  # of a digest: another state's
 
 
@@ -151,7 +152,7 @@ def read_line(words: list[str], labels: dict[str, int]) -> Said:
     actor, _, account_name = words[0].partition("/")
     rest = Words(words[1:], labels)
     text, age, after = rest.string_option("text"), rest.string_option("age"), rest.string_option("after")
-    byte = rest.string_option("byte")
+    byte, prefix_byte = rest.string_option("byte"), rest.string_option("prefix_byte")
     nonce = rest.option("nonce", -1)
     label, wrong = rest.string_option("as"), rest.flag("wrong")
     if actor == "engine":
@@ -170,6 +171,7 @@ def read_line(words: list[str], labels: dict[str, int]) -> Said:
         age_ns=duration_ns(age) if age else 0,
         after_ns=duration_ns(after) if after else 1000,
         byte=byte_set(byte) if byte else None,
+        prefix_byte=byte_set(prefix_byte) if prefix_byte else None,
         wrong=wrong,
     )
 

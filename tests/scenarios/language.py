@@ -57,9 +57,9 @@ def add_line(lines: list[Line], place: str, text: str) -> None:
     if said:
         lines.append(Line(place=place, text=said, expected=expected))
         return
-    if not lines or lines[-1].expected is None or expected is None:
-        raise ScenarioError(f"{place}: -> at the start of a line must follow a line with ->")
-    lines[-1].expected.extend(expected)
+    if not lines or expected is None:
+        raise ScenarioError(f"{place}: -> at the start of a line must follow what is expected to give it")
+    lines[-1] = dataclasses.replace(lines[-1], expected=[*(lines[-1].expected or []), *expected])
 
 
 def all_sections() -> list[Section]:

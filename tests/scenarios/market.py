@@ -189,9 +189,7 @@ class Market:
         for command in group:
             client_sequence += counted
             data = dataclasses.replace(command, client_sequence=client_sequence).pack()
-            if said.byte is not None and command is group[-1]:
-                data = data[: said.byte[0]] + bytes([said.byte[1]]) + data[said.byte[0] + 1 :]
-            self.append(data, said.key)
+            self.append(with_byte(data, said.byte if command is group[-1] else said.prefix_byte), said.key)
         data, self.waiting = self.waiting, b""
         try:
             events = self.exchange.apply(data)
@@ -353,6 +351,14 @@ class Market:
         if report.instrument:
             return name_in(INSTRUMENTS, report.instrument)
         return name_in(ACCOUNTS, report.account) if report.account else "everything"
+
+
+def with_byte(data: bytes, byte: tuple[int, int] | None) -> bytes:
+    """The same bytes, but for one."""
+    if byte is None:
+        return data
+    offset, value = byte
+    return data[:offset] + bytes([value]) + data[offset + 1 :]
 
 
 def text_prefix(text: str) -> Text:

@@ -13,6 +13,7 @@ from tests.scenarios.language import FOLDER, Line, ScenarioError, Section, add_l
 from tests.scenarios.market import Market
 
 SECTIONS = all_sections()
+RECORDED_CODES = [Code(number) for number, (kind, _, _) in CODE_TEXT.items() if kind in ("reject", "cancel")]
 
 
 def title(section: Section) -> str:
@@ -35,7 +36,7 @@ def test_scenario(which: int, exchange: str) -> None:
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
 @pytest.mark.parametrize(
-    "code", [Code(number) for number, (kind, _, _) in CODE_TEXT.items() if kind in ("reject", "cancel")], ids=str
+    "code", RECORDED_CODES, ids=[code.name.lower() for code in RECORDED_CODES]
 )
 def test_code_has_a_section_of_its_name_that_produces_it(code: Code, exchange: str) -> None:
     named = [which for which, section in enumerate(SECTIONS) if section.title == code.name.lower()]

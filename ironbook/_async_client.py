@@ -14,8 +14,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from types import TracebackType
+from typing import cast
 
-from ironbook._client import MENDABLE, Batch
+from ironbook._client import MENDABLE, Batch, keep_alive_pause_s
 from ironbook._commands import Command, Prefixed, pack
 from ironbook._errors import (
     ClientClosed,
@@ -35,7 +36,6 @@ from ironbook._session import Request, Session, State, complete_when, refused_lo
 from schemas.vocabulary import Code, LogonAnswer, Nonce
 
 _NONCE_BYTES = 16
-_KEEPER_S = 0.5
 
 
 class _Wire(asyncio.Protocol):
@@ -47,8 +47,7 @@ class _Wire(asyncio.Protocol):
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
 
     def data_received(self, data: bytes) -> None:
         if self._client._wire is self:
@@ -546,7 +545,7 @@ class AsyncClient(CommandMethods[Awaitable[Outcome]]):
     async def _keep_alive(self) -> None:
         """Task: a ping when nothing else was sent for a third of the idle time."""
         while True:
-            await asyncio.sleep(_KEEPER_S)
+            await asyncio.sleep(keep_alive_pause_s(self._session.answer))
             answer = self._session.answer
             if answer is None or not answer.idle_ms or self._session.state is not State.LIVE:
                 continue

@@ -37,8 +37,12 @@ from schemas.vocabulary import Code, LogonAnswer, Nonce
 # The engine ended the session, and a new one may go on where it stopped.
 MENDABLE = frozenset((Code.SERVER_STOPPING, Code.IDLE_TIMEOUT, Code.SLOW_READER, Code.SEQUENCE_GAP))
 _NONCE_BYTES = 16
-_KEEP_ALIVE_S = 0.5  # how often the keep-alive thread looks
 _READ_WHEN_OUTSTANDING = 256  # read along while sending without waiting, so that neither side's buffers fill
+
+
+def keep_alive_pause_s(answer: LogonAnswer | None) -> float:
+    """How often to look whether a ping is due: it is after a third of the idle time."""
+    return 0.5 if answer is None or not answer.idle_ms else max(0.02, min(0.5, answer.idle_ms / 6000))
 
 
 class Batch(CommandMethods[int]):
@@ -226,7 +230,11 @@ class Client(CommandMethods[Outcome]):
     def reports(self) -> Iterator[Report]:
         """Reports that no outcome holds, for ever; waits for the next one. Ends when the client is closed."""
         while not self._closed.is_set():
-            yield from self.take_reports(timeout_s=1.0)
+            try:
+                taken = self.take_reports(timeout_s=1.0)
+            except ClientClosed:
+                return
+            yield from taken
 
     def take_reports(self, timeout_s: float = 0.0) -> list[Report]:
         """Reports that no outcome holds and that have arrived; waits up to `timeout_s` for the first."""
@@ -504,7 +512,7 @@ class Client(CommandMethods[Outcome]):
 
     def _keep_alive_run(self) -> None:
         """Ping when nothing else is sent, and take in reports, whenever nobody uses the client."""
-        while not self._closed.wait(_KEEP_ALIVE_S):
+        while not self._closed.wait(keep_alive_pause_s(self._session.answer)):
             if not self._lock.acquire(blocking=False):
                 continue
             try:

@@ -19,7 +19,7 @@ from fractions import Fraction
 from ironbook._errors import DecimalInvalid
 
 DIGITS_MAX = 40
-_DECIMAL = re.compile(r"([+-]?)(\d+)(?:\.(\d+))?")
+_DECIMAL = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?")
 
 
 def parse_decimal(text: str, what: str = "a number") -> Fraction:
@@ -59,7 +59,7 @@ def format_decimal(value: Fraction) -> str:
 def amount_units(text: str, decimals: int) -> int:
     """Units of an amount: "1.5" with 8 decimals is 150000000. Raises DecimalInvalid if it does not divide."""
     units = parse_decimal(text, "an amount") * 10**decimals
-    return _whole(units, f"an amount of an asset with {decimals} decimals must be whole units", text)
+    return _whole(units, f"an amount must have at most {decimals} decimals", text, Fraction(1, 10**decimals))
 
 
 def amount_text(units: int, decimals: int) -> str:
@@ -67,11 +67,15 @@ def amount_text(units: int, decimals: int) -> str:
     return format_decimal(Fraction(units, 10**decimals))
 
 
-def _whole(value: Fraction, must: str, text: str) -> int:
-    if value.denominator != 1:
-        found = f"{text.strip()!r} is {float(value):.6g} of them"
-        raise DecimalInvalid(f"{must}, {found}", hint="give fewer decimal places, or a multiple of the step")
-    return value.numerator
+def _whole(steps: Fraction, must: str, text: str, step: Fraction) -> int:
+    if steps.denominator != 1:
+        low = steps.numerator // steps.denominator
+        try:
+            near = f"it lies between {format_decimal(low * step)} and {format_decimal((low + 1) * step)}"
+        except DecimalInvalid:
+            near = "it lies between two of them"
+        raise DecimalInvalid(f"{must}, was {text.strip()!r}", detail=near, hint="give one of these")
+    return steps.numerator
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +122,12 @@ class Units:
     def price_ticks(self, text: str) -> int:
         """Ticks of a price. Raises DecimalInvalid if it is not a whole number of them."""
         must = f"a price must be whole ticks of {self.tick_text}"
-        return _whole(parse_decimal(text, "a price") / self.tick, must, text)
+        return _whole(parse_decimal(text, "a price") / self.tick, must, text, self.tick)
 
     def quantity_lots(self, text: str) -> int:
         """Lots of a quantity. Raises DecimalInvalid if it is not a whole number of them."""
         must = f"a quantity must be whole lots of {format_decimal(self.lot)}"
-        return _whole(parse_decimal(text, "a quantity") / self.lot, must, text)
+        return _whole(parse_decimal(text, "a quantity") / self.lot, must, text, self.lot)
 
     def price_text(self, ticks: int) -> str:
         """The price as people write it."""

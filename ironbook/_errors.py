@@ -10,15 +10,16 @@
     │   ├── ConnectionFailed          no line to the engine, or lost and not regained in time
     │   ├── RequestTimeout            no answer in time; the command may still be carried out
     │   └── ClientClosed              this client was closed
-    ├── SessionEnded                  the engine ended the session; engine_code says why
-    │   └── LogonRefused              key, secret, clock or address is not what the engine expects
+    ├── EngineCodeError               whatever has a code of schemas/codes.json
+    │   ├── SessionEnded              the engine ended the session; engine_code says why
+    │   │   └── LogonRefused          key, secret, clock or address is not what the engine expects
+    │   ├── Rejected                  the market refuses; engine_code says why
+    │   └── NotRecorded               the engine could not record the command; nothing changed
     ├── ProtocolError                 the peer breaks the wire's rules; nothing it says is used any more
     │   ├── AnswerForged              the logon answer's signature is not the secret's
     │   ├── ReportGap                 a report is missing
     │   ├── ReportRepeated            a report came twice
     │   └── SequenceConflict          the engine knows other client sequences than this client
-    ├── Rejected                      the market refuses; engine_code says why
-    ├── NotRecorded                   the engine could not record the command; nothing changed
     └── LocalError
         ├── EngineFailed              an engine node could not be started, found or stopped
         ├── JournalInvalid            a journal that cannot be read as what it must be

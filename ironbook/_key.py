@@ -27,8 +27,7 @@ class Key:
     secret: bytes = dataclasses.field(repr=False)
 
     def __post_init__(self) -> None:
-        encoded = self.key_id.encode("ascii", "replace")
-        if not 1 <= len(encoded) <= KEY_ID_BYTES_MAX or not all(0x21 <= byte <= 0x7E for byte in encoded):
+        if not 1 <= len(self.key_id) <= KEY_ID_BYTES_MAX or not all("!" <= letter <= "~" for letter in self.key_id):
             raise KeyInvalid(
                 f"a key id must be 1 to {KEY_ID_BYTES_MAX} printable ASCII characters without blanks, "
                 f"was {len(self.key_id)} characters: {self.key_id[:40]!r}",

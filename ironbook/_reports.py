@@ -166,12 +166,11 @@ class Outcome:
     def raise_if_rejected(self) -> Outcome:
         """Raise Rejected if the market refused it; otherwise itself."""
         if self.answer.kind is EventKind.REJECTED:
-            answer = self.answer
-            raise Rejected(
-                answer.code,
-                detail=f"client sequence {self.client_sequence}, account {answer.account}, instrument "
-                f"{answer.instrument}, price_ticks {answer.price_ticks}, quantity_lots {answer.quantity_lots}",
-            )
+            said = [f"client sequence {self.client_sequence}"]
+            for name in ("account", "instrument", "order_id", "client_order_id", "price_ticks", "quantity_lots"):
+                if value := getattr(self.answer, name):
+                    said.append(f"{name} {value}")
+            raise Rejected(self.answer.code, detail=", ".join(said))
         return self
 
     def to_json(self) -> dict[str, Any]:

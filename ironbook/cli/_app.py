@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from typing import Any
 
 import typer
@@ -113,10 +114,24 @@ def run(arguments: list[str]) -> int:
         show_error(as_json, {"error": "usage", "message": message, "hint": f"see `{path} --help`"})
         return EXIT_USAGE
     except Exception as error:
-        if not is_ours(error) and not isinstance(error, OSError):
+        if os.environ.get("IRONBOOK_TRACEBACK"):
             raise
-        show_error(as_json, describe(error))
+        show_error(as_json, describe(error) if is_ours(error) else _unforeseen(error))
         return exit_code(error)
+
+
+def _unforeseen(error: Exception) -> dict[str, str]:
+    """The system said no, or a fault of ours: where it happened, and how to see all of it."""
+    if isinstance(error, OSError) and error.strerror:
+        where = ", ".join(str(name) for name in (error.filename, error.filename2) if name)
+        return {"error": "system", "message": f"the system says: {error.strerror}", "detail": where or "no file named"}
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return {
+        "error": "bug",
+        "message": f"this must not happen, and did: {type(error).__name__}: {error}",
+        "detail": f"{os.path.basename(last.filename)}, line {last.lineno}",
+        "hint": "run it again with IRONBOOK_TRACEBACK=1 to see the whole path, and report it",
+    }
 
 
 def main() -> None:

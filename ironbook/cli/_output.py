@@ -21,7 +21,9 @@ JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print JSON and nothing else (an object, or one object a line).")
 ]
 
-stdout = Console(highlight=False)
+FILE_WIDTH = 240  # columns where standard output is no terminal: nothing is cut or wrapped there
+
+stdout = Console(highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
 stderr = Console(stderr=True, highlight=False)
 
 

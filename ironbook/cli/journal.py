@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import enum
+import functools
 import itertools
 import os
 import time
@@ -251,15 +253,18 @@ def _kind(name: str) -> int:
         raise typer.BadParameter(f"a kind must be one of {known}; was {name!r}") from None
 
 
+@functools.cache
+def _field_names(known: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(known) if field.name not in ("flags", "client_sequence"))
+
+
 def _row(sequence: int, record: Record) -> dict[str, Any]:
     known = COMMANDS.get(record.command[0])
     fields: dict[str, Any] = {}
     client_sequence = int.from_bytes(record.command[2:8], "little")
     if known is not None:
         command: Any = known.unpack(record.command)  # type: ignore[attr-defined]
-        for name in known.__dataclass_fields__:  # type: ignore[attr-defined]
-            if name in ("flags", "client_sequence"):
-                continue
+        for name in _field_names(known):
             value = getattr(command, name)
             if isinstance(value, bytes):
                 value = value.rstrip(b"\0").decode("ascii", "replace") if name == "text" else value.hex()

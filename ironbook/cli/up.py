@@ -216,10 +216,10 @@ def _greet(data: Path, address: str, level: str, made: list[str], steps: int, as
     say(f"\n[bold green]Ironbook listens at {escape(address)}[/]  (data in {escape(str(data))}, level {level})\n")
     say("Try, in another terminal:")
     for command in (
-        f"ironbook order{here} sell 0.5 BTC/USD --price 60010 --key demo-2",
-        f"ironbook order{here} buy 0.2 BTC/USD --price 60010 --key demo-1",
-        f"ironbook book{here} BTC/USD",
-        f"ironbook accounts{here} show 1",
+        f"ironbook order sell 0.5 BTC/USD --price 60010 --key demo-2{here}",
+        f"ironbook order buy 0.2 BTC/USD --price 60010 --key demo-1{here}",
+        f"ironbook book BTC/USD{here}",
+        f"ironbook accounts show 1{here}",
         f"ironbook watch{here}",
     ):
         say(f"  [cyan]{escape(command)}[/]")

@@ -20,7 +20,7 @@ FUZZ_LONG_SECONDS ?= 1800
 C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocabulary.h | sort)
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
-.PHONY: help venv build generate format lint lint-c lint-python test test-c test-sanitize test-fuzz test-python soak fuzz \
+.PHONY: help venv build generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python soak fuzz \
 	demo bench-ingress bench-replay clean
 
 help: ## this list
@@ -74,6 +74,14 @@ test-c: build
 	@echo "== C tests"
 	@ctest --test-dir $(RELEASE) --output-on-failure -j $(JOBS) --no-tests=ignore
 
+test-core: $(VENV)/.ready
+	@echo "== the core alone"
+	@mkdir -p build
+	@test -f build/core/build.ninja || cmake -S engine_node/core -B build/core -G Ninja >build/core.log 2>&1 \
+		|| { cat build/core.log; exit 1; }
+	@ninja -C build/core -j $(JOBS) --quiet
+	@ctest --test-dir build/core --output-on-failure -j $(JOBS) --no-tests=ignore
+
 test-sanitize: $(VENV)/.ready
 	@echo "== C tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@mkdir -p build
@@ -87,7 +95,7 @@ $(FUZZ)/.built: .FORCE
 	@mkdir -p build
 	@test -f $(FUZZ)/build.ninja || cmake -S . -B $(FUZZ) $(CMAKE_FLAGS) -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug \
 		-DIRONBOOK_FUZZ=ON -DIRONBOOK_TESTS=ON >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }
-	@ninja -C $(FUZZ) -j $(JOBS) --quiet
+	@ninja -C $(FUZZ) -j $(JOBS) --quiet fuzzers
 .FORCE:
 
 test-fuzz: $(VENV)/.ready $(FUZZ)/.built
@@ -101,6 +109,7 @@ test: ## all checks and all tests; the last line is pytest's
 	@$(MAKE) --no-print-directory build
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory test-c
+	@$(MAKE) --no-print-directory test-core
 	@$(MAKE) --no-print-directory test-sanitize
 	@$(MAKE) --no-print-directory test-fuzz
 	@$(MAKE) --no-print-directory test-python

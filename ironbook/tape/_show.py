@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.1
 LEVELS_SHOWN = 8
-BAR_CELLS = 24
+BAR_CELLS = 20
 BALANCE_ROWS_MAX = 24
 
 
@@ -49,10 +49,8 @@ class Show:
 
     def demo(self, source: Source) -> None:
         """The first lines of a demonstration."""
-        self.out.print(
-            "[bold]Ironbook[/bold]: signed orders in, fills out, one journal that every reader replays", end="\n\n"
-        )
-        self.out.print(f"  flow      {source.message_count:,} messages of {source.name}")
+        self.out.print("[bold]Ironbook[/bold]: signed orders in, fills out, one journal that every reader replays\n")
+        self.out.print(f"  flow      {source.message_count:,} messages of {source.name}", highlight=False)
 
     def tape(self, source: Source, pace: str) -> None:
         """What is played, and how."""

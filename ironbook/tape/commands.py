@@ -113,7 +113,7 @@ def tape(
 
 def demo(
     seed: SeedOption = 7,
-    orders: Annotated[int, typer.Option(help="Messages of the made-up order flow.")] = 20_000,
+    orders: Annotated[int, typer.Option(help="Messages of the made-up order flow.")] = 12_000,
     json: JsonOption = False,
 ) -> None:
     """Start an engine node, trade with signed clients, show book, fills, balances and latency, verify the journal."""

@@ -23,6 +23,14 @@ from tests.oracle.state import OrderState
 
 T = TypeVar("T")
 REPORTS_KEPT = 8
+POOLS = {  # plenty for what the flow does, and quickly laid out
+    "order_count_max": 4096,
+    "level_count_max": 4096,
+    "ladder_count_max": 16384,
+    "balance_count_max": 64,
+    "position_count_max": 64,
+    "nonce_count_max": 4096,
+}
 
 
 class Disagreement(AssertionError):
@@ -45,7 +53,7 @@ class Pair:
     """A core and an oracle that have seen the same records."""
 
     def __init__(self, **pools: int) -> None:
-        self.options = {**flow.OPTIONS, **pools, "reports_kept": REPORTS_KEPT}
+        self.options = {**flow.OPTIONS, **POOLS, **pools, "reports_kept": REPORTS_KEPT}
         self.oracle = Oracle(**flow.OPTIONS)
         self.core = _engine.Core(**self.options)
         self.reports: dict[tuple[int, int], bytes] = {}

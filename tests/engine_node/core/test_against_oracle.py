@@ -16,8 +16,8 @@ from tests.oracle.compare import Pair
 
 T = TypeVar("T")
 SOAK = bool(os.environ.get("IRONBOOK_SOAK"))
-EXAMPLES = 5_000 if SOAK else 120
-MARKETS = 2_000 if SOAK else 12
+EXAMPLES = 5_000 if SOAK else 100
+MARKETS = 2_000 if SOAK else 8
 COMMANDS_A_MARKET = 2_000
 TINY_POOLS = {
     "order_count_max": 6,

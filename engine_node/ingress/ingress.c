@@ -92,7 +92,8 @@ static void lay_out(ingress *in) {
     in->free_count = connections;
     in->chunk.events = in->events;
     in->chunk.room = EVENT_CHUNK_COUNT < in->reports_kept / 4 ? EVENT_CHUNK_COUNT : (uint32_t)(in->reports_kept / 4);
-    in->press_at = in->reports_kept - 2 * in->chunk.room; /* one chunk to notice it in, one more to come before relief */
+    in->press_at =
+        in->reports_kept - 2 * in->chunk.room; /* one chunk to notice it in, one more to come before relief */
 }
 
 static bool take_randomness(ingress *in) {
@@ -265,7 +266,10 @@ void ingress_writable(ingress *in, uint64_t name) {
     ingress_enter(in);
     c->blocked = false;
     outbound_flush(in, c);
-    if (!c->blocked) in->options.calls.want_write(in->options.calls.self, c->socket, false);
+    if (!c->blocked) {
+        c->watched = false;
+        in->options.calls.want_write(in->options.calls.self, c->socket, false);
+    }
     ingress_leave(in);
 }
 

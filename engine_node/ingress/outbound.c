@@ -202,6 +202,8 @@ void outbound_flush(ingress *in, connection *c) {
         }
         if (!plan_sent(in, c, &p, sent > 0 ? (size_t)sent : 0)) {
             c->blocked = true;
+            if (c->watched) continue;
+            c->watched = true;
             in->options.calls.want_write(in->options.calls.self, c->socket, true);
         }
     }

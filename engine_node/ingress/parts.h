@@ -71,10 +71,11 @@ typedef struct connection {
     uint8_t secret_index; /* which of the key's secrets it logged on with */
     uint8_t logon_options;
     bool blocked;  /* the kernel took less than there was: waiting for ingress_writable */
+    bool watched;  /* the loop was asked to tell when it can be written */
     bool refusing; /* a frame was refused unrecorded, and its number has not come again */
     bool dirty;    /* in the ring of those to look after */
     bool held;     /* has reports that the journal has not released */
-    uint16_t zero;
+    uint8_t zero;
     uint64_t logon_timestamp_ns;
     uint8_t logon_nonce[16];
     uint8_t address[ADDRESS_BYTES];

@@ -50,7 +50,8 @@ class Child:
     ) -> None:
         self.name = name
         self.restart_count = 0  # since the last steady run
-        self._command = [sys.executable, "-m", "engine_node", *arguments]
+        safe_path = ["-P"] if sys.flags.safe_path else []  # as this process was started
+        self._command = [sys.executable, *safe_path, "-m", "engine_node", *arguments]
         self._environment = dict(environment)
         self._inherited = tuple(inherited)
         self._restart_max = restart_max

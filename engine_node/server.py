@@ -43,7 +43,7 @@ from engine_node.children import Child
 from engine_node.errors import DataDirectoryError, EngineNodeError, StartError
 from engine_node.logs import Log
 from engine_node.settings import Address, Settings, child_environment
-from engine_node.snapshots import BadSnapshot, newest_good, prune
+from engine_node.snapshots import BadSnapshot, newest_good, prune, set_aside
 from engine_node.snapshotter import save_verified
 from ironbook.keystore import Key, KeyFile, KeySet, KeyStore, KeyStoreError, select_passphrase
 
@@ -226,12 +226,16 @@ class Server:
 
     def _recover(self, engine: _engine.Engine) -> None:
         snapshot, name = None, ""
+        bad = []
         for found in newest_good(self.settings.snapshot_path, self.settings.core_options()):
             if isinstance(found, BadSnapshot):
                 self.log.warning("snapshot_bad", file=found.path.name, **found.why)
+                bad.append(found)
             else:
                 snapshot, name = found[1], found[0].path.name
         self.log.info("recovered", snapshot=name, **engine.recover(snapshot))
+        for one in bad:
+            set_aside(one)
 
     def _take_machine(self) -> None:
         """After recovery, so that the sync thread has not inherited the engine's CPU and priority."""

@@ -6,8 +6,9 @@
 The name says what the content must be: a snapshot counts only if the core loads it and has that sequence and that
 digest. Writing is a temporary file, fsync, rename, fsync of the directory; a half-written one never has the name.
 
-A start takes the newest good one. A bad one is reported, left where it is for whoever looks into it, and the next older
-is tried; without any, the journal is replayed from its beginning.
+A start takes the newest good one. A bad one is reported and the next older is tried; without any, the journal is
+replayed from its beginning. Once an engine has started without a bad one, it sets it aside as `….snap.bad` for whoever
+looks into it: it must not take the place of a good one when older ones are removed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ from typing import Final
 from engine_node import _engine
 from engine_node.errors import SnapshotError, parts_of
 
-__all__ = ["BadSnapshot", "Snapshot", "list_snapshots", "load_snapshot", "newest_good", "prune", "write_snapshot"]
+__all__ = [
+    "BadSnapshot",
+    "Snapshot",
+    "list_snapshots",
+    "load_snapshot",
+    "newest_good",
+    "prune",
+    "set_aside",
+    "write_snapshot",
+]
 
 _NAME = re.compile(r"([0-9]{20})-([0-9a-f]{16})\.snap")
 TEMPORARY_SUFFIX: Final = ".tmp"
@@ -124,6 +134,12 @@ def write_snapshot(directory: Path, data: bytes, *, sequence: int, digest: int) 
             hint="make room on the disk; the journal holds everything until then",
         ) from None
     return Snapshot(path=path, sequence=sequence, digest=digest)
+
+
+def set_aside(bad: BadSnapshot) -> None:
+    """Rename it to `….snap.bad`. What the disk refuses does no harm: it is passed over again."""
+    with contextlib.suppress(OSError):
+        bad.path.rename(bad.path.with_name(bad.path.name + ".bad"))
 
 
 def prune(directory: Path, keep_count: int) -> list[Path]:

@@ -296,6 +296,8 @@ def test_a_bad_snapshot_is_told_and_the_journal_gives_the_same_state(node: Node)
     recovered = node.events("recovered")[-1]
     assert recovered["snapshot"] == ""
     assert recovered["replayed_records"] > 0
+    assert not snapshot.exists()
+    assert snapshot.with_name(snapshot.name + ".bad").exists()
     sequence, digest = int(snapshot.name[:20]), snapshot.name[21:37]
     with Replica.open(node.directory, use_snapshot=False) as replica:
         replica.catch_up(sequence)

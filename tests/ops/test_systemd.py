@@ -1,0 +1,62 @@
+"""The service unit fits the engine node: its arguments, its signals, its exit codes, its limits."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engine_node import server, settings
+from engine_node.__main__ import _parser
+
+UNIT = Path(__file__).resolve().parents[2] / "ops" / "systemd" / "ironbook-engine.service"
+
+
+def values(name: str) -> list[str]:
+    return re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
+
+
+def test_the_command_is_one_that_the_engine_node_takes() -> None:
+    (command,) = values("ExecStart")
+    words = command.split()
+    assert words[1:4] == ["-P", "-m", "engine_node"]
+    chosen = _parser().parse_args(words[4:])
+    assert (chosen.command, chosen.settings) == ("run", Path("/etc/ironbook/engine.toml"))
+
+
+def test_its_environment_holds_known_settings_and_no_secret() -> None:
+    variables = dict(line.split("=", 1) for line in values("Environment"))
+    chosen = settings.load(environment=variables)
+    assert chosen.data_directory == f"/var/lib/{values('StateDirectory')[0]}" == values("WorkingDirectory")[0]
+    assert chosen.key_passphrase == ""
+
+
+def test_a_stop_has_more_time_than_the_engine_takes_at_most() -> None:
+    assert int(values("TimeoutStopSec")[0]) * 1000 > settings.Settings().stop_timeout_ms
+
+
+def test_only_a_start_that_cannot_succeed_is_not_tried_again() -> None:
+    prevented = {int(code) for code in values("RestartPreventExitStatus")[0].split()}
+    assert server.EXIT_START_FAILED in prevented
+    assert prevented.isdisjoint({server.EXIT_BUG, server.EXIT_INPUT_OUTPUT, 0})
+
+
+def test_its_limits_allow_what_the_settings_can_ask() -> None:
+    assert values("LimitMEMLOCK") == ["infinity"]
+    assert values("LimitRTPRIO") == ["99"]
+    assert int(values("LimitNOFILE")[0]) >= settings.Settings().connection_count_max + 256
+
+
+def test_systemd_itself_finds_nothing_wrong(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/opt/ironbook/bin/python", "/bin/true"))
+    ran = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "Unknown" not in ran.stderr
+    assert "Failed to parse" not in ran.stderr

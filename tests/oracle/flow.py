@@ -66,6 +66,7 @@ OPTIONS = {  # capacities end just behind the numbers in use, so that "beyond ca
 }
 START_NS = 1_700_000_000_000_000_000
 NAME_BYTES = 36
+RICH_UNITS = 2**60
 
 
 class Choice(Protocol):
@@ -126,7 +127,12 @@ def usually(choice: Choice, usual: Sequence[int], extreme: Sequence[int], one_in
 
 
 def some_price(choice: Choice) -> int:
-    extremes = (0, 1, -1, PRICE_TICKS_MAX, PRICE_TICKS_MAX + 1, 2**63 - 1, -(2**63), 1000, 2**30)
+    """Mostly close together; or at and beyond the ends, or anywhere between, also around the powers of 64."""
+    if sometimes(choice, 40):
+        return choice.number(1, PRICE_TICKS_MAX)
+    if sometimes(choice, 20):
+        return int(64 ** choice.number(1, 7)) * choice.number(1, 3) + choice.number(-2, 1)
+    extremes = (0, 1, -1, PRICE_TICKS_MAX, PRICE_TICKS_MAX + 1, 2**63 - 1, -(2**63))
     return usually(choice, (10, 9, 11, 10, 8, 12, 7, 13), extremes)
 
 
@@ -401,7 +407,7 @@ VOID_PREFIXES: tuple[list[list[commands.Command]], ...] = (  # each list begins 
 
 
 def prelude() -> list[Step]:
-    """A small market: assets, instruments, accounts, money."""
+    """A small market: assets, instruments, accounts, money; account 3 is rich, so that it can buy at any price."""
     name = b"A"
     steps = [Step(command=Term(term=1, node=1), key=0)]
     steps += [Step(command=Asset(asset=number, decimals=2), text=name) for number in (1, 2, 3)]
@@ -424,7 +430,7 @@ def prelude() -> list[Step]:
     for number in (1, 2, 3):
         steps.append(Step(command=Account(account=number)))
         steps += [
-            Step(command=Deposit(account=number, asset=held, amount_units=units))
+            Step(command=Deposit(account=number, asset=held, amount_units=units if number < 3 else RICH_UNITS))
             for held, units in ((1, 200), (2, 2000), (3, 500))
         ]
     return steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from schemas.vocabulary import Logoff, Logon, MassCancel, NewOrder
 from tests.oracle import compare, flow, mutations
 from tests.oracle.compare import Pair
 
@@ -27,6 +29,18 @@ TINY_POOLS = {
     "position_count_max": 7,
     "nonce_count_max": 5,
 }
+
+
+SMALL_ORDER = NewOrder(
+    account=3,
+    instrument=1,
+    price_ticks=100,
+    quantity_lots=1,
+    side=1,
+    order_type=1,
+    time_in_force=1,
+    self_trade_prevention=1,
+)
 
 
 class DrawnChoice:
@@ -94,6 +108,36 @@ def test_core_and_oracle_agree_on_a_long_seeded_flow(market: int) -> None:
 def test_no_room_in_a_pool_changes_nothing(seed: int) -> None:
     counts = compare.run(COMMANDS_A_MARKET, seed, **TINY_POOLS)
     assert counts["full"] > 0
+
+
+@pytest.mark.parametrize("event_mask", [0, 1, 2, 4, 8, 3, 12])
+def test_events_that_nobody_asked_for_are_counted_all_the_same(event_mask: int) -> None:
+    assert compare.run(COMMANDS_A_MARKET // 4, event_mask, event_mask=event_mask)["applied"] > 0
+
+
+def test_command_of_many_events_is_handed_out_whole() -> None:
+    """A sweep, a mass cancel and a lost line of thousands of orders: far more events than one chunk holds."""
+    pair = Pair()
+    for step in flow.prelude():
+        pair.play(step)
+    pair.play(flow.Step(command=Logon(session=1, account=3, options=1), key=3, nonce=(0, 0)))
+    for side, first_price in ((1, 80), (2, 100)):
+        for number in range(900):
+            order = dataclasses.replace(SMALL_ORDER, side=side, price_ticks=first_price + number % 20)
+            pair.play(flow.Step(command=order, key=3))
+    pair.check_all()
+    sweep = dataclasses.replace(SMALL_ORDER, account=2, side=2, price_ticks=80, quantity_lots=100)
+    pair.play(flow.Step(command=sweep, key=2))
+    own_sweep = dataclasses.replace(SMALL_ORDER, side=1, price_ticks=109, quantity_lots=10_000, self_trade_prevention=3)
+    pair.play(flow.Step(command=own_sweep, key=3))
+    pair.check_all()
+    pair.play(flow.Step(command=MassCancel(account=3, side=1), key=1))
+    pair.check_all()
+    pair.play(flow.Step(command=Logoff(session=1, reason=1), key=3))
+    pair.check_all()
+    assert pair.counts["cancelled_on_disconnect"] == 450
+    assert pair.counts["cancelled_by_mass_cancel"] > 700
+    assert pair.counts["cancelled_self_trade"] == 450
 
 
 def compare_markets(count: int) -> None:

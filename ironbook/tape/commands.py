@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import signal
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import orjson
@@ -91,6 +95,7 @@ def tape(
     show = Show(Console(quiet=json), Console(stderr=True, quiet=json))
     show.tape(source, pace)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(stopped_by_signals())
         if address:
             options = VenueOptions(
                 step=source.step, first_instrument=first_instrument, first_asset=first_asset,
@@ -122,7 +127,7 @@ def demo(
     options = VenueOptions(step=source.step, cash_units_per_account=DEMO_CASH_UNITS, shares_per_account=DEMO_SHARES)
     show = Show(Console(quiet=json), Console(stderr=True, quiet=json))
     show.demo(source)
-    with tempfile.TemporaryDirectory(prefix="ironbook-demo-") as name:
+    with stopped_by_signals(), tempfile.TemporaryDirectory(prefix="ironbook-demo-") as name:
         directory = Path(name)
         with local_desk(directory, DEMO_MAKERS, options) as desk:
             show.desk(desk)
@@ -145,6 +150,24 @@ def demo(
             "elapsed_s": round(time.monotonic() - began_s, 1),
         }
         print(orjson.dumps(result).decode())
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does: the engine node is stopped, its directory removed."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

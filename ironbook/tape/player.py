@@ -161,11 +161,14 @@ class Player:
         started_ns = options.now_ns()
         first_ns: int | None = None
         for message in messages:
-            if options.speed is not None:
-                first_ns = message.time_ns if first_ns is None else first_ns
-                self._keep_pace(started_ns, message.time_ns - first_ns, options.speed)
             played.messages += 1
-            for step in self.plan.steps(message):
+            steps = self.plan.steps(message)
+            if steps and options.speed is not None:
+                first_ns = (
+                    message.time_ns if first_ns is None else first_ns
+                )  # hours of silence before it are not waited for
+                self._keep_pace(started_ns, message.time_ns - first_ns, options.speed)
+            for step in steps:
                 self._step(message, step)
             if self._lost and not self.plan.is_open(message.order_id):
                 self._lost.pop((message.symbol, message.order_id), None)

@@ -56,10 +56,10 @@ def _run_process(settings: Settings, chosen: argparse.Namespace) -> int:
         if chosen.command == "tls":
             from engine_node import tls
 
-            return tls.run(settings, log, chosen.listen_fds, chosen.parent)
+            return tls.run(settings, log, chosen.listen_fds, chosen.parent, chosen.cpus)
         from engine_node import snapshotter
 
-        return snapshotter.run(settings, log, chosen.parent)
+        return snapshotter.run(settings, log, chosen.parent, chosen.cpus)
     except KeyboardInterrupt:  # before there was a handler for it
         return 130
     finally:
@@ -105,15 +105,16 @@ def _parser() -> argparse.ArgumentParser:
     ):
         what.add_argument(f"--{name}", dest="what", action="store_const", const=name, help=about)
     command("doctor", "what this machine lacks for steady latency").add_argument("--json", action="store_true")
-    parent = "process to end with"
-    command("snapshotter", "write snapshots").add_argument("--parent", type=int, help=parent)
+    snapshotter = command("snapshotter", "write snapshots")
     tls = command("tls", "end TLS on inherited sockets")
-    tls.add_argument("--parent", type=int, help=parent)
-    tls.add_argument("--listen-fds", type=_descriptors, required=True, metavar="N,N", help="listening sockets")
+    tls.add_argument("--listen-fds", type=_numbers, required=True, metavar="N,N", help="listening sockets")
+    for helper in (snapshotter, tls):
+        helper.add_argument("--parent", type=int, metavar="PID", help="process to end with")
+        helper.add_argument("--cpus", type=_numbers, default=[], metavar="N,N", help="where to run; else as started")
     return parser
 
 
-def _descriptors(text: str) -> list[int]:
+def _numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 

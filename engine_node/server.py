@@ -127,13 +127,14 @@ class Server:
         self._store = self._given_store or self._open_store()
         self._keys_mark = self._store.mark()
         keys = self._store.load()
+        records = key_records(keys.live(), self.settings.key_count_max)
         machine.raise_open_files(self.settings.connection_count_max + 256)
         self._bind()
         if self.settings.lock_memory:
             machine.lock_memory()
         engine = self.engine = self._make_engine()
         self._recover(engine)
-        engine.set_keys(key_records(keys.live(), self.settings.key_count_max))
+        engine.set_keys(records)
         self._keys_version = keys.version
         self._take_machine()
         self._watch(engine)
@@ -242,12 +243,13 @@ class Server:
         s = self.settings
         if s.engine_cpu >= 0:
             machine.pin(s.engine_cpu)
-            machine.move_other_threads(
-                s.engine_cpu, machine.background_cpus(s.engine_cpu, s.background_cpu, self._allowed_cpus)
-            )
+            machine.move_other_threads(s.engine_cpu, self._background_cpus())
         if s.realtime_priority:
             machine.set_realtime(s.realtime_priority)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+
+    def _background_cpus(self) -> set[int]:
+        return machine.background_cpus(self.settings.engine_cpu, self.settings.background_cpu, self._allowed_cpus)
 
     def _watch(self, engine: _engine.Engine) -> None:
         self.loop.set_exception_handler(self._unexpected)
@@ -269,14 +271,14 @@ class Server:
             "loop": self.loop,
             "log": self.log,
         }
-        parent = f"--parent={os.getpid()}"
+        place = [f"--parent={os.getpid()}", "--cpus=" + ",".join(map(str, sorted(self._background_cpus())))]
         if self.settings.snapshot_process:
-            self._children.append(Child("snapshotter", ["snapshotter", parent], **common))
+            self._children.append(Child("snapshotter", ["snapshotter", *place], **common))
         if self._tls_listeners:
             for listener in self._tls_listeners:
                 listener.listen(self.settings.backlog_count)
             descriptors = [listener.fileno() for listener in self._tls_listeners]
-            arguments = ["tls", parent, "--listen-fds=" + ",".join(map(str, descriptors))]
+            arguments = ["tls", *place, "--listen-fds=" + ",".join(map(str, descriptors))]
             self._children.append(Child("tls", arguments, inherited=descriptors, **common))
         for child in self._children:
             child.start()
@@ -408,7 +410,7 @@ class Server:
         if self._keys_loading or self._stopping:
             return
         self._keys_loading = True
-        cpus = machine.background_cpus(self.settings.engine_cpu, self.settings.background_cpu, self._allowed_cpus)
+        cpus = self._background_cpus()
         threading.Thread(target=self._load_keys, args=(hang_up, cpus), name="keys", daemon=True).start()
 
     def _load_keys(self, anew: bool, cpus: set[int]) -> None:

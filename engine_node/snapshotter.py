@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -100,7 +100,7 @@ class Snapshotter:
         )
 
 
-def run(settings: Settings, log: Log, parent: int | None = None) -> int:
+def run(settings: Settings, log: Log, parent: int | None = None, cpus: Collection[int] = ()) -> int:
     """The process's body: follow until SIGTERM or SIGINT. Returns the exit code."""
     stopping = False
 
@@ -112,8 +112,8 @@ def run(settings: Settings, log: Log, parent: int | None = None) -> int:
     signal.signal(signal.SIGINT, stop)
     if parent is not None:
         machine.die_with_parent(parent)
-    every = set(range(os.cpu_count() or 1))
-    os.sched_setaffinity(0, machine.background_cpus(settings.engine_cpu, settings.background_cpu, every))
+    if cpus:
+        os.sched_setaffinity(0, cpus)  # or the engine's own would be inherited
     machine.lower_priority()
     try:
         with Replica.open(settings.data_path, event_mask=NO_EVENTS) as replica:

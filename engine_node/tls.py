@@ -26,7 +26,7 @@ import socket
 import ssl
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -303,7 +303,9 @@ class Terminator:
         self.loop.call_later(self.settings.counters_interval_s, self._tell_counters)
 
 
-def run(settings: Settings, log: Log, descriptors: Sequence[int], parent: int | None = None) -> int:
+def run(
+    settings: Settings, log: Log, descriptors: Sequence[int], parent: int | None = None, cpus: Collection[int] = ()
+) -> int:
     """The process's body: serve on the inherited listening sockets until SIGTERM. Returns the exit code."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     loop = uvloop.new_event_loop()
@@ -311,8 +313,8 @@ def run(settings: Settings, log: Log, descriptors: Sequence[int], parent: int | 
     try:
         if parent is not None:
             machine.die_with_parent(parent)
-        every = set(range(os.cpu_count() or 1))
-        os.sched_setaffinity(0, machine.background_cpus(settings.engine_cpu, settings.background_cpu, every))
+        if cpus:
+            os.sched_setaffinity(0, cpus)  # or the engine's own would be inherited
         machine.raise_open_files(2 * settings.tls_connection_count_max + 256)
         terminator = Terminator(settings, log, loop, [socket.socket(fileno=descriptor) for descriptor in descriptors])
     except (EngineNodeError, OSError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import struct
@@ -217,6 +218,57 @@ def test_a_stop_that_hangs_is_ended_by_the_alarm(node: Node) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize(
+    ("harm", "code", "event"),
+    [
+        ("server.Server._tell_counters = lambda self: 1 / 0", 70, "bug"),
+        ("server.Server._tell_counters = lambda self: self._failed('a sync failed')", 74, "engine_failed"),
+    ],
+)
+def test_what_must_not_happen_ends_the_process_at_once_and_says_why(
+    node: Node, harm: str, code: int, event: str
+) -> None:
+    script = textwrap.dedent(f"""
+        import sys
+        from engine_node import server, settings, logs
+        {harm}
+        chosen = settings.load()
+        sys.exit(server.run(chosen, logs.Log.open(chosen.log_file, level="info", queue_max=1000)))
+    """)
+    environment = node.environment() | {"IRONBOOK_ENGINE_COUNTERS_INTERVAL_S": "1"}
+    process = subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=ROOT)
+    try:
+        assert process.wait(30) == code
+    finally:
+        process.kill()
+        process.wait()
+    (told,) = node.events(event)
+    assert told["message"]
+    assert not (node.directory / "engine.json").exists()
+    node.start()
+    assert node.stop() == 0
+
+
+def test_running_out_of_descriptors_is_told_and_ends_with_the_shortage(node: Node) -> None:
+    secret = node.make_key()
+    node.start()
+    first = Client.connect(node.address(), "admin", secret)
+    pid = node.process.pid  # type: ignore[union-attr]
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(map(int, os.listdir(f"/proc/{pid}/fd"))) + 1, limits[1]))
+    waiting = [socket.create_connection(node.address(), timeout=10) for _ in range(3)]
+    told = node.wait_event("accept_failed")[0]
+    assert told["error"] == "EMFILE"
+    assert first.ask(v.Ping(echo=1)).kind == v.MessageKind.PONG
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    other = node.make_key("other")
+    node.wait_event("keys_reloaded")
+    assert Client.connect(node.address(), "other", other).ask(v.Ping(echo=2)).kind == v.MessageKind.PONG
+    assert len(node.events("accept_failed")) < 100, "it pauses instead of spinning"
+    for line in waiting:
+        line.close()
 
 
 def test_a_restart_after_a_stop_begins_with_the_snapshot_and_replays_next_to_nothing(node: Node) -> None:

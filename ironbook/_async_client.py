@@ -114,9 +114,15 @@ class AsyncClient(CommandMethods[Awaitable[Outcome]]):
 
     # ---- The line ---------------------------------------------------------------------------------------------------
 
-    async def connect(self) -> AsyncClient:
-        """Connect and log on; after a loss, resume. Raises ConnectionFailed, LogonRefused, ProtocolError."""
+    async def connect(self, *, new_reports_only: bool = False) -> AsyncClient:
+        """Connect and log on; after a loss, resume. Raises ConnectionFailed, LogonRefused, ProtocolError.
+
+        `new_reports_only` gives up the reports behind the last one read: after reports_unavailable, the engine keeps
+        them no more, and a replica has them.
+        """
         if self._wire is None and self._mender is None:
+            if new_reports_only:
+                self._session.skip_reports()
             self._failure = None
             await self._attempt()
             self._open = True
@@ -215,10 +221,11 @@ class AsyncClient(CommandMethods[Awaitable[Outcome]]):
         requests: list[Request] = []
         loop = asyncio.get_running_loop()
         for group in groups:
-            request = self._session.enter(*group, until=complete_when(group[-1]))
+            request = self._session.enter(*group, until=complete_when(group[-1]), more=True)
             if request is not None:
                 requests.append(request)
                 self._waiters[request] = loop.create_future()
+        self._session.fence()
         futures = [self._waiters[request] for request in requests]
         self._write_soon()
         try:

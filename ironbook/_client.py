@@ -110,10 +110,16 @@ class Client(CommandMethods[Outcome]):
 
     # ---- The line ---------------------------------------------------------------------------------------------------
 
-    def connect(self) -> Client:
-        """Connect and log on; after a loss, resume. Raises ConnectionFailed, LogonRefused, ProtocolError."""
+    def connect(self, *, new_reports_only: bool = False) -> Client:
+        """Connect and log on; after a loss, resume. Raises ConnectionFailed, LogonRefused, ProtocolError.
+
+        `new_reports_only` gives up the reports behind the last one read: after reports_unavailable, the engine keeps
+        them no more, and a replica has them.
+        """
         with self._lock:
             if self._line is None:
+                if new_reports_only:
+                    self._session.skip_reports()
                 self._closed.clear()
                 self._open()
                 self._opened = True
@@ -217,7 +223,8 @@ class Client(CommandMethods[Outcome]):
     def _do_many(self, groups: list[tuple[bytes, ...]], timeout_s: float | None) -> list[Outcome]:
         with self._lock:
             self._ready(sum(map(len, groups)))
-            requests = [self._session.enter(*group, until=complete_when(group[-1])) for group in groups]
+            requests = [self._session.enter(*group, until=complete_when(group[-1]), more=True) for group in groups]
+            self._session.fence()
             waiting = [request for request in requests if request is not None]
             self._write()
             self._wait(waiting, timeout_s)

@@ -176,7 +176,8 @@ class Session:
         self._output: list[bytes] = []
         self._partial = b""
         self._number_word = 0  # key and number of the next report, as they stand at byte 16
-        self._echo = 0
+        self._echo = 0  # of the last ping
+        self._fences: deque[Request] = deque()  # requests that a pong completes, in the order of their pings
         self._owner: Request | None = None  # whose reports those of record _group_sequence are
         self._group_sequence = 0
         self._held: list[Report] = []  # reports of that record, while a mass cancel may turn out to own them
@@ -208,6 +209,10 @@ class Session:
         self.state = State.LOGON
         self.ended = None
         return self._request
+
+    def skip_reports(self) -> None:
+        """Ask for new reports only at the next logon: the engine keeps those behind the last one read no more."""
+        self._number_word, self._resume_number = 0, None
 
     def line_lost(self) -> None:
         """The line is gone; what is outstanding stays."""
@@ -279,10 +284,11 @@ class Session:
 
     # ---- Commands ---------------------------------------------------------------------------------------------------
 
-    def enter(self, *commands: bytes, until: Until | None = None) -> Request | None:
+    def enter(self, *commands: bytes, until: Until | None = None, more: bool = False) -> Request | None:
         """Give the next client sequences to prefixes and the command that they stand before; 48 bytes each.
 
         With `until`, a Request that will be complete then; the command's own client sequence is `entered` afterwards.
+        `more`: other commands follow in the same write, and fence() behind the last of them.
         Raises QueueFull, ClientClosed; nothing is entered then.
         """
         if not self._known:
@@ -317,9 +323,22 @@ class Session:
         request = Request(sequence, until, kind in (_MASS_CANCEL, _REPLACE))
         self.requests[sequence] = request
         self._late_count += request.late
-        if until is Until.FENCE and sending:
-            request.echo = self.ping()
+        if until is Until.FENCE:
+            self._fences.append(request)
+            if sending and not more:
+                request.echo = self.ping()
         return request
+
+    def fence(self) -> None:
+        """One ping behind all requests that still need one."""
+        if self.state is not State.LIVE or self.refusal is not None:
+            return
+        echo = 0
+        for request in reversed(self._fences):
+            if request.echo:
+                break
+            echo = echo or self.ping()
+            request.echo = echo
 
     def ping(self) -> int:
         """Put a ping into the output; its echo. A pong with it, or a later one, closes fences."""
@@ -369,6 +388,7 @@ class Session:
         """Nobody waits for this request any more; its reports go to `reports`. The command stays as it is."""
         if self.requests.pop(request.client_sequence, None) is None:
             return
+        request.complete = True
         if self._owner is request:
             self._owner = None
         if request.answer is None:
@@ -599,6 +619,7 @@ class Session:
                 self._complete(request)
         elif report is request.answer and request.echo <= self.pong_echo:
             request.echo = self.ping()  # the pong overtook the answer, which waited for its survival level: ask again
+            self._fences.append(request)
 
     def _complete(self, request: Request) -> None:
         request.complete = True
@@ -606,17 +627,17 @@ class Session:
         self.completed.append(request)
 
     def _close_fences(self, echo: int) -> None:
-        if not self.requests:
-            return
-        for request in list(self.requests.values()):
-            if request.until is Until.FENCE and request.answer is not None and 0 < request.echo <= echo:
+        fences = self._fences
+        while fences and (0 < fences[0].echo <= echo or fences[0].complete):
+            request = fences.popleft()
+            if request.answer is not None and not request.complete:
                 self._complete(request)
 
     def _fence_again(self) -> None:
         echo = self.ping()
-        for request in self.requests.values():
-            if request.until is Until.FENCE:
-                request.echo = echo
+        self._fences = deque(r for r in self.requests.values() if r.until is Until.FENCE)
+        for request in self._fences:
+            request.echo = echo
 
     def _deliver_held(self) -> None:
         if self._held:

@@ -153,9 +153,9 @@ static uint16_t define_instrument(core *c, const wire_instrument *o, const wire_
 static uint16_t set_instrument_limits(core *c, const wire_instrument_limits *o) {
     if (o->flags != 0) return CODE_MALFORMED;
     if (!instrument_known(c, o->instrument)) return CODE_UNKNOWN_INSTRUMENT;
-    if (o->quantity_lots_min < 0 || o->quantity_lots_max < 0 || o->notional_units_min < 0 ||
-        o->reference_price_ticks < 0)
+    if (o->quantity_lots_min < 0 || o->quantity_lots_max < 0 || o->reference_price_ticks < 0)
         return CODE_LIMITS_INVALID;
+    if (o->notional_units_min < 0 || o->notional_units_min > UNITS_MAX) return CODE_LIMITS_INVALID;
     if (o->quantity_lots_max > 0 && o->quantity_lots_min > o->quantity_lots_max) return CODE_LIMITS_INVALID;
     if (o->collar_ppm > COLLAR_PPM_MAX || o->reference_price_ticks > PRICE_TICKS_MAX) return CODE_LIMITS_INVALID;
     instrument *i = &c->instruments[o->instrument];

@@ -239,16 +239,21 @@ static uint64_t first_kept(const core *c, uint32_t key) {
     return first;
 }
 
+/* Has this key any state that is not zero? */
+static bool key_used(const key_state *k) {
+    return (k->last_client_sequence | k->last_report_number | k->session | k->account | k->live | k->options) != 0;
+}
+
 static void save_sessions(const core *c, saver *s) {
     uint64_t keys = 0, reports = 0;
     for (uint32_t n = 1; n < c->options.key_count_max; n++) {
-        keys += c->keys[n].last_client_sequence != 0 || c->keys[n].session != 0 || c->keys[n].last_report_number != 0;
+        keys += key_used(&c->keys[n]);
         reports += c->keys[n].last_report_number + 1 - first_kept(c, n);
     }
     put_section(s, SECTION_KEYS, sizeof(saved_key), keys);
     for (uint32_t n = 1; n < c->options.key_count_max; n++) {
         const key_state *k = &c->keys[n];
-        if (k->last_client_sequence == 0 && k->session == 0 && k->last_report_number == 0) continue;
+        if (!key_used(k)) continue;
         put(s,
             &(saved_key){.key = n,
                          .session = k->session,

@@ -104,6 +104,7 @@ class Server:
         self._keys_mark = ""
         self._keys_version = ""
         self._keys_loading = False
+        self._hung_up = False  # SIGHUP came while keys were being loaded
         self._connections: dict[int, _engine.Connection] = {}
         self._listeners: list[tuple[socket.socket, bool]] = []  # (socket, proxied)
         self._tls_listeners: list[socket.socket] = []
@@ -408,14 +409,14 @@ class Server:
                 if child.name == "tls":
                     child.hang_up()
         if self._keys_loading or self._stopping:
+            self._hung_up = self._hung_up or hang_up
             return
-        self._keys_loading = True
+        self._keys_loading, self._hung_up = True, False
         cpus = self._background_cpus()
         threading.Thread(target=self._load_keys, args=(hang_up, cpus), name="keys", daemon=True).start()
 
     def _load_keys(self, anew: bool, cpus: set[int]) -> None:
-        """In a thread of its own: deriving a key takes a tenth of a second."""
-        found: tuple[KeyStore, KeySet] | BaseException
+        """In a thread of its own: deriving a key takes a tenth of a second, a thousand keys nearly as long."""
         mark = ""
         try:
             os.sched_setaffinity(0, cpus)
@@ -423,27 +424,34 @@ class Server:
             if store is None:
                 raise StartError("a key store must be open, none is")
             mark = store.mark()
-            found = (store, store.load())
-        except (KeyStoreError, EngineNodeError, OSError) as error:
-            found = error
-        self.loop.call_soon_threadsafe(self._take_keys, found, mark)
+            keys = store.load()
+            records = key_records(keys.live(), self.settings.key_count_max)
+        except Exception as error:  # whatever it is: the old keys stay, and it is told
+            self.loop.call_soon_threadsafe(self._keep_keys, error, mark)
+            return
+        self.loop.call_soon_threadsafe(self._take_keys, store, keys, records, mark)
 
-    def _take_keys(self, found: tuple[KeyStore, KeySet] | BaseException, mark: str) -> None:
-        self._keys_loading = False
-        if self._stopping or self.engine is None:
+    def _keep_keys(self, error: Exception, mark: str) -> None:
+        self._keys_mark = mark
+        self.log.error("keys_not_reloaded", error, kept_version=self._keys_version)
+        self._end_reload()
+
+    def _take_keys(self, store: KeyStore, keys: KeySet, records: list[_engine.KeyRecord], mark: str) -> None:
+        if self.engine is None or self._stopping:
             return
-        self._keys_mark = mark or self._keys_mark  # a file that is gone is looked for again
-        if isinstance(found, BaseException):
-            self.log.error("keys_not_reloaded", found, kept_version=self._keys_version)
-            return
-        store, keys = found
         try:
-            self.engine.set_keys(key_records(keys.live(), self.settings.key_count_max))
-        except (StartError, _engine.EngineError) as error:
-            self.log.error("keys_not_reloaded", error, kept_version=self._keys_version)
+            self.engine.set_keys(records)
+        except _engine.EngineError as error:
+            self._keep_keys(error, mark)
             return
-        self._store, self._keys_version = store, keys.version
-        self.log.info("keys_reloaded", keys=len(keys.live()), keys_version=keys.version)
+        self._keys_mark, self._store, self._keys_version = mark, store, keys.version
+        self.log.info("keys_reloaded", keys=len(records), keys_version=keys.version)
+        self._end_reload()
+
+    def _end_reload(self) -> None:
+        self._keys_loading = False
+        if self._hung_up:
+            self.reload_keys(True)
 
     # ---- Stop --------------------------------------------------------------------------------------------------------
 

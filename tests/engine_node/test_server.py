@@ -444,6 +444,8 @@ def test_a_broken_key_file_is_told_and_the_old_keys_stay(node: Node, breakage: s
     assert told["message"]
     assert session.ask(v.Ping(echo=1)).kind == v.MessageKind.PONG
     Client.connect(node.address(), "a", secret).close()
+    time.sleep(0.3)  # several polls
+    assert len(node.events("keys_not_reloaded")) <= 2, "told once for each state of the file, not at every poll"
     path.unlink(missing_ok=True)
     path.touch(0o600)
     path.write_bytes(whole)

@@ -3,8 +3,9 @@
  *   writer ─▶ reserve, append, publish each `burst` records ─▶ segments ─▶ sync thread ─▶ durable
  *   then: the same records read and verified again
  *
- *   journal_append DIRECTORY [records] [burst] [process|disk] [segment_records]
+ *   journal_append DIRECTORY [records] [burst] [process|disk] [segment_records] [records_per_s]
  *
+ * With records_per_s the bursts come at that pace (the writer spins until each is due), else as fast as they can.
  * At level `disk` the clock stops when the last record is durable. `append_ns` is the time inside reserve, append and
  * publish alone; a segment not ready yet counts as waiting. `digest` is the crc of the last record: the same for the
  * same arguments.
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,8 +36,15 @@ static _Noreturn void give_up(const journal_error *error) {
 
 typedef struct outcome {
     uint64_t total_ns, append_ns, waits, worst_ns, digest;
+    uint64_t faults;                             /* page faults of the writing thread */
     uint64_t over_10_us, over_100_us, over_1_ms; /* bursts that took longer */
 } outcome;
+
+static uint64_t thread_faults(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return (uint64_t)usage.ru_minflt;
+}
 
 static void account(outcome *o, uint64_t ns) {
     o->append_ns += ns;
@@ -45,11 +54,12 @@ static void account(outcome *o, uint64_t ns) {
     o->over_1_ms += ns > 1000000;
 }
 
-static void write_all(journal *j, uint64_t record_count, uint32_t burst, outcome *o) {
+static void write_all(journal *j, uint64_t record_count, uint32_t burst, uint64_t pace, outcome *o) {
     wire_record record = {.command = {KIND_CLOCK_TICK}, .key = 0};
-    uint64_t began = now_ns();
+    uint64_t began = now_ns(), faults = thread_faults();
     for (uint64_t done = 0; done < record_count;) {
         uint64_t at = now_ns();
+        while (pace > 0 && (double)(at - began) < (double)done * 1e9 / (double)pace) at = now_ns();
         uint64_t stop = done + burst < record_count ? done + burst : record_count;
         while (done < stop && journal_reserve(j, 1) == JOURNAL_OK) {
             record.received_ns = 1 + done;
@@ -64,6 +74,7 @@ static void write_all(journal *j, uint64_t record_count, uint32_t burst, outcome
         o->waits++;
         nap(100000);
     }
+    o->faults = thread_faults() - faults;
     while (journal_released(j) < record_count) nap(20000);
     o->total_ns = now_ns() - began;
     o->digest = record.crc;
@@ -87,7 +98,8 @@ static uint64_t read_all(const char *directory, uint64_t record_count) {
 
 int main(int count, char **words) {
     if (count < 2) {
-        fprintf(stderr, "journal_append DIRECTORY [records] [burst] [process|disk] [segment_records]\n");
+        fprintf(stderr,
+                "journal_append DIRECTORY [records] [burst] [process|disk] [segment_records] [records_per_s]\n");
         return 2;
     }
     uint64_t record_count = count > 2 ? strtoull(words[2], NULL, 10) : 1000000;
@@ -108,16 +120,16 @@ int main(int count, char **words) {
         return 2;
     }
     outcome o = {0};
-    write_all(j, record_count, burst, &o);
+    write_all(j, record_count, burst, count > 6 ? strtoull(words[6], NULL, 10) : 0, &o);
     if (journal_close(j, &error) != JOURNAL_OK) give_up(&error);
     uint64_t read_ns = read_all(words[1], record_count);
     double records = (double)record_count;
     printf("{\"level\": \"%s\", \"records\": %" PRIu64 ", \"burst\": %u, \"append_ns\": %.1f, \"records_per_s\": %.0f, "
            "\"worst_burst_us\": %.1f, \"bursts_over_10_us\": %" PRIu64 ", \"bursts_over_100_us\": %" PRIu64
-           ", \"bursts_over_1_ms\": %" PRIu64 ", \"waits\": %" PRIu64 ", \"read_ns\": %.1f, \"digest\": \"%08" PRIx64
-           "\"}\n",
+           ", \"bursts_over_1_ms\": %" PRIu64 ", \"faults\": %" PRIu64 ", \"waits\": %" PRIu64
+           ", \"read_ns\": %.1f, \"digest\": \"%08" PRIx64 "\"}\n",
            level == JOURNAL_DISK ? "disk" : "process", record_count, burst, (double)o.append_ns / records,
            records * 1e9 / (double)o.total_ns, (double)o.worst_ns / 1e3, o.over_10_us, o.over_100_us, o.over_1_ms,
-           o.waits, (double)read_ns / records, o.digest);
+           o.faults, o.waits, (double)read_ns / records, o.digest);
     return 0;
 }

@@ -38,6 +38,8 @@ typedef struct host {
     int64_t (*file_bytes)(void *self, int file);
     ssize_t (*read_at)(void *self, int file, void *to, size_t bytes, uint64_t offset);
     ssize_t (*write_at)(void *self, int file, const void *from, size_t bytes, uint64_t offset);
+    int (*write_zeros)(void *self, int file, size_t bytes,
+                       uint64_t offset); /* all of them, to be mapped and stored over */
     int (*resize)(void *self, int file, uint64_t bytes);
     int (*allocate)(void *self, int file, uint64_t bytes);            /* room on disk, or -ENOSPC */
     int (*sync_data)(void *self, int file);                           /* fdatasync */

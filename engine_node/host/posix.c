@@ -25,6 +25,11 @@
 
 #define DIRECTORY_MODE 0750 /* readers run as other users of one group */
 #define FILE_MODE 0640
+#define PAGE_BYTES 4096
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* Linux 5.18; of pages locked in memory too */
+#endif
 
 #define AGAIN_IF_INTERRUPTED(result, call)                                                                             \
     do {                                                                                                               \
@@ -107,7 +112,9 @@ static int posix_open_file(void *self, int directory, const char *name, int flag
     (void)self;
     int file;
     AGAIN_IF_INTERRUPTED(file, openat(directory, name, flags | O_CLOEXEC | O_NOFOLLOW, FILE_MODE));
-    return file < 0 ? -errno : file;
+    if (file < 0) return -errno;
+    posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM); /* no readahead into large folios: see posix_write_zeros */
+    return file;
 }
 
 static int posix_lock(void *self, int file) {
@@ -137,6 +144,20 @@ static ssize_t posix_write_at(void *self, int file, const void *from, size_t byt
     return put < 0 ? -errno : put;
 }
 
+/* Page by page: a longer write makes folios of many pages in the page cache, and a folio is written back whole. Then a sync of one record
+ * would write up to 2 MiB, and take the right to write from as many pages ahead of the writer. */
+static int posix_write_zeros(void *self, int file, size_t bytes, uint64_t offset) {
+    static const uint8_t zeros[PAGE_BYTES];
+    for (size_t done = 0; done < bytes;) {
+        size_t part = PAGE_BYTES - (size_t)((offset + done) % PAGE_BYTES);
+        if (part > bytes - done) part = bytes - done;
+        ssize_t put = posix_write_at(self, file, zeros, part, offset + done);
+        if (put <= 0) return put < 0 ? (int)put : -EIO;
+        done += (size_t)put;
+    }
+    return 0;
+}
+
 static int posix_resize(void *self, int file, uint64_t bytes) {
     (void)self;
     int result;
@@ -159,12 +180,17 @@ static int posix_sync_data(void *self, int file) {
     return fdatasync(file) < 0 ? -errno : 0;
 }
 
+/* Writing a page back takes the right to write from every mapping of it: for each page an interrupt to the CPU of the thread that
+ * stores there. Letting go of all whole pages first costs one for the whole range; the last page may be in use. */
 static int posix_sync_mapped(void *self, int file, void *at, size_t bytes) {
     (void)self;
     (void)file;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t before = (uintptr_t)at & (page - 1);
-    return msync((uint8_t *)at - before, bytes + before, MS_SYNC) < 0 ? -errno : 0;
+    size_t whole = (bytes + before) / page * page;
+    uint8_t *from = (uint8_t *)at - before;
+    if (whole > 0 && madvise(from, whole, MADV_DONTNEED_LOCKED) < 0) madvise(from, whole, MADV_DONTNEED);
+    return msync(from, bytes + before, MS_SYNC) < 0 ? -errno : 0;
 }
 
 static int posix_write_synced(void *self, int file, const void *from, size_t bytes, uint64_t offset) {
@@ -259,6 +285,7 @@ const host *host_posix(void) {
         .file_bytes = posix_file_bytes,
         .read_at = posix_read_at,
         .write_at = posix_write_at,
+        .write_zeros = posix_write_zeros,
         .resize = posix_resize,
         .allocate = posix_allocate,
         .sync_data = posix_sync_data,

@@ -42,12 +42,13 @@ static void fail_finally(journal *j, int result, uint64_t first, uint64_t sequen
     if (j->options.wake >= 0) j->host->wake(j->host->self, j->options.wake);
 }
 
-/* Make the page that the writer is in writable again, and a window ahead when it runs out. */
-static void prefault(journal *j, uint64_t written) {
+/* Make the page that the writer is in writable again, and a window ahead when it runs out: four groups like this one. */
+static void prefault(journal *j, uint64_t written, uint64_t group) {
     uint64_t first = segment_first(j->maker.segment_records, written + 1);
     segment *s = segment_place(j, first);
     if (written + 1 == first) return; /* the keeper did it when it made the segment */
     uint64_t window = PREFAULT_BYTES / RECORD_BYTES;
+    if (window < 4 * group) window = 4 * group;
     uint64_t last = first + j->maker.segment_records - 1;
     uint64_t until = written + 1;
     if (j->prefaulted < written + window / 2) {
@@ -77,15 +78,22 @@ bool background_sync(journal *j) {
     }
     uint64_t half = segment_first(records, written) + records / 2 - 1;
     bool hurry = j->synced < half && written >= half;
+    uint64_t group = written - j->synced;
     j->synced = written;
     atomic_store_explicit(&j->state->durable, written, memory_order_release);
     if (j->options.level == JOURNAL_DISK) {
         atomic_store_explicit(&j->state->released, written, memory_order_release);
         if (j->options.wake >= 0) j->host->wake(j->host->self, j->options.wake);
     }
-    prefault(j, written);
+    prefault(j, written, group);
     if (hurry && !j->stepped) background_hurry(j);
     return true;
+}
+
+static uint64_t monotonic_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* ---- Keep ---------------------------------------------------------------------------------------------------------------- */
@@ -147,6 +155,7 @@ static bool keep_prepare(journal *j) {
     uint64_t now_ns = j->host->now_ns(j->host->self);
     bool retry = atomic_load(&j->next_status) == JOURNAL_E_NO_ROOM;
     if (retry && now_ns < j->room_retry_ns && now_ns + ROOM_RETRY_NS >= j->room_retry_ns) return false;
+    j->chunk_began_ns = monotonic_ns();
     segment *s = segment_place(j, first);
     int result = segment_open(&j->maker, first, s); /* one that an earlier process prepared: recovery made it empty */
     if (result == -ENOENT) result = segment_make(&j->maker, first, s);
@@ -180,12 +189,6 @@ void background_finish(journal *j) {
 
 static bool stopping(journal *j) { return atomic_load_explicit(&j->stop, memory_order_acquire); }
 
-static uint64_t monotonic_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static void sleep_ns(uint64_t ns) {
     struct timespec length = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
     clock_nanosleep(CLOCK_MONOTONIC, 0, &length, NULL);
@@ -209,16 +212,18 @@ void background_hurry(journal *j) {
     pthread_mutex_unlock(&j->mutex);
 }
 
-/* Between two chunks of zeros: the mark does not wait for a whole segment, and unless the engine waits for it the
- * keeper rests as long as it worked, so that groups of records find the disk free half of the time. */
-static bool keeper_pause(void *self) {
+/* Between two chunks of zeros. The mark does not wait for a whole segment. And the keeper rests as long as it worked, so that
+ * groups of records find the disk free half of the time, unless the engine fills its half segment faster than this one fills. */
+static bool keeper_pause(void *self, uint64_t done, uint64_t bytes) {
     journal *j = self;
-    static _Thread_local uint64_t began_ns;
-    uint64_t now_ns = monotonic_ns();
-    uint64_t worked_ns = now_ns - began_ns;
+    uint64_t worked_ns = monotonic_ns() - j->chunk_began_ns;
     keep_mark(j, false);
-    if (!atomic_load(&j->waiting) && worked_ns < KEEPER_SLEEP_NS) sleep_ns(worked_ns);
-    began_ns = monotonic_ns();
+    uint64_t half = j->maker.segment_records / 2;
+    uint64_t written = atomic_load_explicit(&j->state->written, memory_order_acquire);
+    uint64_t into_half = written - (j->newest_first + half - 1);
+    bool behind = into_half <= half && into_half * bytes / half + bytes / 8 > done;
+    if (!behind && !atomic_load(&j->waiting) && worked_ns < KEEPER_SLEEP_NS) sleep_ns(worked_ns);
+    j->chunk_began_ns = monotonic_ns();
     return stopping(j);
 }
 

@@ -167,7 +167,8 @@ typedef struct segment_maker {
     int directory;
     uint64_t segment_records;
     int64_t free_bytes_min;
-    bool (*pause)(void *self); /* called between chunks of zeros: true to give up; may be NULL */
+    /* called between chunks of zeros, `done` of `bytes`: true to give up; may be NULL */
+    bool (*pause)(void *self, uint64_t done, uint64_t bytes);
     void *self;
 } segment_maker;
 
@@ -240,7 +241,7 @@ struct journal {
     alignas(CACHE_LINE) uint64_t kept_first; /* first sequence of the oldest segment open */
     uint64_t newest_first;                   /* and of the newest */
     uint64_t marked;                         /* durable mark on disk */
-    uint64_t marked_ns, room_retry_ns;
+    uint64_t marked_ns, room_retry_ns, chunk_began_ns;
     journal_error room_errors[ROOM_ERRORS_KEPT]; /* kept so that a pointer given out stays good */
     uint32_t room_error_next;
 

@@ -179,7 +179,6 @@ static int cut_prefixes(recovery *r, scan *s) {
 
 /* What lies behind the last good record in one segment: counted, and zeroed if `zero`. */
 static int clear_segment(recovery *r, scan *s, uint64_t first, bool zero, journal_recovery *found) {
-    static const uint8_t zeros[RECORD_BYTES];
     bool keep_header = r->segment_begun && first == segment_first(r->segment_records, r->last + 1);
     uint64_t offset = !keep_header ? 0 : r->last < first ? sizeof(segment_header) : record_offset(first, r->last + 1);
     uint64_t bytes = segment_bytes(r->segment_records);
@@ -194,7 +193,7 @@ static int clear_segment(recovery *r, scan *s, uint64_t first, bool zero, journa
             found->torn_offset = offset;
         }
         changed = true;
-        if (zero) result = write_whole(r->host, s->file, zeros, sizeof zeros, offset);
+        if (zero) result = r->host->write_zeros(r->host->self, s->file, RECORD_BYTES, offset);
     }
     if (result == 0 && changed && zero) result = r->host->sync_data(r->host->self, s->file);
     return result;

@@ -34,15 +34,14 @@ int read_whole(const host *h, int file, void *to, size_t bytes, uint64_t offset)
 
 /* Each chunk is synced by itself, so that zeros never stand as a long queue before a group of records. */
 static int segment_fill(const segment_maker *maker, int file, uint64_t bytes) {
-    static const uint8_t zeros[ZERO_CHUNK_BYTES];
     const host *h = maker->host;
     int result = h->allocate(h->self, file, bytes);
     for (uint64_t done = 0; result == 0 && done < bytes;) {
-        size_t chunk = bytes - done < sizeof zeros ? (size_t)(bytes - done) : sizeof zeros;
-        result = write_whole(h, file, zeros, chunk, done);
+        size_t chunk = bytes - done < ZERO_CHUNK_BYTES ? (size_t)(bytes - done) : ZERO_CHUNK_BYTES;
+        result = h->write_zeros(h->self, file, chunk, done);
         if (result == 0) result = h->sync_data(h->self, file);
         done += chunk;
-        if (result == 0 && maker->pause != NULL && maker->pause(maker->self)) result = -ECANCELED;
+        if (result == 0 && maker->pause != NULL && maker->pause(maker->self, done, bytes)) result = -ECANCELED;
     }
     return result;
 }

@@ -480,6 +480,17 @@ static ssize_t sim_write_at(void *self, int descriptor, const void *from, size_t
     return (ssize_t)bytes;
 }
 
+static int sim_write_zeros(void *self, int descriptor, size_t bytes, uint64_t offset) {
+    host_sim *sim = self;
+    bool short_files = sim->short_files;
+    sim->short_files = false;
+    uint8_t *zeros = zeroed(bytes);
+    ssize_t put = sim_write_at(self, descriptor, zeros, bytes, offset);
+    free(zeros);
+    sim->short_files = short_files;
+    return put < 0 ? (int)put : 0;
+}
+
 static int sim_resize(void *self, int descriptor, uint64_t bytes) {
     host_sim *sim = self;
     int result = change(sim);
@@ -764,6 +775,7 @@ static const host sim_table = {
     .file_bytes = sim_file_bytes,
     .read_at = sim_read_at,
     .write_at = sim_write_at,
+    .write_zeros = sim_write_zeros,
     .resize = sim_resize,
     .allocate = sim_allocate,
     .sync_data = sim_sync_data,

@@ -90,6 +90,9 @@ static void test_files(void) {
     CHECK_EQUAL(h->read_at(NULL, file, &byte, 1, 5000), 1);
     CHECK_EQUAL(byte, 7);
     CHECK_EQUAL(h->write_synced(NULL, file, "world", 5, 100), 0);
+    memset(at + 4090, 9, 4102);
+    CHECK_EQUAL(h->write_zeros(NULL, file, 4100, 4091), 0);
+    CHECK(at[4090] == 9 && at[4091] == 0 && at[8190] == 0 && at[8191] == 9);
     CHECK(memcmp(at + 100, "world", 5) == 0);
     h->unmap(NULL, at, 8192);
     CHECK_EQUAL(h->resize(NULL, file, 10), 0);

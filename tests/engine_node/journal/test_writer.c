@@ -103,6 +103,21 @@ static void test_the_durable_mark_is_recorded_at_most_each_100_ms(void) {
     host_sim_close(sim);
 }
 
+static void test_the_durable_mark_never_names_what_is_not_durable(void) {
+    host_sim *sim = host_sim_open(1);
+    journal_options options = small_options(JOURNAL_PROCESS);
+    journal *j = opened(sim, &options, NULL);
+    append_until(j, 10);
+    settle(j);
+    append_until(j, 20);
+    journal_publish(j);
+    host_sim_advance(sim, MARK_INTERVAL_NS);
+    CHECK(background_keep(j)); /* the keeper comes before the sync */
+    CHECK_EQUAL(((const state_page *)host_sim_file(sim, WHERE, STATE_NAME, NULL))->mark.durable, 10);
+    CHECK_EQUAL(journal_close(j, NULL), JOURNAL_OK);
+    host_sim_close(sim);
+}
+
 static void test_the_next_segment_is_prepared_when_the_present_one_is_half_full(void) {
     host_sim *sim = host_sim_open(1);
     journal_options options = small_options(JOURNAL_PROCESS);
@@ -464,6 +479,7 @@ int main(void) {
     RUN(test_level_process_releases_with_the_publication);
     RUN(test_level_disk_releases_after_the_sync_and_wakes);
     RUN(test_the_durable_mark_is_recorded_at_most_each_100_ms);
+    RUN(test_the_durable_mark_never_names_what_is_not_durable);
     RUN(test_the_next_segment_is_prepared_when_the_present_one_is_half_full);
     RUN(test_a_group_goes_across_the_end_of_a_segment);
     RUN(test_waiting_until_the_next_segment_is_ready);

@@ -36,7 +36,7 @@
         (result) = (call);                                                                                             \
     } while ((result) < 0 && errno == EINTR)
 
-/* ---- Clock, randomness, process ------------------------------------------------------------------------------------ */
+/* ---- Clock, randomness, process ---------------------------------------------------------------------------------- */
 
 static uint64_t posix_now_ns(void *self) {
     (void)self;
@@ -72,7 +72,7 @@ static int posix_wake(void *self, int event) {
     return put < 0 && errno != EAGAIN ? -errno : 0;
 }
 
-/* ---- Sockets -------------------------------------------------------------------------------------------------------- */
+/* ---- Sockets ----------------------------------------------------------------------------------------------------- */
 
 static ssize_t posix_receive(void *self, int socket, void *to, size_t bytes) {
     (void)self;
@@ -94,7 +94,7 @@ static void posix_close(void *self, int descriptor) {
     close(descriptor); /* on Linux the descriptor is gone even when interrupted */
 }
 
-/* ---- Files ---------------------------------------------------------------------------------------------------------- */
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
 
 static int posix_find_directory(void *self, const char *path) {
     (void)self;
@@ -144,8 +144,8 @@ static ssize_t posix_write_at(void *self, int file, const void *from, size_t byt
     return put < 0 ? -errno : put;
 }
 
-/* Page by page: a longer write makes folios of many pages in the page cache, and a folio is written back whole. Then a sync of one record
- * would write up to 2 MiB, and take the right to write from as many pages ahead of the writer. */
+/* Page by page: a longer write makes folios of many pages in the page cache, and a folio is written back whole. Then a
+ * sync of one record would write up to 2 MiB, and take the right to write from as many pages ahead of the writer. */
 static int posix_write_zeros(void *self, int file, size_t bytes, uint64_t offset) {
     static const uint8_t zeros[PAGE_BYTES];
     for (size_t done = 0; done < bytes;) {
@@ -180,8 +180,9 @@ static int posix_sync_data(void *self, int file) {
     return fdatasync(file) < 0 ? -errno : 0;
 }
 
-/* Writing a page back takes the right to write from every mapping of it: for each page an interrupt to the CPU of the thread that
- * stores there. Letting go of all whole pages first costs one for the whole range; the last page may be in use. */
+/* Writing a page back takes the right to write from every mapping of it: for each page an interrupt to the CPU of the
+ * thread that stores there. Letting go of all whole pages first costs one for the whole range; the last page may be in
+ * use. */
 static int posix_sync_mapped(void *self, int file, void *at, size_t bytes) {
     (void)self;
     (void)file;

@@ -7,10 +7,10 @@
  *   │   durable, released, wake                  │      │
  *   └────────┴───────────────────────────────────┘      └──── sleep until woken, 50 ms at most
  *
- * Two threads, because zero-filling a segment takes far longer than a group may wait. The range is synced, not the file:
- * pages made writable ahead of the writer are dirty too, and would all be written each time. A sync write-protects the
- * pages it writes; the next store to the page the writer is in would fault, on the engine's core. So this thread
- * touches that page, and a window ahead, as soon as the sync is over.
+ * Two threads, because zero-filling a segment takes far longer than a group may wait. The range is synced, not the
+ * file: pages made writable ahead of the writer are dirty too, and would all be written each time. A sync
+ * write-protects the pages it writes; the next store to the page the writer is in would fault, on the engine's core. So
+ * this thread touches that page, and a window ahead, as soon as the sync is over.
  *
  * A failed sync is final: the kernel has told it once and then calls the pages clean. Nothing more becomes durable, and
  * the caller ends the process. A segment that can't be made is no such thing: it is tried again until there is room.
@@ -26,7 +26,7 @@
 
 #define KEEPER_SLEEP_NS 50000000
 
-/* ---- Sync ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Sync -------------------------------------------------------------------------------------------------------- */
 
 static void fail_finally(journal *j, int result, uint64_t first, uint64_t sequence, const char *what) {
     char name[32] = STATE_NAME;
@@ -42,7 +42,7 @@ static void fail_finally(journal *j, int result, uint64_t first, uint64_t sequen
     if (j->options.wake >= 0) j->host->wake(j->host->self, j->options.wake);
 }
 
-/* Make the page that the writer is in writable again, and a window ahead when it runs out: four groups like this one. */
+/* Make the page that the writer is in writable again, and when it runs out a window ahead: four groups like this. */
 static void prefault(journal *j, uint64_t written, uint64_t group) {
     uint64_t first = segment_first(j->maker.segment_records, written + 1);
     segment *s = segment_place(j, first);
@@ -96,7 +96,7 @@ static uint64_t monotonic_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* ---- Keep ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Keep -------------------------------------------------------------------------------------------------------- */
 
 static bool keep_mark(journal *j, bool now) {
     uint64_t durable = atomic_load_explicit(&j->state->durable, memory_order_acquire);
@@ -185,7 +185,7 @@ void background_finish(journal *j) {
     keep_mark(j, true);
 }
 
-/* ---- Threads ------------------------------------------------------------------------------------------------------------- */
+/* ---- Threads ----------------------------------------------------------------------------------------------------- */
 
 static bool stopping(journal *j) { return atomic_load_explicit(&j->stop, memory_order_acquire); }
 
@@ -212,8 +212,9 @@ void background_hurry(journal *j) {
     pthread_mutex_unlock(&j->mutex);
 }
 
-/* Between two chunks of zeros. The mark does not wait for a whole segment. And the keeper rests as long as it worked, so that
- * groups of records find the disk free half of the time, unless the engine fills its half segment faster than this one fills. */
+/* Between two chunks of zeros. The mark does not wait for a whole segment. And the keeper rests as long as it worked,
+ * so that groups of records find the disk free half of the time, unless the engine fills its half segment faster than
+ * this one fills. */
 static bool keeper_pause(void *self, uint64_t done, uint64_t bytes) {
     journal *j = self;
     uint64_t worked_ns = monotonic_ns() - j->chunk_began_ns;

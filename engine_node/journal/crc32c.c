@@ -1,11 +1,11 @@
 /* CRC-32C (Castagnoli, polynomial 0x1edc6f41, bits reflected): the check value of every record and header.
  *
  *   record:  [ command 48 | key 4 | crc 4 | received_ns 8 ]
- *   its crc: over [ crc of the record before 4 | command 48 | key 4 | received_ns 8 ]: 64 bytes, so a record can be moved,
- *            left out or altered only by making anew all that follow it
+ *   its crc: over [ crc of the record before 4 | command 48 | key 4 | received_ns 8 ]: 64 bytes, so a record can be
+ *            moved, left out or altered only by making anew all that follow it
  *
- * x86 has an instruction for it (SSE4.2): 8 bytes in 3 cycles. Elsewhere a table of 8 × 256 does 8 bytes at a time. Which of
- * the two is decided once, before main.
+ * x86 has an instruction for it (SSE4.2): 8 bytes in 3 cycles. Elsewhere a table of 8 × 256 does 8 bytes at a time.
+ * Which of the two is decided once, before main.
  */
 #include "internal.h"
 

@@ -22,7 +22,7 @@ _Noreturn void journal_broken(const char *what, const char *file, int line) {
     abort();
 }
 
-/* ---- Places -------------------------------------------------------------------------------------------------------------- */
+/* ---- Places ------------------------------------------------------------------------------------------------------ */
 
 uint64_t segment_bytes(uint64_t segment_records) { return sizeof(segment_header) + segment_records * RECORD_BYTES; }
 
@@ -47,7 +47,7 @@ uint64_t segment_name_first(const char *name) {
     return strcmp(name + 20, SEGMENT_SUFFIX) == 0 && first <= SEQUENCE_MAX ? first : 0;
 }
 
-/* ---- Headers ------------------------------------------------------------------------------------------------------------- */
+/* ---- Headers ----------------------------------------------------------------------------------------------------- */
 
 void segment_header_make(segment_header *header, uint64_t shard, uint64_t segment_records, uint64_t first,
                          uint32_t seed) {
@@ -131,7 +131,7 @@ bool all_zero(const void *at, size_t bytes) {
     return true;
 }
 
-/* ---- Errors -------------------------------------------------------------------------------------------------------------- */
+/* ---- Errors ------------------------------------------------------------------------------------------------------ */
 
 journal_status journal_fail(journal_error *error, journal_status status, int system, uint64_t first, uint64_t offset,
                             uint64_t sequence, const char *hint, const char *text, ...) {

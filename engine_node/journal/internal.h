@@ -1,18 +1,18 @@
 /* The inside of the journal: what its files share and nobody else sees.
  *
  *   engine thread              sync thread                         keeper thread
- *   reserve append publish     written ─▶ sync ─▶ durable          makes the next segment (allocate, zeros, sync, rename),
- *        │    ▲                    ▲          └─▶ released, wake   puts it into `next`; records the durable mark on disk;
+ *   reserve append publish     written ─▶ sync ─▶ durable          makes the next segment (room, zeros, sync, name),
+ *        │    ▲                    ▲          └─▶ released, wake   puts it into `next`; records the durable mark;
  *        │    └── next ────────────┼────────────────────────────── lets go of segments that are durable and left behind
  *        └── stores into slots     │
  *            release store of ── written ──▶ readers in other processes
  *
- * Memory order: `written` is stored with release after the records it covers, and loaded with acquire before any of them is
- * read or synced: by the sync thread, and by readers through their own mapping of the same page. `durable` and `released`
- * alike. `next` is handed over the same way, from the keeper to the engine thread.
+ * Memory order: `written` is stored with release after the records it covers, and loaded with acquire before any of
+ * them is read or synced: by the sync thread, and by readers through their own mapping of the same page. `durable` and
+ * `released` alike. `next` is handed over the same way, from the keeper to the engine thread.
  *
- * Files: crc32c.c · format.c (headers, names, errors) · segment.c (make, open, list) · recovery.c (what a start finds) ·
- * writer.c (open, reserve, append, publish, close) · background.c (the two threads) · reader.c.
+ * Files: crc32c.c · format.c (headers, names, errors) · segment.c (make, open, list) · recovery.c (what a start finds)
+ * · writer.c (open, reserve, append, publish, close) · background.c (the two threads) · reader.c.
  */
 #ifndef IRONBOOK_JOURNAL_INTERNAL_H
 #define IRONBOOK_JOURNAL_INTERNAL_H
@@ -32,7 +32,7 @@
     } while (0)
 _Noreturn void journal_broken(const char *what, const char *file, int line);
 
-/* ---- Limits ----------------------------------------------------------------------------------------------------------- */
+/* ---- Limits ------------------------------------------------------------------------------------------------------ */
 
 #define CACHE_LINE 64
 #define FORMAT_VERSION 1
@@ -53,7 +53,7 @@ _Noreturn void journal_broken(const char *what, const char *file, int line);
 #define STATE_NAME "journal.state"
 #define PREPARED_NAME "prepared.tmp"
 
-/* ---- Formats: schemas/wire/journal.md ------------------------------------------------------------------------------------ */
+/* ---- Formats: schemas/wire/journal.md ---------------------------------------------------------------------------- */
 
 #define SEGMENT_MAGIC "IRONJNL1"
 #define STATE_MAGIC "IRONJST1"
@@ -145,7 +145,7 @@ journal_status journal_fail(journal_error *error, journal_status status, int sys
     __attribute__((format(printf, 8, 9)));
 journal_status journal_fail_host(journal_error *error, int result, const char *name, const char *what);
 
-/* ---- Segments ------------------------------------------------------------------------------------------------------------ */
+/* ---- Segments ---------------------------------------------------------------------------------------------------- */
 
 typedef struct segment {
     uint64_t first;
@@ -172,7 +172,7 @@ typedef struct segment_maker {
     void *self;
 } segment_maker;
 
-/* Make a segment file, all zeros and on disk, under its name; open and map it. 0, or negative errno: nothing is left. */
+/* Make a segment file, all zeros, on disk, under its name; open and map it. 0, or negative errno: nothing is left. */
 int segment_make(const segment_maker *maker, uint64_t first, segment *out);
 /* Open and map one that is there. */
 int segment_open(const segment_maker *maker, uint64_t first, segment *out);
@@ -182,7 +182,7 @@ void segment_close(const segment_maker *maker, segment *s);
 int write_whole(const host *h, int file, const void *from, size_t bytes, uint64_t offset);
 int read_whole(const host *h, int file, void *to, size_t bytes, uint64_t offset); /* -EIO: the file ends before */
 
-/* ---- Recovery ------------------------------------------------------------------------------------------------------------ */
+/* ---- Recovery ---------------------------------------------------------------------------------------------------- */
 
 typedef struct recovery {
     const host *host;
@@ -202,7 +202,7 @@ typedef struct recovery {
 
 journal_status recovery_run(recovery *r, journal_recovery *found, journal_error *error);
 
-/* ---- The writer ---------------------------------------------------------------------------------------------------------- */
+/* ---- The writer -------------------------------------------------------------------------------------------------- */
 
 struct journal {
     /* set by journal_open, then constant */
@@ -228,8 +228,9 @@ struct journal {
     _Atomic(const journal_error *) failure;      /* what journal_failure gives */
     atomic_bool broken;                          /* a sync failed: final */
 
-    /* A segment's place is its number modulo SEGMENTS_OPEN_MAX. The keeper fills a place before it hands the segment over by
-     * `next`, and empties it when `durable` has passed it: so the sync thread finds there what `written` speaks of. */
+    /* A segment's place is its number modulo SEGMENTS_OPEN_MAX. The keeper fills a place before it hands the segment
+     * over by `next`, and empties it when `durable` has passed it: so the sync thread finds there what `written` speaks
+     * of. */
     alignas(CACHE_LINE) segment open[SEGMENTS_OPEN_MAX];
 
     /* the sync thread's own */

@@ -1,6 +1,6 @@
 /* The journal: the sequence of accepted records, 64 bytes each, on disk. This header is its whole contract.
  *
- *   <directory>/00000000000000000001.jnl     a segment: one header of 64 bytes, then records; named by its first sequence
+ *   <directory>/00000000000000000001.jnl     a segment, named by its first sequence: a header of 64 bytes, then records
  *   <directory>/00000000000001048577.jnl     the next; zero-filled and allocated before it is needed
  *   <directory>/journal.state                the shared page: written, durable, released, and what a replica must know
  *
@@ -58,8 +58,8 @@ typedef struct journal_options {
     uint32_t sync_interval_us; /* the sync thread waits this long for a group to gather when it has nothing to do */
     int64_t free_bytes_min;    /* room to leave on the disk */
     journal_level level;
-    int sync_cpu;                /* CPU to pin the background threads to; -1: anywhere; JOURNAL_STEPPED: no threads */
-    int wake;                    /* eventfd written when `released` moved or a segment became ready; -1: none */
+    int sync_cpu; /* CPU to pin the background threads to; -1: anywhere; JOURNAL_STEPPED: no threads */
+    int wake;     /* eventfd written when a sync moved `released`, a segment became ready, or a sync failed; -1: none */
     const void *replica_options; /* up to 256 bytes kept in the shared page for readers (the core's options) */
     uint32_t replica_options_bytes;
 } journal_options;
@@ -74,23 +74,33 @@ typedef struct journal_recovery {
     uint64_t torn_offset;
 } journal_recovery;
 
-/* Open for writing: lock, verify the chain from `verify_from` (1: all of it; the sequence of a snapshot: from there), cut a
- * torn tail, make the next segment ready, start the sync thread.
- * fails     any JOURNAL_E_...; *error says where and what to do; nothing is left open.
+/* Open for writing: lock, verify the chain from `verify_from` (1: all of it; the sequence of a snapshot: from there),
+ * cut a torn tail, make the present segment ready, start the background threads.
+ *
+ * owns      *out, until journal_close. Of options nothing is kept but the numbers; found and error may be NULL.
+ * ensures   all records up to found->last_sequence are on disk: written = durable = released = that.
+ * fails     JOURNAL_E_LOCKED · JOURNAL_E_DAMAGED: nothing was changed · JOURNAL_E_OPTIONS: out of range, not what the
+ *           journal was begun with, or a snapshot that the journal does not reach · JOURNAL_E_CLOSED: the journal
+ *           begins behind verify_from · JOURNAL_E_NO_ROOM · JOURNAL_E_SYSTEM. *error says where and what to do; nothing
+ *           is left open.
  */
 journal_status journal_open(const journal_options *options, const host *host, uint64_t verify_from, journal **out,
                             journal_recovery *found, journal_error *error);
 
-/* Make sure that `count` records (1 .. 4) can be appended. After JOURNAL_OK journal_append of as many can't fail. */
+/* Make sure that `count` records (1 .. 4) can be appended. After JOURNAL_OK journal_append of as many can't fail.
+ * fails     JOURNAL_WAIT · JOURNAL_E_NO_ROOM · JOURNAL_E_SYSTEM: a sync failed before, journal_failure names it.
+ * cost      a comparison; no system call unless the next segment is late.
+ */
 journal_status journal_reserve(journal *j, uint32_t count);
 
 /* Append records: sets crc of each and copies it to its slot. Readers don't see them yet.
- * requires  journal_reserve said JOURNAL_OK for them; they form whole groups.                        (asserted)
+ * requires  journal_reserve said JOURNAL_OK for them; no kind is 0 (both asserted). When published, they form whole
+ *           groups: prefixes whose command is missing at the end of the journal are cut by the next start.
  * cost      a CRC and a store of 64 bytes each; no system call.
  */
 void journal_append(journal *j, wire_record *records, uint32_t count);
 
-/* Let readers and the sync thread see all that was appended. Once a burst. */
+/* Let readers and the sync thread see all that was appended. Once a burst. No system call. */
 void journal_publish(journal *j);
 
 uint64_t journal_last(const journal *j);     /* sequence of the last record appended */
@@ -99,23 +109,26 @@ uint64_t journal_durable(const journal *j);  /* on disk */
 uint64_t journal_released(const journal *j); /* the survival level has passed: reports up to here may leave */
 
 /* The error of the background work (a failed fdatasync, a failed allocation), or NULL. A failed fdatasync is final:
- * the caller must end the process without acknowledging anything more. */
+ * the caller must end the process without acknowledging anything more. A lack of room (status JOURNAL_E_NO_ROOM) goes
+ * away by itself when there is room again. What it points to stays as it is. */
 const journal_error *journal_failure(const journal *j);
 
-/* Without threads (JOURNAL_STEPPED): do what they would do next, once: sync what is published, record the durable mark if it is time,
- * prepare a segment. true: something was done, so there may be more. */
+/* Without threads (JOURNAL_STEPPED): do what they would do next, once: sync what is published, record the durable mark
+ * if it is time, prepare a segment. true: something was done, so there may be more. */
 bool journal_step(journal *j);
 
 /* Publish, sync to the end, stop the thread, unlock. Returns JOURNAL_OK, or what the last sync said. */
 journal_status journal_close(journal *j, journal_error *error);
 
-/* ---- Reading, from any process, while the writer writes ------------------------------------------------------------ */
+/* ---- Reading, from any process, while the writer writes ---------------------------------------------------------- */
 
-/* Open for reading from sequence `from` on. Fails like journal_open; a directory without a journal is JOURNAL_E_SYSTEM (ENOENT). */
+/* Open for reading from sequence `from` on. Fails like journal_open; a directory without a journal is JOURNAL_E_SYSTEM
+ * (ENOENT). */
 journal_status journal_reader_open(const char *directory, const host *host, uint64_t from, journal_reader **out,
                                    journal_error *error);
 
-/* Up to `room` records from the reader's place on, none behind `limit`, each verified against the chain; moves on behind them.
+/* Up to `room` records from the reader's place on, none behind `limit`, each verified against the chain; moves on
+ * behind them.
  * *count is 0 when there is nothing more yet. The pointer is valid until the next call. May give fewer than there are
  * (a segment ends), and may split a group: keep what core_group could not use.
  * fails     JOURNAL_E_DAMAGED (segment and offset named), JOURNAL_E_CLOSED.

@@ -6,10 +6,10 @@
  *      … ■ ■ ■ ■ ■ │ ■ ■ ■ ■ ■ ■ │ □ □ □ …
  *                  └ place        └ min(limit, written)
  *
- * The chain is verified record by record, so a reader never hands out what the writer did not write: it starts from the crc of
- * the record before its place (or the seed in a segment's header, if that record is gone) and crosses from one segment to
- * the next by that header. A reader asks the writer for nothing and cannot slow it down; a record below `written` never
- * changes again, so it is read without a lock.
+ * The chain is verified record by record, so a reader never hands out what the writer did not write: it starts from the
+ * crc of the record before its place (or the seed in a segment's header, if that record is gone) and crosses from one
+ * segment to the next by that header. A reader asks the writer for nothing and cannot slow it down; a record below
+ * `written` never changes again, so it is read without a lock.
  */
 #include "internal.h"
 
@@ -37,7 +37,7 @@ struct journal_reader {
 
 static const char HINT_COPY[] = "Restore the segment from its copy, or read the journal of the standby.";
 
-/* ---- Open ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Open -------------------------------------------------------------------------------------------------------- */
 
 static void let_go(journal_reader *r) {
     if (r->at != NULL) r->host->unmap(r->host->self, (void *)r->at, (size_t)segment_bytes(r->segment_records));
@@ -127,7 +127,7 @@ void journal_reader_close(journal_reader *r) {
     free(r);
 }
 
-/* ---- Segments ------------------------------------------------------------------------------------------------------------ */
+/* ---- Segments ---------------------------------------------------------------------------------------------------- */
 
 static journal_status damaged(const journal_reader *r, uint64_t first, uint64_t sequence, const char *why,
                               journal_error *error) {
@@ -201,7 +201,7 @@ static journal_status begin(journal_reader *r, journal_error *error) {
     return JOURNAL_OK;
 }
 
-/* ---- Read ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Read -------------------------------------------------------------------------------------------------------- */
 
 journal_status journal_reader_next(journal_reader *r, uint64_t limit, uint32_t room, const wire_record **records,
                                    uint32_t *count, journal_error *error) {
@@ -230,7 +230,7 @@ journal_status journal_reader_next(journal_reader *r, uint64_t limit, uint32_t r
     return JOURNAL_OK;
 }
 
-/* ---- Questions ----------------------------------------------------------------------------------------------------------- */
+/* ---- Questions --------------------------------------------------------------------------------------------------- */
 
 uint64_t journal_reader_written(const journal_reader *r) {
     return atomic_load_explicit(&r->state->written, memory_order_acquire);

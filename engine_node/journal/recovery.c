@@ -5,14 +5,17 @@
  *   │ not looked at│ must be good: else damage,   │ good: kept, written  │ torn tail: │ zeros
  *   │              │ and the start ends           │ again, synced        │ zeroed     │
  *
- * - Above the durable mark nothing was promised at level `disk`. What verifies there is kept all the same, published or not:
- *   after a kill it may have been acknowledged at level `process`, and `written` need not have reached the disk. A record
- *   that was stored and not published was acknowledged to nobody, so keeping it is as good as cutting it, and needs no rule.
- * - The exception: prefixes at the very end whose command is missing. They are cut, so that the client sends both again: kept
- *   without their command they would be void. Prefixes that end exactly at `written` were published like that, and stay.
- * - What is kept above the mark is written again before it is synced: if the last sync failed, the kernel holds it as clean,
- *   and would answer a sync with "done" without writing anything.
- * - Without journal.state (segments restored from a copy) nothing is torn: every slot must verify or be empty to the end.
+ * - Above the durable mark nothing was promised at level `disk`. What verifies there is kept all the same, published or
+ *   not: after a kill it may have been acknowledged at level `process`, and `written` need not have reached the disk. A
+ *   record that was stored and not published was acknowledged to nobody, so keeping it is as good as cutting it, and
+ *   needs no rule.
+ * - The exception: prefixes at the very end whose command is missing. They are cut, so that the client sends both
+ *   again: kept without their command they would be void. Prefixes that end exactly at `written` were published like
+ *   that, and stay.
+ * - What is kept above the mark is written again before it is synced: if the last sync failed, the kernel holds it as
+ *   clean, and would answer a sync with "done" without writing anything.
+ * - Without journal.state (segments restored from a copy) nothing is torn: every slot must verify or be empty to the
+ *   end.
  *
  * Files are read, not mapped: a bad sector or a file cut short is an error with a name here, not a signal.
  */
@@ -26,7 +29,7 @@
 
 static const char HINT_RESTORE[] = "Restore the segment from its copy, or start a standby; do not cut it by hand.";
 
-/* ---- Reading one segment in pieces --------------------------------------------------------------------------------------- */
+/* ---- Reading one segment in pieces ------------------------------------------------------------------------------- */
 
 typedef struct scan {
     const recovery *r;
@@ -81,7 +84,7 @@ static int scan_record(scan *s, uint64_t sequence, wire_record *out) {
     return result;
 }
 
-/* ---- The chain ----------------------------------------------------------------------------------------------------------- */
+/* ---- The chain --------------------------------------------------------------------------------------------------- */
 
 /* Where the chain ends, and what must have been there for it to go on. */
 typedef struct chain_end {
@@ -161,7 +164,7 @@ static int chain_walk(recovery *r, scan *s, uint64_t start, chain_end *end) {
     return result;
 }
 
-/* ---- The end of the journal ---------------------------------------------------------------------------------------------- */
+/* ---- The end of the journal -------------------------------------------------------------------------------------- */
 
 /* Prefixes at the end whose command is not there. */
 static int cut_prefixes(recovery *r, scan *s) {
@@ -219,7 +222,8 @@ static int clear_tail(recovery *r, scan *s, const segment_list *list, bool zero,
     return result;
 }
 
-/* Write the bytes of (durable, last] over themselves, so that a sync reaches the disk whatever an earlier one left behind. */
+/* Write the bytes of (durable, last] over themselves, so that a sync reaches the disk whatever an earlier one left
+ * behind. */
 static int write_again(recovery *r, scan *s) {
     uint64_t sequence = r->durable + 1;
     int result = 0;
@@ -258,9 +262,9 @@ static int look_at_next(recovery *r, scan *s) {
     return 0;
 }
 
-/* ---- The order of it all ------------------------------------------------------------------------------------------------- */
+/* ---- The order of it all ----------------------------------------------------------------------------------------- */
 
-static journal_status check_list(const recovery *r, const segment_list *list, journal_error *error) {
+static journal_status check_list(recovery *r, const segment_list *list, journal_error *error) {
     for (uint32_t i = 0; i < list->count; i++) {
         if ((list->firsts[i] - 1) % r->segment_records != 0) {
             return journal_fail(error, JOURNAL_E_OPTIONS, 0, list->firsts[i], 0, list->firsts[i],
@@ -270,6 +274,7 @@ static journal_status check_list(const recovery *r, const segment_list *list, jo
         }
     }
     uint64_t oldest = list->count > 0 ? list->firsts[0] : 1;
+    if (r->verify_from + 1 == oldest) r->verify_from = oldest; /* all up to the snapshot's own record was removed */
     if (list->count > 0 && r->verify_from < oldest) {
         return journal_fail(
             error, JOURNAL_E_CLOSED, 0, oldest, 0, oldest, "Start from a snapshot, or bring back the older segments.",

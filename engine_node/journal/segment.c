@@ -2,10 +2,10 @@
  *
  *   prepared.tmp ── room on disk ── zeros ── sync ──▶ rename to 0000…4097.jnl ── sync of the directory ──▶ map
  *
- * A file that bears a segment's name is therefore always of full size, allocated and zero-filled on disk: storing a record into
- * it changes no metadata, so a sync is one write of the data. (Allocation alone is not enough: a first write to an unwritten
- * extent is a change of metadata, and its sync took half as long again.) A crash leaves at most a prepared.tmp, which the
- * next start removes.
+ * A file that bears a segment's name is therefore always of full size, allocated and zero-filled on disk: storing a
+ * record into it changes no metadata, so a sync is one write of the data. (Allocation alone is not enough: a first
+ * write to an unwritten extent is a change of metadata, and its sync took half as long again.) A crash leaves at most a
+ * prepared.tmp, which the next start removes.
  */
 #include "internal.h"
 
@@ -30,7 +30,7 @@ int read_whole(const host *h, int file, void *to, size_t bytes, uint64_t offset)
     return 0;
 }
 
-/* ---- Make, open, close --------------------------------------------------------------------------------------------------- */
+/* ---- Make, open, close ------------------------------------------------------------------------------------------- */
 
 /* Each chunk is synced by itself, so that zeros never stand as a long queue before a group of records. */
 static int segment_fill(const segment_maker *maker, int file, uint64_t bytes) {
@@ -90,7 +90,7 @@ void segment_close(const segment_maker *maker, segment *s) {
     *s = (segment){0};
 }
 
-/* ---- List ---------------------------------------------------------------------------------------------------------------- */
+/* ---- List -------------------------------------------------------------------------------------------------------- */
 
 static int segments_add(void *to, const char *name) {
     segment_list *list = to;

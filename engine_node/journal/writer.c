@@ -21,7 +21,7 @@
 static const char HINT_OPTIONS[] =
     "Correct the setting; segment_records and shard are fixed when the journal is begun.";
 
-/* ---- Open: options and state --------------------------------------------------------------------------------------------- */
+/* ---- Open: options and state ------------------------------------------------------------------------------------- */
 
 static journal_status check_options(const journal_options *o, uint64_t verify_from, journal_error *error) {
     const char *must = NULL;
@@ -131,7 +131,7 @@ static journal_status state_begin(journal *j, const journal_options *options, jo
     return result == 0 ? JOURNAL_OK : journal_fail_host(error, result, STATE_NAME, "write the shared page");
 }
 
-/* ---- Open: the present segment ------------------------------------------------------------------------------------------- */
+/* ---- Open: the present segment ----------------------------------------------------------------------------------- */
 
 static void segment_enter(journal *j, const segment *s) {
     j->slots = (wire_record *)(s->at + sizeof(segment_header));
@@ -231,7 +231,7 @@ journal_status journal_open(const journal_options *options, const host *host, ui
     return JOURNAL_OK;
 }
 
-/* ---- Append -------------------------------------------------------------------------------------------------------------- */
+/* ---- Append ------------------------------------------------------------------------------------------------------ */
 
 /* The segment is full, or too full for a group: the next one must be there before anything is promised. */
 static journal_status reserve_next(journal *j, uint32_t count) {
@@ -280,7 +280,7 @@ void journal_publish(journal *j) {
     }
 }
 
-/* ---- Questions and the end ----------------------------------------------------------------------------------------------- */
+/* ---- Questions and the end --------------------------------------------------------------------------------------- */
 
 uint64_t journal_last(const journal *j) { return j->last; }
 

@@ -1,11 +1,12 @@
-/* Fuzz the journal's reader and recovery: whatever lies in the directory, they answer with a status and never invent a record.
+/* Fuzz the journal's reader and recovery: whatever lies in the directory, they answer with a status and never invent a
+ * record.
  *
- *   a good journal of two segments ─▶ edits, as the input says ─▶ read it ─▶ start on it ─▶ append ─▶ read it ─▶ start again
+ *   a good journal of two segments ─▶ edits, as the input says ─▶ read ─▶ start ─▶ append ─▶ read ─▶ start again
  *
- * The input is a script: one byte says what to do, the bytes behind it with what. Resealing mends CRCs after an edit, so that edits
- * reach what lies behind them. What must hold:
- * - a start that succeeds leaves a journal that reads without error from where it was verified, and that the next start takes as
- *   it is: the same end, nothing torn;
+ * The input is a script: one byte says what to do, the bytes behind it with what. Resealing mends CRCs after an edit,
+ * so that edits reach what lies behind them. What must hold:
+ * - a start that succeeds leaves a journal that reads without error from where it was verified, and that the next start
+ *   takes as it is: the same end, nothing torn;
  * - a start that is refused for damage changes nothing, and is refused again.
  */
 #include "engine_node/journal/internal.h"
@@ -35,7 +36,7 @@ static uint64_t take(input *in, size_t bytes) {
 static const char *const names[] = {"00000000000000000001.jnl", "00000000000000004097.jnl", "journal.state",
                                     "00000000000000008193.jnl", "00000000000000000077.jnl", "prepared.tmp"};
 
-/* ---- A good journal, made once -------------------------------------------------------------------------------------------- */
+/* ---- A good journal, made once ----------------------------------------------------------------------------------- */
 
 static uint8_t good[3][64 + RECORDS * 64];
 static size_t good_bytes[3];
@@ -61,7 +62,7 @@ static void make_good(void) {
     good_bytes[2] = sizeof page;
 }
 
-/* ---- Edits ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Edits ------------------------------------------------------------------------------------------------------- */
 
 static void poke(host_sim *sim, input *in) {
     size_t bytes;
@@ -128,7 +129,7 @@ static void edit(host_sim *sim, input *in) {
     }
 }
 
-/* ---- What must hold ------------------------------------------------------------------------------------------------------------ */
+/* ---- What must hold ---------------------------------------------------------------------------------------------- */
 
 /* Read to the end; the sequence of the last record read, or 0 if the reader refused. */
 static uint64_t read_all(host_sim *sim, uint64_t from) {
@@ -179,6 +180,7 @@ static void start_and_compare(host_sim *sim, uint64_t verify_from) {
     if (status != JOURNAL_OK) return;
     MUST(journal_last(j) == found.last_sequence && journal_durable(j) == found.last_sequence);
     MUST(found.last_sequence + 1 >= verify_from);
+    if (verify_from < found.first_sequence) verify_from = found.first_sequence; /* that of a snapshot, one before it */
     wire_record records[2] = {{.command = {KIND_TEXT}}, {.command = {KIND_CLOCK_TICK}}};
     journal_status room = journal_reserve(j, 2);
     if (room == JOURNAL_WAIT && journal_step(j)) room = journal_reserve(j, 2);

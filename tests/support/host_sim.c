@@ -1,17 +1,18 @@
 /* The simulated host: host_sim.h says what it does; here is how.
  *
  *   sim_file   cache ── handed out by map, so that stores into it need no help from us
- *              clean ── the cache as it was when each piece was last written back (or thought to be): what differs is dirty
+ *              clean ── the cache as it was when each piece was last written back: what differs is dirty
  *              marks ── pieces written by write_at, which are dirty even if the bytes are the same
  *              disk  ── what is really there
- *   A sync copies dirty pieces cache → disk and clean. One that fails copies them to clean alone: the kernel thinks they are
- *   written, and only a new write makes them dirty again. That is what Linux does, and what recovery must live with.
+ *   A sync copies dirty pieces cache → disk and clean. One that fails copies them to clean alone: the kernel thinks
+ *   they are written, and only a new write makes them dirty again. That is what Linux does, and what recovery must live
+ *   with.
  *
- *   sim_directory   names ── now;  past ── the names after each change since the last sync_directory, the synced ones first.
- *   A power cut picks one of them.
+ *   sim_directory   now ── the names;  past ── the names after each change since the last sync_directory, the synced
+ *                   ones first. A power cut picks one of them.
  *
- * When the power goes, or the process dies, what survives is worked out at once and kept aside; what the dead code still
- * stores goes into the old cache, which is thrown away at the restart.
+ * When the power goes, or the process dies, what survives is worked out at once and kept aside; what the dead code
+ * still stores goes into the old cache, which is thrown away at the restart.
  */
 #include "tests/support/host_sim.h"
 
@@ -97,7 +98,7 @@ struct host_sim {
     uint32_t wakes[EVENTS_MAX];
 };
 
-/* ---- Chance and clock ---------------------------------------------------------------------------------------------------- */
+/* ---- Chance and clock -------------------------------------------------------------------------------------------- */
 
 static uint64_t draw(host_sim *sim) {
     sim->random += 0x9e3779b97f4a7c15ull;
@@ -140,7 +141,7 @@ uint32_t host_sim_wakes(host_sim *sim, int event) {
     return wakes;
 }
 
-/* ---- Files: images --------------------------------------------------------------------------------------------------------- */
+/* ---- Files: images ----------------------------------------------------------------------------------------------- */
 
 static size_t pieces(size_t bytes) { return (bytes + HOST_SIM_PIECE_BYTES - 1) / HOST_SIM_PIECE_BYTES; }
 
@@ -201,7 +202,7 @@ static void piece_write(sim_file *f, size_t piece, bool reaches_disk) {
     f->marks[piece] = 0;
 }
 
-/* ---- Power ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Power ------------------------------------------------------------------------------------------------------- */
 
 static void file_survive(host_sim *sim, sim_file *f, bool power) {
     if (!power) {
@@ -309,7 +310,7 @@ void host_sim_fail_change(host_sim *sim, uint64_t change_number, int error) {
     sim->fail_change_error = error;
 }
 
-/* ---- Directories ----------------------------------------------------------------------------------------------------------- */
+/* ---- Directories ------------------------------------------------------------------------------------------------- */
 
 static int directory_index(host_sim *sim, const char *path) {
     for (int i = 0; i < sim->directory_count; i++) {
@@ -359,7 +360,7 @@ static void directory_changed(sim_directory *d) {
     d->past[d->past_count++] = d->now;
 }
 
-/* ---- Handles --------------------------------------------------------------------------------------------------------------- */
+/* ---- Handles ----------------------------------------------------------------------------------------------------- */
 
 static int handle_new(host_sim *sim, int directory, int file) {
     for (int i = 0; i < HANDLES_MAX; i++) {
@@ -435,7 +436,7 @@ static int sim_lock(void *self, int descriptor) {
     return 0;
 }
 
-/* ---- Files: calls ---------------------------------------------------------------------------------------------------------- */
+/* ---- Files: calls ------------------------------------------------------------------------------------------------ */
 
 static int64_t sim_file_bytes(void *self, int descriptor) {
     host_sim *sim = self;
@@ -628,7 +629,7 @@ static int64_t sim_free_bytes(void *self, int directory) {
     return sim->off ? -EIO : sim->room;
 }
 
-/* ---- Files: the test's hands ------------------------------------------------------------------------------------------------- */
+/* ---- Files: the test's hands ------------------------------------------------------------------------------------- */
 
 uint8_t *host_sim_file(host_sim *sim, const char *directory, const char *name, size_t *bytes) {
     int index = directory_index(sim, directory);
@@ -661,7 +662,7 @@ void host_sim_drop(host_sim *sim, const char *directory, const char *name) {
     d->past_count = 1;
 }
 
-/* ---- Sockets ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Sockets ----------------------------------------------------------------------------------------------------- */
 
 static sim_socket *socket_at(const host_sim *sim, int socket) {
     int index = socket - SOCKET_BASE;
@@ -757,7 +758,7 @@ void host_sim_socket_fail(host_sim *sim, int socket, int error) { socket_at(sim,
 
 bool host_sim_socket_closed(const host_sim *sim, int socket) { return socket_at(sim, socket)->closed; }
 
-/* ---- Open, close --------------------------------------------------------------------------------------------------------------- */
+/* ---- Open, close ------------------------------------------------------------------------------------------------- */
 
 static const host sim_table = {
     .now_ns = sim_now_ns,

@@ -29,7 +29,7 @@ const host *host_sim_host(host_sim *sim); /* lives as long as sim */
 /* A number below `limit`, from the seed. */
 uint64_t host_sim_below(host_sim *sim, uint64_t limit);
 
-/* ---- Clock: stands still until it is moved (at first 1,000,000,000,000,000,000 ns since the epoch) --------------------- */
+/* ---- Clock: stands still until it is moved (at first 1,000,000,000,000,000,000 ns since the epoch) --------------- */
 
 void host_sim_set_clock(host_sim *sim, uint64_t now_ns);
 void host_sim_advance(host_sim *sim, uint64_t ns);
@@ -37,7 +37,7 @@ void host_sim_advance(host_sim *sim, uint64_t ns);
 /* How often an event was woken since the last question; -1 and unknown events count as 0. */
 uint32_t host_sim_wakes(host_sim *sim, int event);
 
-/* ---- Disk --------------------------------------------------------------------------------------------------------------- */
+/* ---- Disk -------------------------------------------------------------------------------------------------------- */
 
 void host_sim_room(host_sim *sim, int64_t bytes);  /* free from now on; at first 2^40 */
 void host_sim_short_files(host_sim *sim, bool on); /* read_at and write_at move a random part of what was asked */
@@ -61,11 +61,12 @@ void host_sim_kill(host_sim *sim);
 
 bool host_sim_is_off(const host_sim *sim);
 
-/* The machine, or the process, starts anew: descriptors, locks and sockets of before are gone, and so is the memory that was
- * mapped: close what the dead had open before this. */
+/* The machine, or the process, starts anew: descriptors, locks and sockets of before are gone, and so is the memory
+ * that was mapped: close what the dead had open before this. */
 void host_sim_restart(host_sim *sim);
 
-/* A file as processes see it, to look at or to damage; NULL if there is none. Valid until its size changes or a restart. */
+/* A file as processes see it, to look at or to damage; NULL if there is none. Valid until its size changes or a
+ * restart. */
 uint8_t *host_sim_file(host_sim *sim, const char *directory, const char *name, size_t *bytes);
 
 /* Put a file there, on disk, whole. Directory and file are made. */
@@ -74,7 +75,7 @@ void host_sim_put(host_sim *sim, const char *directory, const char *name, const 
 /* Take a file away, from the disk too. */
 void host_sim_drop(host_sim *sim, const char *directory, const char *name);
 
-/* ---- Sockets ------------------------------------------------------------------------------------------------------------ */
+/* ---- Sockets ----------------------------------------------------------------------------------------------------- */
 
 int host_sim_socket(host_sim *sim); /* connected; numbers from 1000 on, never used twice */
 void host_sim_peer_send(host_sim *sim, int socket, const void *from, size_t bytes);

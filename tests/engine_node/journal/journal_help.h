@@ -1,4 +1,5 @@
-/* What the journal's tests share: records whose content follows from their sequence, and a journal on a simulated machine. */
+/* What the journal's tests share: records whose content follows from their sequence, and a journal on a simulated
+ * machine. */
 #ifndef IRONBOOK_JOURNAL_HELP_H
 #define IRONBOOK_JOURNAL_HELP_H
 
@@ -52,7 +53,7 @@ static inline journal_error refused(host_sim *sim, const journal_options *option
     return error;
 }
 
-/* Append ticks whose content is their sequence, up to and with `last`; segments are prepared on the way, nothing is synced. */
+/* Append ticks whose content is their sequence, up to and with `last`; segments are prepared, nothing is synced. */
 static inline void append_until(journal *j, uint64_t last) {
     while (journal_last(j) < last) {
         journal_status status = journal_reserve(j, 1);

@@ -71,7 +71,7 @@ static void test_names_of_segments(void) {
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) CHECK_EQUAL(segment_name_first(others[i]), 0);
 }
 
-/* ---- schemas/wire/journal.md ---------------------------------------------------------------------------------------------- */
+/* ---- schemas/wire/journal.md ------------------------------------------------------------------------------------- */
 
 /* The bytes of the block that opens with ```hex `label`. */
 static size_t example(const char *label, uint8_t *to, size_t room) {

@@ -178,7 +178,7 @@ static void test_another_process_is_locked_out(void) {
     directory_remove();
 }
 
-/* The writer tells through a pipe what it has published, and is killed at some moment; all that it told must be there. */
+/* The writer tells through a pipe what it has published, and is killed at some moment; all it told must be there. */
 static void write_and_tell(int pipe_end) {
     journal_options options = real_options(JOURNAL_PROCESS);
     journal *j = begun(&options);

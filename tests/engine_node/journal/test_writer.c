@@ -1,5 +1,5 @@
-/* The writer: reserve, append, publish; what each level releases; segments that follow each other; a disk that is full; a sync
- * that fails. Every status that a writer can return has a test here that produces it. */
+/* The writer: reserve, append, publish; what each level releases; segments that follow each other; a disk that is full;
+ * a sync that fails. Every status that a writer can return has a test here that produces it. */
 #include <errno.h>
 
 #include "tests/engine_node/journal/journal_help.h"
@@ -220,7 +220,7 @@ static void test_a_sync_that_lags_holds_the_writer_up(void) {
     host_sim_close(sim);
 }
 
-/* ---- No room ---------------------------------------------------------------------------------------------------------------- */
+/* ---- No room ----------------------------------------------------------------------------------------------------- */
 
 static void test_a_full_disk_refuses_clearly_and_takes_commands_again_when_there_is_room(void) {
     host_sim *sim = host_sim_open(1);
@@ -290,7 +290,7 @@ static void test_every_place_where_preparing_a_segment_may_fail(void) {
     }
 }
 
-/* ---- A sync that fails -------------------------------------------------------------------------------------------------------- */
+/* ---- A sync that fails ------------------------------------------------------------------------------------------- */
 
 static void test_a_failed_sync_is_final(void) {
     host_sim *sim = host_sim_open(1);
@@ -337,7 +337,7 @@ static void test_a_failed_sync_of_the_mark_is_final_too(void) {
     host_sim_close(sim);
 }
 
-/* ---- Opening ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 static void test_options_out_of_range_are_refused(void) {
     host_sim *sim = host_sim_open(1);

@@ -63,14 +63,21 @@ def up(
     keys = _demo.open_or_make_key_file(data)
     made = _demo.make_keys(keys, data)
     engine = _Engine(data, listen, level, settings, json)
-    engine.start()
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    ready, code = False, 0
     try:
+        engine.start()
         address = engine.wait_until_ready()
         steps = _set_up(data, address, json) if demo else 0
+        ready = True
         _greet(data, address, level, made, steps, json)
         code = engine.wait(exit_after)
+    except KeyboardInterrupt:
+        if not ready:
+            raise
     finally:
         engine.stop()
+        signal.signal(signal.SIGTERM, previous)
     if code:
         raise EngineFailed(f"the engine node must end with status 0, was {code}", hint="its log above says why")
 
@@ -128,14 +135,11 @@ class _Engine:
         )
 
     def wait(self, seconds: float | None) -> int:
-        """Until it ends, Ctrl-C or SIGTERM comes, or the time is over; its exit status, 0 if we stop it."""
-        previous = signal.signal(signal.SIGTERM, _interrupt)
+        """Until it ends, or the time is over; its exit status, 0 if the time is over."""
         try:
             return self.process.wait(seconds) if self.process is not None else 0
-        except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        except subprocess.TimeoutExpired:
             return 0
-        finally:
-            signal.signal(signal.SIGTERM, previous)
 
     def stop(self) -> None:
         """SIGTERM, wait for the orderly end; SIGKILL if it does not come."""
@@ -152,12 +156,20 @@ class _Engine:
         if self._reader is not None:
             self._reader.join(1.0)
 
+    def _take_text(self, text: str) -> dict[str, Any]:
+        """A line that is no log entry: settings are refused before there is a log, as `name: text` on three lines."""
+        name, _, rest = text.partition(": ")
+        if name in ("detail", "hint") and self.problems:
+            self.problems[-1][name] = rest
+            return {"level": "info", "event": text}
+        return {"level": "error", "event": text}
+
     def _show_log(self, lines: IO[bytes]) -> None:
         for line in lines:
             try:
                 entry = orjson.loads(line)
             except orjson.JSONDecodeError:
-                entry = {"level": "error", "event": line.decode(errors="replace").rstrip()}
+                entry = self._take_text(line.decode(errors="replace").strip())
             if entry.get("level") in ("warning", "error"):
                 self.problems.append(entry)
                 del self.problems[:-20]

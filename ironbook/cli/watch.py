@@ -64,8 +64,12 @@ def watch(
     number = None
     if key is not None:
         number = open_key_file(data).load().find(key).number
+    with open_replica(data) as replica:
+        names = Names(replica.core)
     with open_replica(data) if not past else _whole_replica(data) as replica:
-        for event, names in _events(replica, symbol, number, level3, count, deadline_s):
+        for event in _events(replica, names, symbol, number, level3, count, deadline_s):
+            if event.instrument and event.instrument not in names.instruments:
+                names = Names(replica.core)
             if json:
                 say_json(event_json(event, names))
             else:
@@ -80,13 +84,13 @@ def _whole_replica(data: Path) -> Any:
 
 def _events(
     replica: Any,
+    names: Names,
     symbol: str | None,
     key_number: int | None,
     level3: bool,
     count: int | None,
     deadline_s: float | None,
-) -> Iterator[tuple[WireReport, Names]]:
-    names = Names(replica.core)
+) -> Iterator[WireReport]:
     told = 0
     wanted = int(names.instrument(symbol)["instrument"]) if symbol is not None else None
     for step in replica.follow(lambda: deadline_s is not None and time.monotonic() >= deadline_s):
@@ -99,9 +103,7 @@ def _events(
                     continue
             elif event.kind not in _PUBLIC or (event.kind == EventKind.LEVEL3 and not level3):
                 continue
-            if event.instrument and event.instrument not in names.instruments:
-                names = Names(replica.core)
-            yield event, names
+            yield event
             told += 1
             if count is not None and told >= count:
                 return

@@ -34,7 +34,11 @@ class Core:
 
     def __init__(self, **options: int) -> None: ...
     def apply(self, records: Buffer) -> bytes:
-        """Apply whole groups of 64-byte records; all their events, 96 bytes each. On an error the groups before the bad one stay applied."""
+        """Apply whole groups of 64-byte records; all their events, 96 bytes each.
+
+        On an error the groups before the bad one stay applied.
+        """
+
     def group_bytes(self, records: Buffer) -> int:
         """How many leading bytes of records are whole groups (a trailing prefix waits for what follows)."""
     def sequence(self) -> int: ...
@@ -86,7 +90,7 @@ class KeyRecord(TypedDict):
     secrets: Sequence[bytes]  # one or two, 32 bytes each
     permissions: int       # schemas.vocabulary.Permission
     account: int           # its own account
-    networks: Sequence[tuple[bytes, int]]  # (IPv6 or IPv4-mapped address of 16 bytes, prefix bits 0..128); empty: any address
+    networks: Sequence[tuple[bytes, int]]  # (IPv6 or mapped IPv4 address, 16 bytes; prefix bits 0..128); empty: any
     messages_per_s: int    # 0: no limit
     message_burst: int
 
@@ -112,8 +116,8 @@ class Engine:
         tick_interval_ms: int,         # a clock_tick record at least this often while time matters; 0: none
         digest_interval_records: int,  # a digest record each so many records; 0: none
         refused_peer_max: int,         # bad logons or frames of one address in a minute before it is refused
-        closed: Callable[[int, int], None],         # (fd, code): the engine is done with this socket; remove it from the loop and close it
-        want_write: Callable[[int, bool], None],    # (fd, wanted): tell the loop to call the connection's on_writable, or to stop
+        closed: Callable[[int, int], None],         # (fd, code): done with this socket: remove it from the loop, close it
+        want_write: Callable[[int, bool], None],    # (fd, wanted): let the loop call on_writable, or no longer
         failed: Callable[[str], None],              # the engine must end at once: a failed fdatasync
     ) -> None: ...
     def recover(self, snapshot: Buffer | None = None) -> dict[str, int | str]:

@@ -11,6 +11,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,8 +105,25 @@ static int posix_find_directory(void *self, const char *path) {
     return directory < 0 ? -errno : directory;
 }
 
+/* A directory just made is a name in its parent, which must survive like the files in it. */
+static int sync_parent(const char *path) {
+    char copy[PATH_MAX];
+    if (strlen(path) >= sizeof copy) return -ENAMETOOLONG;
+    memcpy(copy, path, strlen(path) + 1);
+    int parent = posix_find_directory(NULL, dirname(copy));
+    if (parent < 0) return parent;
+    int result = fsync(parent) < 0 ? -errno : 0;
+    close(parent);
+    return result;
+}
+
 static int posix_open_directory(void *self, const char *path) {
-    if (mkdir(path, DIRECTORY_MODE) < 0 && errno != EEXIST) return -errno;
+    if (mkdir(path, DIRECTORY_MODE) < 0) {
+        if (errno != EEXIST) return -errno;
+    } else {
+        int result = sync_parent(path);
+        if (result < 0) return result;
+    }
     return posix_find_directory(self, path);
 }
 

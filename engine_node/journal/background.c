@@ -101,7 +101,7 @@ static uint64_t monotonic_ns(void) {
 static bool keep_mark(journal *j, bool now) {
     uint64_t durable = atomic_load_explicit(&j->state->durable, memory_order_acquire);
     uint64_t now_ns = j->host->now_ns(j->host->self);
-    bool early = now_ns - j->marked_ns < MARK_INTERVAL_NS; /* a clock that stepped back makes it late, never early */
+    bool early = now_ns - j->marked_ns < MARK_INTERVAL_NS; /* a clock that steps back makes one mark early */
     if (durable == j->marked || (early && !now) || atomic_load_explicit(&j->broken, memory_order_relaxed)) return false;
     state_mark mark;
     state_mark_make(&mark, durable, now_ns);

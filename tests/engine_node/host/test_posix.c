@@ -73,6 +73,15 @@ static void test_files(void) {
     directory_make();
     CHECK_EQUAL(h->find_directory(NULL, "/nowhere/at/all"), -ENOENT);
     CHECK_EQUAL(h->open_directory(NULL, "/nowhere/at/all"), -ENOENT);
+    char inner[300];
+    snprintf(inner, sizeof inner, "%s/inner", where);
+    CHECK_EQUAL(h->find_directory(NULL, inner), -ENOENT);
+    for (int again = 0; again < 2; again++) {
+        int made = h->open_directory(NULL, inner);
+        CHECK(made >= 0);
+        h->close_file(NULL, made);
+    }
+    CHECK_EQUAL(rmdir(inner), 0);
     CHECK_EQUAL(h->open_file(NULL, directory, "a", O_RDWR), -ENOENT);
     int file = h->open_file(NULL, directory, "a", O_RDWR | O_CREAT | O_EXCL);
     CHECK(file >= 0);

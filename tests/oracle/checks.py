@@ -425,6 +425,7 @@ def instrument_limits_faults(state: State, command: InstrumentLimits) -> Faults:
     if (
         min(least, greatest, command.notional_units_min, command.reference_price_ticks) < 0
         or 0 < greatest < least
+        or command.notional_units_min > UNITS_MAX
         or command.collar_ppm > COLLAR_PPM_MAX
         or command.reference_price_ticks > PRICE_TICKS_MAX
     ):

@@ -255,7 +255,7 @@ def instrument_limits(choice: Choice) -> commands.Closing:
         collar_ppm=usually(choice, (0, 0, 200_000, 100_000, 333_333, 1_000_000), (1_000_001, 2**32 - 1)),
         quantity_lots_min=some_limit(choice, (0, 1, 2)),
         quantity_lots_max=some_limit(choice, (0, 5, 7)),
-        notional_units_min=some_limit(choice, (0, 20)),
+        notional_units_min=usually(choice, (0, 0, 0, 0, 20), (-1, UNITS_MAX, UNITS_MAX + 1), one_in=60),
         reference_price_ticks=usually(choice, (0, 10, 11), (-1, PRICE_TICKS_MAX, PRICE_TICKS_MAX + 1, 1)),
     )
 

@@ -19,6 +19,7 @@ def aapl_hour() -> Path:
     return AAPL_HOUR
 
 
+@pytest.mark.timeout(600)  # 92,000 rows through plain Python: 13 s of CPU, longer on a busy machine
 def test_recorded_hour_agrees_where_price_time_priority_does(aapl_hour: Path) -> None:
     player = Player()
     rows = 0

@@ -116,7 +116,7 @@ class Engine:
         tick_interval_ms: int,         # a clock_tick record at least this often while time matters; 0: none
         digest_interval_records: int,  # a digest record each so many records; 0: none
         refused_peer_max: int,         # bad logons or frames of one address in a minute before it is refused
-        closed: Callable[[int, int], None],         # (fd, code): done with this socket: remove it from the loop, close it
+        closed: Callable[[int, int], None],         # (fd, code): remove it from the loop and close it
         want_write: Callable[[int, bool], None],    # (fd, wanted): let the loop call on_writable, or no longer
         failed: Callable[[str], None],              # the engine must end at once: a failed fdatasync
     ) -> None: ...

@@ -253,15 +253,15 @@ class AsyncClient(CommandMethods[Awaitable[Outcome]]):
     @property
     async def reports(self) -> AsyncIterator[Report]:
         """Reports that no outcome holds, for ever; waits for the next one. Ends when the client is closed."""
-        while True:
+        while self._open or self._session.reports:
             for report in await self.take_reports():
                 yield report
-            if not self._open:
-                return
 
     async def take_reports(self, timeout_s: float | None = None) -> list[Report]:
         """Reports that no outcome holds and that have arrived; waits for the first, at most `timeout_s`."""
         reports = self._session.reports
+        if not reports:
+            self._require_open()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not reports and self._open:

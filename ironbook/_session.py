@@ -34,6 +34,7 @@ from ironbook._errors import (
     ReportGap,
     ReportRepeated,
     SequenceConflict,
+    SessionEnded,
 )
 from ironbook._key import Key
 from ironbook._options import ResumeState
@@ -258,8 +259,8 @@ class Session:
         self._fence_again()
 
     def _take_sequences(self, last: int) -> None:
-        if not self._known:
-            self.recorded = self.entered = last
+        if not self._known or (last > self.entered and not self._outstanding):
+            self.recorded = self.entered = last  # nothing of ours is open: whoever used the key, go on behind it
             self._known = True
         elif not self.recorded <= last <= self.entered:
             self.state = State.ENDED
@@ -646,6 +647,8 @@ class Session:
             self._held.clear()
 
 
-def refused_logon(session: Session) -> LogonRefused:
+def refused_logon(session: Session) -> SessionEnded:
     """The error of a logon that was answered by the end of the session."""
-    return LogonRefused(session.ended or Code.LOGON_REFUSED, detail=f"key {session.key.key_id}")
+    code = session.ended or Code.LOGON_REFUSED
+    kind = LogonRefused if code is Code.LOGON_REFUSED else SessionEnded
+    return kind(code, detail=f"key {session.key.key_id}")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ironbook import Client, Key, Units
-from ironbook.cli._place import ADMIN_KEY, client_key_path
-from ironbook.keystore import KEY_FILE_NAME, KeyFile, make_passphrase_file, read_passphrase_file
+from ironbook.cli._place import ADMIN_KEY, client_key_path, open_key_file, passphrase_from_environment
+from ironbook.keystore import KEY_FILE_NAME, KeyFile, make_passphrase_file
 from schemas.vocabulary import Permission
 
 
@@ -75,11 +75,10 @@ def open_or_make_key_file(data: Path) -> KeyFile:
     """The key file of the data directory, made with a random passphrase if there is none. Raises KeyStoreError."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     (data / "client-keys").mkdir(mode=0o700, exist_ok=True)
-    passphrase = data / "passphrase"
-    if passphrase.exists():
-        keys = KeyFile(data / KEY_FILE_NAME, read_passphrase_file(passphrase))
+    if passphrase_from_environment() or (data / "passphrase").exists() or (data / KEY_FILE_NAME).exists():
+        keys = open_key_file(data)
     else:
-        keys = KeyFile(data / KEY_FILE_NAME, make_passphrase_file(passphrase))
+        keys = KeyFile(data / KEY_FILE_NAME, make_passphrase_file(data / "passphrase"))
     if not keys.path.exists():
         keys.initialise()
     return keys

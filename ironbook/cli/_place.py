@@ -94,6 +94,11 @@ def connect(data: Path, address: str | None, key: str | None, default_key: str) 
         yield client
 
 
+def passphrase_from_environment() -> bool:
+    """Is the key file's passphrase given by a variable, or by a file that one names?"""
+    return bool(os.environ.get(PASSPHRASE_VARIABLE) or os.environ.get(PASSPHRASE_FILE_VARIABLE))
+
+
 def open_key_file(data: Path) -> KeyFile:
     """The encrypted key file of a data directory. Raises KeyStoreError."""
     file = os.environ.get(PASSPHRASE_FILE_VARIABLE) or str(data / "passphrase")

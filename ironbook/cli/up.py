@@ -19,7 +19,16 @@ from rich.markup import escape
 from ironbook import Client, EngineFailed, Key
 from ironbook.cli import _demo
 from ironbook.cli._output import JsonOption, say_json, stderr, stdout
-from ironbook.cli._place import ADMIN_KEY, DATA, DataOption, client_key_path, engine_state, open_replica
+from ironbook.cli._place import (
+    ADMIN_KEY,
+    DATA,
+    DataOption,
+    client_key_path,
+    engine_state,
+    open_replica,
+    passphrase_from_environment,
+)
+from ironbook.keystore import PASSPHRASE_FILE_VARIABLE
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
@@ -92,8 +101,9 @@ class _Engine:
             "IRONBOOK_ENGINE_DATA_DIRECTORY": str(data),
             "IRONBOOK_ENGINE_LISTEN": listen,
             "IRONBOOK_ENGINE_SURVIVAL_LEVEL": level,
-            "IRONBOOK_ENGINE_KEY_PASSPHRASE_FILE": str(data / "passphrase"),
         }
+        if not passphrase_from_environment():
+            self.environment[PASSPHRASE_FILE_VARIABLE] = str(data / "passphrase")
         if settings is not None:
             self.environment["IRONBOOK_ENGINE_SETTINGS"] = str(settings)
         self.process: subprocess.Popen[bytes] | None = None

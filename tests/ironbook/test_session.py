@@ -369,9 +369,21 @@ def test_an_engine_that_knows_fewer_sequences_than_it_acknowledged_is_a_conflict
 def test_an_engine_that_knows_more_sequences_than_were_sent_is_a_conflict() -> None:
     peer = Peer()
     session = live(peer)
+    session.enter(order())
     peer.last_client_sequence = 2
     with pytest.raises(SequenceConflict):
         again(session, peer)
+
+
+def test_sequences_that_another_program_used_are_taken_over_when_nothing_is_outstanding() -> None:
+    peer = Peer()
+    session = live(peer)
+    session.enter(order())
+    session.receive(peer.report(EventKind.ACCEPTED, reference=1))
+    peer.last_client_sequence = 7
+    again(session, peer)
+    session.enter(order())
+    assert sequences(peer.frames(session.output())) == [8]
 
 
 def test_an_engine_that_made_fewer_reports_than_were_read_is_a_conflict() -> None:

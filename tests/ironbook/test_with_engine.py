@@ -171,12 +171,12 @@ def test_a_line_cut_at_random_bytes_enters_each_order_once_and_tells_each_report
     reports: list[Report] = []
     with through(proxy, market.one) as one:
         for burst in range(12):
-            proxy.cut_after(chance.randrange(1, 64 * 60))
+            proxy.cut_after(chance.randrange(1, 64 * 40))
             orders = [order(1, BUY, 50 + burst, 1, client_order_id=burst * 40 + n + 1) for n in range(40)]
             for outcome in one.submit_many(orders):
                 reports.extend(outcome.reports)
         reports.extend(one.take_reports())
-        assert one.logon_count > 6
+        assert one.logon_count >= 12
         assert one.resume_state().outstanding == ()
     reports.sort(key=lambda report: report.report_number)
     assert dense(reports)
@@ -300,9 +300,13 @@ def test_reports_that_the_engine_keeps_no_more_are_said_to_be_gone(tmp_path: Pat
         late = Client(market.address, market.one, options=FAST, resume=ResumeState(
             last_report_number=3, last_client_sequence=0
         ))  # fmt: skip
-        late.connect()
-        with pytest.raises(SessionEnded) as caught:
+
+        def read() -> None:  # the end comes in place of the logon's answer, or behind the first frame
+            late.connect()
             late.take_reports(timeout_s=5.0)
+
+        with pytest.raises(SessionEnded) as caught:
+            read()
         assert caught.value.engine_code is Code.REPORTS_UNAVAILABLE
         late.connect(new_reports_only=True)
         assert late.submit(1, BUY, 10, 1).answer.report_number == 401

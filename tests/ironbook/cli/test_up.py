@@ -103,3 +103,17 @@ def test_a_log_line_is_shown_with_its_fields() -> None:
     assert "warning" in line
     assert "slow" in line
     assert "\\[here]" in line
+
+
+def test_a_passphrase_from_the_environment_opens_the_key_file_and_is_written_nowhere(tmp_path: Path) -> None:
+    data, passphrase = tmp_path / "data", "correct horse battery"
+    up = Up(data, "--json", "--level", "process", "--no-demo", IRONBOOK_KEY_PASSPHRASE=passphrase)
+    ready(up)
+    code, out, log = up.stop()
+    assert code == 0
+    assert not (data / "passphrase").exists()
+    assert passphrase not in out + log
+    code, out, _ = Up(data, "--json", "--level", "process").end()
+    assert (code, orjson.loads(out)["error"]) == (1, "passphrase_missing")
+    code, out, _ = Up(data, "--json", "--level", "process", IRONBOOK_KEY_PASSPHRASE="wrong horse battery").end()
+    assert (code, orjson.loads(out)["error"]) == (1, "passphrase_wrong")

@@ -125,7 +125,10 @@ class Engine:
     def set_keys(self, keys: Sequence[KeyRecord]) -> None:
         """Replace the whole key table at once; ends sessions that may not go on."""
     def accept(self, fd: int, address: bytes, proxied: bool = False) -> Connection:
-        """Take over a connected non-blocking socket. proxied: a PROXY v2 header with the true address comes first."""
+        """Take over a connected non-blocking socket. proxied: a PROXY v2 header with the true address comes first.
+
+        Raises EngineError if it is not taken (address refused for now, no free connection, stopping): close the socket.
+        """
     def on_wake(self) -> None: ...
     def on_timer(self) -> None:
         """Idle and logon time-outs, clock ticks, digests. The loop calls it every 100 ms or so."""
@@ -133,6 +136,8 @@ class Engine:
     def finish(self) -> dict[str, int]: ...  # end sessions, flush, close the journal; sequence and digest at the end
     def save(self) -> bytes: ...           # a snapshot; only after finish
     def counters(self) -> dict[str, int]: ...
+    def full_pool(self) -> str:
+        """The core capacity that a frame was last refused for (core_no_room); empty if none ever was."""
     def sequence(self) -> int: ...
     def digest(self) -> int: ...
 

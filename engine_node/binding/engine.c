@@ -469,6 +469,12 @@ static PyObject *engine_counters(engine_object *self, PyObject *none) {
     return dict;
 }
 
+static PyObject *engine_full_pool(engine_object *self, PyObject *none) {
+    (void)none;
+    if (self->in == NULL) return raise_state("an Engine must be initialised first");
+    return PyUnicode_FromString(ingress_full_pool(self->in));
+}
+
 static PyObject *engine_sequence(engine_object *self, PyObject *none) {
     (void)none;
     if (self->in == NULL) return raise_state("an Engine must be initialised first");
@@ -495,6 +501,7 @@ static PyMethodDef engine_methods[] = {
     {"finish", (PyCFunction)engine_finish, METH_NOARGS, "End sessions, flush, close the journal."},
     {"save", (PyCFunction)engine_save, METH_NOARGS, "A snapshot; only after finish."},
     {"counters", (PyCFunction)engine_counters, METH_NOARGS, "All counters by name."},
+    {"full_pool", (PyCFunction)engine_full_pool, METH_NOARGS, "The core capacity a frame was last refused for."},
     {"sequence", (PyCFunction)engine_sequence, METH_NOARGS, "Sequence of the last record."},
     {"digest", (PyCFunction)engine_digest, METH_NOARGS, "Digest of the state."},
     {0},

@@ -218,11 +218,14 @@ static outcome take_frame(ingress *in, connection *c, const uint8_t *frame) {
 
 /* A burst tells the core which memory it will want: it reads the commands of the frames ahead, not yet authentic, as hints
  * for the cache and for nothing else. */
-static_assert(sizeof(wire_record) == FRAME_BYTES && offsetof(wire_record, command) == 0, "a frame is as long as a record");
+static_assert(sizeof(wire_record) == FRAME_BYTES && offsetof(wire_record, command) == 0,
+              "a frame is as long as a record");
 
 void frames_take(ingress *in, connection *c) {
+    static_assert(FRAME_BYTES == RECORD_BYTES, "a buffer of frames can be looked ahead into as records");
     uint32_t at = 0;
     while (c->buffer_used - at >= FRAME_BYTES && c->doomed == 0 && !in->stalled) {
+        core_look_ahead(in->core, (const wire_record *)(c->buffer + at), (c->buffer_used - at) / FRAME_BYTES);
         const uint8_t *frame = c->buffer + at;
         core_look_ahead(in->core, (const wire_record *)frame, (c->buffer_used - at) / FRAME_BYTES);
         const outcome outcome = take_frame(in, c, frame);

@@ -90,7 +90,6 @@ static void lay_out(ingress *in) {
         in->free_slots[i] = connections - 1 - i; /* slot 0 is taken first */
     }
     in->free_count = connections;
-    in->chunk.events = in->events;
     in->chunk.room = EVENT_CHUNK_COUNT < in->reports_kept / 4 ? EVENT_CHUNK_COUNT : (uint32_t)(in->reports_kept / 4);
     in->press_at =
         in->reports_kept - 2 * in->chunk.room; /* one chunk to notice it in, one more to come before relief */
@@ -110,8 +109,9 @@ ingress_status ingress_open(const ingress_options *options, const host *host, in
     if (in != NULL) {
         memset(in, 0, sizeof *in);
         in->options = *options;
-        in->options.core.event_mask = CORE_EVENTS_REPORTS;
+        in->options.core.event_mask = 0; /* reports are sent from where the core keeps them */
         in->host = host;
+        in->full_pool = "";
         in->reports_kept = options->core.reports_kept;
         in->peers.bad_max = options->refused_peer_max;
     }
@@ -388,9 +388,10 @@ ingress_status ingress_finish(ingress *in, ingress_error *error) {
     for (uint32_t key = 1; key < in->options.core.key_count_max && !in->failed; key++) {
         key_state *k = &in->states[key];
         if (k->live == NULL) continue;
+        if (journal_room_waiting(in, 1) != ROOM_YES) break; /* the next start ends the rest */
         const wire_logoff logoff = {.kind = KIND_LOGOFF, .session = k->session, .reason = LOGOFF_REASON_STOPPED};
         core_status status;
-        if (record_system(in, &logoff, key, &status) != ROOM_YES) break; /* the next start ends them */
+        if (record_system(in, &logoff, key, &status) != ROOM_YES) break;
         in->counters.sessions_live--;
     }
     if (!in->failed) session_pay_owed(in);
@@ -411,5 +412,7 @@ ingress_status ingress_finish(ingress *in, ingress_error *error) {
 /* ---- Questions ------------------------------------------------------------------------------------------------------ */
 
 const core *ingress_core(const ingress *in) { return in->core; }
+
+const char *ingress_full_pool(const ingress *in) { return in->full_pool; }
 
 const ingress_counters *ingress_get_counters(const ingress *in) { return &in->counters; }

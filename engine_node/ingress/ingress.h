@@ -174,6 +174,9 @@ void ingress_close(ingress *in);
 
 const core *ingress_core(const ingress *in); /* valid until ingress_close; for core_save only after ingress_finish */
 
+/* Name of the core's pool that a frame was last refused for (core_no_room): an option of core_options; "" if none was. */
+const char *ingress_full_pool(const ingress *in);
+
 #define INGRESS_COUNTERS(COUNTER)                                                                                      \
     COUNTER(connections_accepted) /* sockets taken over */                                                             \
     COUNTER(connections_open)     /* now */                                                                            \

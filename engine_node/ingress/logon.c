@@ -8,6 +8,8 @@
  * failure is the same message. The reason is only counted. A request that is sent again by somebody who recorded it
  * gets no further than an answer, for its session key needs the secret; its nonce stops it even there.
  */
+#include <openssl/crypto.h>
+
 #include "parts.h"
 #include "proxy.h"
 
@@ -87,8 +89,17 @@ static void make_session_key(connection *c, const hmac_key *secret, const wire_l
     memcpy(seed + 48, request->key_id, 16);
     hmac_of(secret, seed, sizeof seed, NULL, 0, session_secret);
     hmac_key_set(&c->session_key, session_secret);
-    memset(session_secret, 0, sizeof session_secret);
-    __asm__ volatile("" : : "r"(session_secret) : "memory"); /* the wipe above must stay */
+    OPENSSL_cleanse(session_secret, sizeof session_secret);
+}
+
+/* A key has one session that is pending: the newest. So a client that connects over and over takes one slot, not all. */
+static void replace_pending(ingress *in, uint32_t key) {
+    for (uint32_t i = 0; i < in->options.connection_count_max; i++) {
+        connection *c = &in->connections[i];
+        if (c->state != PENDING || c->key != key) continue;
+        session_end(in, c, CODE_SESSION_REPLACED, LOGOFF_REASON_REPLACED);
+        return;
+    }
 }
 
 static outcome answer(ingress *in, connection *c, const wire_logon_request *request, uint32_t key, uint32_t secret) {
@@ -106,6 +117,7 @@ static outcome answer(ingress *in, connection *c, const wire_logon_request *requ
     hmac_of(&slot->secrets[secret], (const uint8_t *)request, SIGNED_BYTES, (const uint8_t *)&a, SIGNED_BYTES, a.mac);
     make_session_key(c, &slot->secrets[secret], request, a.server_nonce);
     nonce_remember(in, request);
+    replace_pending(in, key);
     in->counters.logons_good++;
 
     c->state = PENDING;

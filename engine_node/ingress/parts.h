@@ -36,9 +36,10 @@ _Noreturn void ingress_broken(const char *what, const char *file, int line);
 #define RECEIVE_BYTES 65536u      /* the buffer of a connection, and the most that one receive takes */
 #define MESSAGE_COUNT_MAX 128u    /* messages waiting in one connection */
 #define PART_COUNT_MAX 32u        /* pieces of one gathering write */
-#define EVENT_CHUNK_COUNT 256u    /* events that the core hands out at a time */
+#define EVENT_CHUNK_COUNT 256u    /* reports that the core makes at a time */
 #define RECENT_NONCE_COUNT 1024u  /* logons remembered whose record is not in the core, or not yet */
 #define RELEASE_WAIT_COUNT 200000 /* looks at the journal while a single command waits for the disk */
+#define ROOM_WAIT_COUNT 1000000   /* looks at the journal while a start or a stop waits for its next segment */
 #define NS_PER_MS 1000000ull
 
 static_assert(EVENT_CHUNK_COUNT >= CORE_EVENTS_CHUNK_MIN, "the core can always run a step");
@@ -119,8 +120,8 @@ struct ingress {
     bool stalled;     /* the journal must come first: nothing is read until ingress_on_wake */
     bool recovered, stopping, finished, failed;
     core_events chunk;
-    wire_report events[EVENT_CHUNK_COUNT];
     ingress_counters counters;
+    const char *full_pool; /* the last pool without room; "" if there never was one */
 
     ingress_options options;
     key_table tables[2];
@@ -150,6 +151,7 @@ outcome logon_take(ingress *in, connection *c);
 /* Room in the journal for `count` records? */
 typedef enum room { ROOM_YES, ROOM_WAIT, ROOM_NONE } room;
 room journal_room(ingress *in, uint32_t count);
+room journal_room_waiting(ingress *in, uint32_t count); /* for a start and a stop: nobody is kept waiting by it */
 
 /* Apply and append a whole group; reports are collected, sessions marked for sending. Room must have been made.
  * CORE_OK, or CORE_E_FULL with nothing done. */

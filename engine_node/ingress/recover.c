@@ -11,8 +11,7 @@
 
 #include "parts.h"
 
-#define STAGE_COUNT 4096u       /* records read at a time */
-#define ROOM_WAIT_COUNT 1000000 /* looks at the journal for its next segment */
+#define STAGE_COUNT 4096u /* records read at a time */
 
 typedef struct stage { /* records read and not yet applied: at its start what core_group could not use */
     wire_record records[STAGE_COUNT + CORE_GROUP_MAX];
@@ -43,7 +42,7 @@ static ingress_status replay_error(const ingress *in, ingress_error *error, core
 static core_status apply_stage(ingress *in, stage *s) {
     uint32_t at = 0;
     for (uint32_t group; (group = core_group(s->records + at, s->count - at)) > 0; at += group) {
-        in->chunk.count = 0;
+        core_look_ahead(in->core, s->records + at, s->count - at);
         core_status status = core_apply(in->core, s->records + at, group, &in->chunk);
         while (status == CORE_MORE) status = core_next(in->core, &in->chunk);
         if (status != CORE_OK) return status;
@@ -87,16 +86,6 @@ static ingress_status replay(ingress *in, stage *s, uint64_t last, ingress_recov
     return status;
 }
 
-/* Room for one record, waiting for the next segment if need be. */
-static bool wait_for_room(ingress *in) {
-    room room = journal_room(in, 1);
-    for (uint32_t i = 0; i < ROOM_WAIT_COUNT && room == ROOM_WAIT; i++) {
-        ingress_pause(in);
-        room = journal_room(in, 1);
-    }
-    return room == ROOM_YES;
-}
-
 static ingress_status no_room(ingress *in, ingress_error *error) {
     const journal_error *why = journal_failure(in->journal);
     if (why != NULL) return journal_error_of(error, why);
@@ -110,7 +99,7 @@ static ingress_status no_room(ingress *in, ingress_error *error) {
 
 /* The term: applied behind the prefixes that the journal may end with, which it makes void. */
 static ingress_status begin_term(ingress *in, stage *s, ingress_recovery *found, ingress_error *error) {
-    if (!wait_for_room(in)) return no_room(in, error);
+    if (journal_room_waiting(in, 1) != ROOM_YES) return no_room(in, error);
     const wire_term term = {.kind = KIND_TERM, .term = core_term(in->core) + 1, .node = in->options.node};
     wire_record record = {.received_ns = in->now_ns};
     memcpy(record.command, &term, sizeof term);
@@ -133,7 +122,7 @@ static ingress_status end_old_sessions(ingress *in, ingress_recovery *found, ing
         k->last_report = info.last_report_number;
         k->session = info.session;
         if (!info.live) continue;
-        if (!wait_for_room(in)) return no_room(in, error);
+        if (journal_room_waiting(in, 1) != ROOM_YES) return no_room(in, error);
         const wire_logoff logoff = {.kind = KIND_LOGOFF, .session = info.session, .reason = LOGOFF_REASON_RESTARTED};
         core_status status = CORE_OK;
         if (record_system(in, &logoff, key, &status) != ROOM_YES) return no_room(in, error);
@@ -146,7 +135,7 @@ static ingress_status end_old_sessions(ingress *in, ingress_recovery *found, ing
 static ingress_status open_journal(ingress *in, ingress_recovery *found, ingress_error *error) {
     const ingress_options *o = &in->options;
     core_options replica = o->core;
-    replica.event_mask = CORE_EVENTS_ALL; /* ours is for sessions alone; each replica chooses its own */
+    replica.event_mask = CORE_EVENTS_ALL; /* ours is for nobody; each replica chooses its own */
     const journal_options options = {.directory = o->journal_directory,
                                      .shard = o->shard,
                                      .segment_records = o->segment_records,

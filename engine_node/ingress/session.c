@@ -16,27 +16,38 @@ room journal_room(ingress *in, uint32_t count) {
     }
 }
 
+room journal_room_waiting(ingress *in, uint32_t count) {
+    room room = journal_room(in, count);
+    for (uint32_t i = 0; i < ROOM_WAIT_COUNT && room == ROOM_WAIT; i++) {
+        ingress_pause(in);
+        room = journal_room(in, count);
+    }
+    return room;
+}
+
 /* ---- Recording ---------------------------------------------------------------------------------------------------- */
 
-/* Look through the events just handed out: whose reports are they, and is anybody getting far behind? */
+/* Whose reports were just made, and is anybody getting far behind? */
 static inline void collect(ingress *in) {
-    const uint32_t count = in->chunk.count;
+    uint32_t count;
+    const uint16_t *keys = core_touched(in->core, &count);
     for (uint32_t i = 0; i < count; i++) {
-        const wire_report *event = &in->events[i];
-        key_state *k = &in->states[event->key];
-        k->last_report = event->report_number;
+        key_state *k = &in->states[keys[i]];
+        k->last_report = core_last_report(in->core, keys[i]);
         connection *c = k->live;
         if (c == NULL) continue;
         if (!c->dirty) outbound_mark(in, c);
         if (k->last_report - c->sent_report > in->press_at) in->pressed = true;
     }
-    in->counters.reports_made += count;
+    in->counters.reports_made += in->chunk.reports;
 }
 
 core_status record_group(ingress *in, wire_record *records, uint32_t count) {
-    in->chunk.count = 0;
     core_status status = core_apply(in->core, records, count, &in->chunk);
-    if (status == CORE_E_FULL) return status;
+    if (status == CORE_E_FULL) {
+        in->full_pool = core_full_pool(in->core);
+        return status;
+    }
     INGRESS_INVARIANT(status == CORE_OK || status == CORE_MORE);
     journal_append(in->journal, records, count);
     in->unpublished = true;
@@ -45,7 +56,6 @@ core_status record_group(ingress *in, wire_record *records, uint32_t count) {
     collect(in);
     while (status == CORE_MORE) { /* bounded by the orders that one command can touch */
         if (in->pressed) outbound_relieve(in, true);
-        in->chunk.count = 0;
         status = core_next(in->core, &in->chunk);
         collect(in);
     }

@@ -483,6 +483,7 @@ static void test_a_full_core_refuses_and_nothing_is_journaled(void) {
     CHECK_EQUAL(client_take(&c, got, 20), accepted + 1);
     CHECK_EQUAL(got[accepted].kind, EVENT_APPLIED);
     CHECK_EQUAL(rig_counters(&r)->refused_core_no_room, 1);
+    CHECK_TEXT(ingress_full_pool(r.in), "order_count_max");
     rig_end(&r);
 }
 

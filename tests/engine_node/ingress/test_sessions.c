@@ -100,6 +100,21 @@ static void test_a_wrong_first_frame_leaves_the_old_session_alone(void) {
     rig_end(&r);
 }
 
+static void test_a_key_has_one_pending_session_the_newest(void) {
+    begin();
+    client first, second;
+    CHECK(client_connect(&first, &r, 2, rig_address(2)));
+    client_request(&first, RESUME_NEW_ONLY, 0);
+    CHECK(client_send_request(&first));
+    CHECK(client_connect(&second, &r, 2, rig_address(2)));
+    client_request(&second, RESUME_NEW_ONLY, 0);
+    CHECK(client_send_request(&second));
+    check_last_is_end(&first, CODE_SESSION_REPLACED);
+    order(&second, 2, SIDE_BUY, 100, 5);
+    CHECK_EQUAL(client_take_one(&second).kind, EVENT_ACCEPTED);
+    rig_end(&r);
+}
+
 /* ---- Resume --------------------------------------------------------------------------------------------------------- */
 
 static void test_a_client_that_lost_its_line_gets_every_report_once(void) {
@@ -409,6 +424,7 @@ int main(void) {
     RUN(test_a_session_begins_with_its_first_valid_frame_and_not_before);
     RUN(test_a_new_session_replaces_the_old_one_only_with_its_first_valid_frame);
     RUN(test_a_wrong_first_frame_leaves_the_old_session_alone);
+    RUN(test_a_key_has_one_pending_session_the_newest);
     RUN(test_a_client_that_lost_its_line_gets_every_report_once);
     RUN(test_reports_made_while_nobody_was_there_come_at_the_next_logon);
     RUN(test_reports_never_made_or_no_longer_kept_cannot_be_resumed_from);

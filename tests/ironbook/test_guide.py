@@ -30,6 +30,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
     directory = tmp_path_factory.mktemp("guide")
     up = Up(directory / ".ironbook", "--json", "--level", "process")
     ready = orjson.loads(up.first_line())
+    assert ready.get("ready"), ready
     yield directory, ready["address"]
     assert up.stop()[0] == 0
 
@@ -45,7 +46,13 @@ def test_every_example_of_the_client_guide_runs_in_order(
         padded = "\n" * line + code.replace("127.0.0.1:7400", address)
         exec(compile(padded, "docs/guides/client.md", "exec"), names)
     said = capsys.readouterr().out
-    for word in ("ACCEPTED", "CANCELLED_BY_REQUEST", "PRICE_OUTSIDE_COLLAR", "101 orders cancelled", "µs to the engine"):
+    for word in (
+        "ACCEPTED",
+        "CANCELLED_BY_REQUEST",
+        "PRICE_OUTSIDE_COLLAR",
+        "101 orders cancelled",
+        "µs to the engine",
+    ):
         assert word in said, word
 
 

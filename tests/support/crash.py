@@ -19,7 +19,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -271,15 +271,24 @@ def check_journal(directory: Path, told: Sequence[Told], recovered: Sequence[tup
     assert replayed == [*recovered, last]
 
 
-def processes_left(directory: Path) -> list[int]:
-    """Processes that still name the directory in their environment or arguments."""
-    left = []
+def processes_left(directory: Path, timeout_s: float = 20.0) -> list[str]:
+    """Processes that still name the directory in their environment or arguments, after giving them time to notice.
+
+    A helper whose engine was killed while it was still importing ends by itself when it has begun.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while (left := list(_naming(directory))) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    return left
+
+
+def _naming(directory: Path) -> Iterator[str]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
-                said = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                command = (entry / "cmdline").read_bytes()
+                environment = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            if os.fsencode(str(directory)) in said:
-                left.append(int(entry.name))
-    return left
+            if os.fsencode(str(directory)) in command + environment:
+                yield f"{entry.name}: {command.replace(bytes(1), b' ').decode(errors='replace')}"

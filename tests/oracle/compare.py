@@ -86,7 +86,7 @@ class Pair:
         agree("outcome", core_name, oracle_name)
         agree_on_events(core_events, [event for event in oracle_events if event.kind in self.handed_out])
         agree("sequence", self.core.sequence(), self.oracle.state.sequence)
-        self.counts[core_name] += 1
+        self.counts[f"groups {core_name}"] += 1
         if core_name != "applied" and before is not None:
             agree("digest after records that can't stand", self.core.digest(), before)
         self.keep(oracle_events)
@@ -114,7 +114,7 @@ class Pair:
 
     def skip_full(self, whole: list[list[Record]]) -> None:
         """No room in a pool: nothing changed but for the groups before the last, which are void prefixes."""
-        self.counts["full"] += 1
+        self.counts["groups without room"] += 1
         self.apply_to_oracle(whole[:-1])
         self.check_digest()
 

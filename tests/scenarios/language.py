@@ -63,4 +63,4 @@ def add_line(lines: list[Line], place: str, text: str) -> None:
 
 
 def all_sections() -> list[Section]:
-    return [section for path in sorted(FOLDER.glob("*.scenario")) for section in read_sections(path)]
+    return [section for path in sorted(FOLDER.glob("*.txt")) for section in read_sections(path)]

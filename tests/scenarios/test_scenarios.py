@@ -46,7 +46,7 @@ def test_code_has_a_section_of_its_name_that_produces_it(code: Code, exchange: s
 
 def test_every_kind_that_a_client_sends_and_the_core_records_has_a_file() -> None:
     kinds = {Kind(number) for number, kind in KIND_CLASS.items() if kind == "client"} - {Kind.PING}
-    missing = {kind.name.lower() for kind in kinds} - {path.stem for path in FOLDER.glob("*.scenario")}
+    missing = {kind.name.lower() for kind in kinds} - {path.stem for path in FOLDER.glob("*.txt")}
     assert not missing
 
 
@@ -71,7 +71,7 @@ def test_line_that_cannot_be_read_is_told_with_its_place() -> None:
 
 
 def test_reader_keeps_continued_expectations_together(tmp_path: Path) -> None:
-    path = tmp_path / "x.scenario"
+    path = tmp_path / "x.txt"
     path.write_text("# prose\n== one\nbook -> 1: 2, 3: 4  # why\n     -> 5: 6\n== two\ntick\n")
     first, second = read_sections(path)
     assert first.lines[0].expected == ["1: 2", "3: 4", "5: 6"]

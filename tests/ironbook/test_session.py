@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ironbook import (
     AnswerForged,
@@ -596,3 +599,45 @@ def test_requests_survive_a_loss_of_the_line() -> None:
     (ping,) = again(session, peer)
     session.receive(answer_report + peer.message(MessageKind.PONG, reference=Ping.unpack(ping).echo, order_id=1))
     assert request.complete
+
+
+# ---- Whatever arrives ------------------------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=600), st.booleans())
+def test_no_bytes_bring_anything_but_a_protocol_error(data: bytes, logged_on: bool) -> None:
+    session = live(Peer()) if logged_on else Session(KEY)
+    if not logged_on:
+        session.logon(1, CLIENT_NONCE)
+    else:
+        session.enter(order(), until=Until.FENCE)
+    try:
+        session.receive(data)
+    except ProtocolError:
+        assert session.state is State.ENDED
+
+
+@given(st.lists(st.sampled_from([*EventKind, *MessageKind]), max_size=12), st.data())
+def test_reports_are_taken_alike_however_the_bytes_are_cut(kinds: list[int], data: st.DataObject) -> None:
+    peer = Peer()
+    stream = b"".join(
+        peer.report(EventKind(kind), order_id=n, sequence=n // 3, reference=n % 4)
+        if kind in (1, 2, 3, 4, 5, 6)
+        else peer.message(MessageKind.PONG, reference=n)
+        for n, kind in enumerate(kinds)
+    )
+
+    def taken(parts: list[bytes]) -> tuple[list[int], list[int], int]:
+        session = live(Peer())
+        requests = [entered(session, order(), until=Until.ANSWER) for _ in range(4)]
+        for part in parts:
+            session.receive(part)
+        outcomes = [report.report_number for request in requests for report in request.reports]
+        return [report.report_number for report in session.reports], outcomes, session.recorded
+
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    edges = [0, *cuts, len(stream)]
+    parts = [stream[low:high] for low, high in itertools.pairwise(edges)]
+    whole = taken([stream])
+    assert taken(parts) == whole
+    assert sorted(whole[0] + whole[1]) == list(range(1, peer.last_report_number + 1))

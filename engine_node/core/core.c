@@ -246,7 +246,6 @@ const char *core_full_pool(const core *c) { return c->full_pool; }
 static void begin(core *c, const wire_record *records, uint32_t count, core_events *out) {
     const wire_record *last = &records[count - 1];
     c->out = out;
-    out->count = 0;
     c->digest += entity_key(TAG_WHOLE, 0, 0) * (mix(1) * count + mix(2) * (last->received_ns - c->received_ns));
     c->sequence += count;
     c->received_ns = last->received_ns;
@@ -307,6 +306,7 @@ static void dispatch(core *c, const wire_record *records, uint32_t count) {
 core_status core_apply(core *c, const wire_record *records, uint32_t count, core_events *out) {
     INVARIANT(c->run.stage == RUN_DONE && count >= 1 && count <= CORE_GROUP_MAX && out->room >= CORE_EVENTS_CHUNK_MIN);
     out->count = 0;
+    out->reports = 0;
     const core_status status = check_group(c, records, count);
     if (UNLIKELY(status != CORE_OK)) return status;
     const wire_record *last = &records[count - 1];
@@ -332,7 +332,8 @@ core_status core_apply(core *c, const wire_record *records, uint32_t count, core
 /* Run steps until the command is done or the chunk may not hold the next step's events. */
 core_status run_go_on(core *c) {
     while (c->run.stage != RUN_DONE) {
-        if (c->out->room - c->out->count < CORE_EVENTS_STEP_MAX) return CORE_MORE;
+        const uint32_t made = c->out->count > c->out->reports ? c->out->count : c->out->reports;
+        if (c->out->room - made < CORE_EVENTS_STEP_MAX) return CORE_MORE;
         switch (c->run.stage) {
         case RUN_MATCH: match_step(c); break;
         case RUN_REST: rest_step(c); break;
@@ -345,6 +346,7 @@ core_status run_go_on(core *c) {
 core_status core_next(core *c, core_events *out) {
     INVARIANT(c->run.stage != RUN_DONE && out->room >= CORE_EVENTS_CHUNK_MIN);
     out->count = 0;
+    out->reports = 0;
     c->out = out;
     return run_go_on(c);
 }

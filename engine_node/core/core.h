@@ -79,9 +79,10 @@ core_status core_open(void *memory, size_t bytes, const core_options *options, c
 /* ---- Commands ---------------------------------------------------------------------------------------------------- */
 
 typedef struct core_events {
-    wire_report *events; /* room for `room` events, the caller's */
+    wire_report *events; /* room for `room` events, the caller's; unused if event_mask is 0 */
     uint32_t room;       /* at least CORE_EVENTS_CHUNK_MIN                                              (asserted) */
-    uint32_t count;      /* set by core_apply and core_next */
+    uint32_t count;      /* events handed out: set by core_apply and core_next */
+    uint32_t reports;    /* reports made, handed out or only kept: set likewise, and never above room either */
 } core_events;
 
 /* How many of the first `count` records form the next group: 1 .. 4; 0 if more records are needed to tell.
@@ -112,6 +113,9 @@ void core_look_ahead(const core *c, const wire_record *records, uint32_t count);
 /* The keys that got reports since this was last asked, each once, in no order; asking forgets them. Valid until the next
  * core_apply. Reports of a run are found through core_reports, so a primary needs no events handed out. */
 const uint16_t *core_touched(core *c, uint32_t *count);
+
+/* Number of the newest report of a key; 0 if there is none. */
+uint64_t core_last_report(const core *c, uint32_t key);
 
 /* Name of the pool that CORE_E_FULL was about: an option of core_options, "" if there was none. */
 const char *core_full_pool(const core *c);

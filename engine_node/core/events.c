@@ -30,6 +30,8 @@ static inline void touch(core *c, uint32_t key) {
     c->touched[c->touched_count++] = (uint16_t)key;
 }
 
+uint64_t core_last_report(const core *c, uint32_t key) { return c->keys[key].last_report_number; }
+
 const uint16_t *core_touched(core *c, uint32_t *count) {
     for (uint32_t i = 0; i < c->touched_count; i++) c->keys[c->touched[i]].touched = 0;
     *count = c->touched_count;
@@ -52,6 +54,7 @@ void report_end(core *c, uint32_t key) {
     e->report_number = ++k->last_report_number;
     DIGEST_ADD(c, k, 2, 1);
     touch(c, key);
+    c->out->reports++;
     if ((c->options.event_mask & CORE_EVENTS_REPORTS) == 0) return;
     if (c->options.reports_kept != 0) *chunk_place(c) = *e;
     c->out->count++;

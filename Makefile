@@ -20,7 +20,7 @@ FUZZ_LONG_SECONDS ?= 1800
 C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocabulary.h | sort)
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
-.PHONY: help venv build generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python soak fuzz \
+.PHONY: help venv engine build generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python soak fuzz \
 	demo bench-ingress bench-replay clean
 
 help: ## this list
@@ -48,6 +48,9 @@ $(RELEASE)/build.ninja: $(VENV)/.ready
 
 build: $(RELEASE)/build.ninja ## the C libraries, the extension module, C tests and benchmark programs (incremental)
 	@ninja -C $(RELEASE) -j $(JOBS) -k 0 --quiet 2>&1 | (grep -vE 'no work to do|GLOB mismatch|^-- ' || true)
+
+engine: $(RELEASE)/build.ninja
+	@ninja -C $(RELEASE) -j $(JOBS) --quiet _engine 2>&1 | (grep -vE 'no work to do|GLOB mismatch|^-- ' || true)
 
 generate: $(VENV)/.ready ## vocabulary.h, vocabulary.py and the wire pages from schemas/*.json
 	@$(PY) -m schemas.generate
@@ -122,7 +125,7 @@ fuzz: $(VENV)/.ready $(FUZZ)/.built ## each fuzz target for FUZZ_LONG_SECONDS (3
 
 # ---- seeing it work -------------------------------------------------------------------------------------------------
 
-demo: build ## start an engine node, sign orders, show book, fills and latency, stop
+demo: engine ## start an engine node, sign orders, show book, fills and latency, stop
 	@$(BIN)/ironbook demo
 
 bench-ingress: build ## signed order to acknowledgement against plain echoes; orders a second

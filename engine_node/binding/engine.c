@@ -32,7 +32,7 @@ typedef struct connection_object {
 
 static PyTypeObject *connection_type;
 
-/* ---- Errors --------------------------------------------------------------------------------------------------------- */
+/* ---- Errors ------------------------------------------------------------------------------------------------------ */
 
 static PyObject *raise_ingress(const engine_object *self, const ingress_error *error) {
     switch (error->status) {
@@ -55,7 +55,7 @@ static PyObject *raise_state(const char *must) {
     return raise_error(error_engine, must, "engine", "call recover once, then finish once, then save");
 }
 
-/* ---- What the ingress calls ------------------------------------------------------------------------------------------ */
+/* ---- What the ingress calls -------------------------------------------------------------------------------------- */
 
 static void call_python(PyObject *callable, PyObject *result) {
     if (result == NULL) PyErr_WriteUnraisable(callable);
@@ -78,7 +78,7 @@ static void on_failed(void *to, const char *why) {
     if (self->failed != NULL) call_python(self->failed, PyObject_CallFunction(self->failed, "s", why));
 }
 
-/* ---- Making and unmaking --------------------------------------------------------------------------------------------- */
+/* ---- Making and unmaking ----------------------------------------------------------------------------------------- */
 
 static int engine_traverse(engine_object *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
@@ -184,7 +184,7 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     return (PyObject *)self;
 }
 
-/* ---- Start ----------------------------------------------------------------------------------------------------------- */
+/* ---- Start ------------------------------------------------------------------------------------------------------- */
 
 static PyObject *recovery_dict(const ingress_recovery *r) {
     return Py_BuildValue("{sK sK sK sK ss sK sK sK sK sK sK sK}", "first_sequence", r->journal.first_sequence,
@@ -213,7 +213,7 @@ static PyObject *engine_recover(engine_object *self, PyObject *args, PyObject *k
     return status == INGRESS_OK ? recovery_dict(&found) : raise_ingress(self, &error);
 }
 
-/* ---- Keys ------------------------------------------------------------------------------------------------------------ */
+/* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
 static PyObject *field(PyObject *record, const char *name) {
     PyObject *value = PyMapping_GetItemString(record, name);
@@ -326,7 +326,7 @@ static PyObject *engine_set_keys(engine_object *self, PyObject *argument) {
     return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
-/* ---- Connections ----------------------------------------------------------------------------------------------------- */
+/* ---- Connections ------------------------------------------------------------------------------------------------- */
 
 static PyObject *connection_call(PyObject *callable, PyObject *const *args, size_t flags, PyObject *names) {
     (void)args;
@@ -394,7 +394,7 @@ static PyObject *engine_accept(engine_object *self, PyObject *args, PyObject *kw
     return raise_not_accepted(status);
 }
 
-/* ---- The loop's other calls ------------------------------------------------------------------------------------------- */
+/* ---- The loop's other calls -------------------------------------------------------------------------------------- */
 
 static PyObject *engine_on_wake(engine_object *self, PyObject *none) {
     (void)none;
@@ -428,7 +428,7 @@ static PyObject *engine_finish(engine_object *self, PyObject *none) {
     return Py_BuildValue("{sK sK}", "sequence", core_sequence(c), "digest", core_digest(c));
 }
 
-/* ---- Questions -------------------------------------------------------------------------------------------------------- */
+/* ---- Questions --------------------------------------------------------------------------------------------------- */
 
 static bool sink_bytes(void *to, const void *data, size_t bytes) {
     PyObject *piece = PyBytes_FromStringAndSize(data, (Py_ssize_t)bytes);
@@ -487,7 +487,7 @@ static PyObject *engine_digest(engine_object *self, PyObject *none) {
     return PyLong_FromUnsignedLongLong(core_digest(ingress_core(self->in)));
 }
 
-/* ---- Types ------------------------------------------------------------------------------------------------------------ */
+/* ---- Types ------------------------------------------------------------------------------------------------------- */
 
 #define WITH_KEYWORDS(function) (PyCFunction)(void (*)(void)) function, METH_VARARGS | METH_KEYWORDS
 

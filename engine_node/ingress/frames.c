@@ -5,15 +5,15 @@
  *    ▼                                       │higher: gap, the end      ▼         ▼        ▼
  *   the end                                                          refused, unrecorded   recorded as `refused`
  *
- * A frame that was refused unrecorded has not used its number. All that the client had already sent behind it would be a
- * gap, so until that number comes again they are `earlier_refused` instead of the end of the session.
- * Prefixes wait in the connection and are recorded with the frame that closes them, all or none.
+ * A frame that was refused unrecorded has not used its number. All that the client had already sent behind it would
+ * be a gap, so until that number comes again they are `earlier_refused` instead of the end of the session. Prefixes
+ * wait in the connection and are recorded with the frame that closes them, all or none.
  */
 #include <errno.h>
 
 #include "parts.h"
 
-/* ---- What each kind may carry ------------------------------------------------------------------------------------- */
+/* ---- What each kind may carry ------------------------------------------------------------------------------------ */
 
 enum kind_class { UNKNOWN, TRADER, ADMIN, PREFIX, PING };
 
@@ -84,7 +84,7 @@ static void make_refused(wire_record *record, const kind_rule *rule, const uint8
     memcpy(record->command, &refused, sizeof refused);
 }
 
-/* ---- Refused, unrecorded ------------------------------------------------------------------------------------------ */
+/* ---- Refused, unrecorded ----------------------------------------------------------------------------------------- */
 
 /* Neither this frame nor the prefixes before it were recorded: each is told so, and may come again. */
 static outcome refuse(ingress *in, connection *c, uint16_t code, uint64_t client_sequence) {
@@ -107,7 +107,7 @@ static outcome end(ingress *in, connection *c, uint16_t code) {
     return ENDED;
 }
 
-/* ---- Frames by kind ----------------------------------------------------------------------------------------------- */
+/* ---- Frames by kind ---------------------------------------------------------------------------------------------- */
 
 static outcome take_ping(ingress *in, connection *c, const uint8_t *frame, uint64_t last) {
     wire_ping ping;
@@ -216,8 +216,8 @@ static outcome take_frame(ingress *in, connection *c, const uint8_t *frame) {
     return take_command(in, c, slot, frame, header.client_sequence);
 }
 
-/* A burst tells the core which memory it will want: it reads the commands of the frames ahead, not yet authentic, as hints
- * for the cache and for nothing else. */
+/* A burst tells the core which memory it will want: it reads the commands of the frames ahead, not yet authentic, as
+ * hints for the cache and for nothing else. */
 static_assert(sizeof(wire_record) == FRAME_BYTES && offsetof(wire_record, command) == 0,
               "a frame is as long as a record");
 

@@ -1,8 +1,8 @@
 /* HMAC-SHA256 on saved pad states.
  *
  * HMAC(K, m) = SHA256((K ^ opad) ‖ SHA256((K ^ ipad) ‖ m)). Both pads are one block of 64 bytes, so their SHA-256
- * states are computed once a key. A command has 48 bytes: with the padding of SHA-256 it is one more block, and so is the
- * inner digest. Hence two compressions a frame:
+ * states are computed once a key. A command has 48 bytes: with the padding of SHA-256 it is one more block, and so is
+ * the inner digest. Hence two compressions a frame:
  *
  *   inner state ── command 48 │ 80 │ 0 … │ length ──▶ digest 32 │ 80 │ 0 … │ length ──▶ tag: the first 16 bytes
  *                                                      from the outer state

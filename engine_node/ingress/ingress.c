@@ -1,4 +1,5 @@
-/* The ingress as a whole: its memory, its connections, its timer and its end. The contract is ingress.h, the inside parts.h.
+/* The ingress as a whole: its memory, its connections, its timer and its end. The contract is ingress.h, the inside
+ * parts.h.
  *
  *   one mapping:  connections[] │ states of keys[] │ two key tables │ free slots[] │ dirty ring[]
  *   another:      receive buffers of 64 KiB, one a connection      (untouched pages cost nothing)
@@ -22,7 +23,7 @@ void ingress_broken(const char *what, const char *file, int line) {
     abort();
 }
 
-/* ---- Open --------------------------------------------------------------------------------------------------------- */
+/* ---- Open -------------------------------------------------------------------------------------------------------- */
 
 static ingress_status refuse_option(ingress_error *error, const char *must) {
     error->status = INGRESS_E_OPTIONS;
@@ -147,7 +148,7 @@ void ingress_close(ingress *in) {
     free(in);
 }
 
-/* ---- The frame of every call ---------------------------------------------------------------------------------------- */
+/* ---- The frame of every call ------------------------------------------------------------------------------------- */
 
 void ingress_enter(ingress *in) {
     const uint64_t now = in->host->now_ns(in->host->self), last = core_received_ns(in->core);
@@ -180,7 +181,7 @@ void ingress_leave(ingress *in) {
 
 static bool is_up(const ingress *in) { return in->recovered && !in->finished && !in->failed; }
 
-/* ---- Connections ---------------------------------------------------------------------------------------------------- */
+/* ---- Connections ------------------------------------------------------------------------------------------------- */
 
 static connection *named(const ingress *in, uint64_t name) {
     const uint32_t slot = (uint32_t)name;
@@ -280,7 +281,7 @@ void ingress_pause(const ingress *in) {
     else sched_yield();
 }
 
-/* ---- Wake and timer ------------------------------------------------------------------------------------------------- */
+/* ---- Wake and timer ---------------------------------------------------------------------------------------------- */
 
 /* What came in before reading stopped is taken now, as far as the journal lets it. */
 static void resume_reading(ingress *in) {
@@ -340,7 +341,7 @@ void ingress_on_timer(ingress *in) {
     ingress_leave(in);
 }
 
-/* ---- Keys ----------------------------------------------------------------------------------------------------------- */
+/* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
 ingress_status ingress_set_keys(ingress *in, const ingress_key *keys, uint32_t count, ingress_error *error) {
     memset(error, 0, sizeof *error);
@@ -366,7 +367,7 @@ ingress_status ingress_set_keys(ingress *in, const ingress_key *keys, uint32_t c
     return INGRESS_OK;
 }
 
-/* ---- Stop ----------------------------------------------------------------------------------------------------------- */
+/* ---- Stop -------------------------------------------------------------------------------------------------------- */
 
 void ingress_begin_stop(ingress *in) { in->stopping = true; }
 
@@ -409,7 +410,7 @@ ingress_status ingress_finish(ingress *in, ingress_error *error) {
     return error->status;
 }
 
-/* ---- Questions ------------------------------------------------------------------------------------------------------ */
+/* ---- Questions --------------------------------------------------------------------------------------------------- */
 
 const core *ingress_core(const ingress *in) { return in->core; }
 

@@ -23,7 +23,7 @@
 
 typedef struct ingress ingress;
 
-/* ---- Status ----------------------------------------------------------------------------------------------------- */
+/* ---- Status ------------------------------------------------------------------------------------------------------ */
 
 typedef enum ingress_status {
     INGRESS_OK = 0,
@@ -45,7 +45,7 @@ typedef struct ingress_error {
     char hint[160];        /* what to do */
 } ingress_error;
 
-/* ---- Open ------------------------------------------------------------------------------------------------------- */
+/* ---- Open -------------------------------------------------------------------------------------------------------- */
 
 #define INGRESS_CONNECTIONS_MAX 65535u
 #define INGRESS_REPORTS_KEPT_MIN 256u /* so that a chunk of events never laps a ring */
@@ -98,7 +98,8 @@ typedef struct ingress_recovery {
     uint64_t sequence, digest; /* after all that */
 } ingress_recovery;
 
-/* Load the snapshot (NULL: none), open the journal, replay what is behind the snapshot, begin a term, end the sessions that were live.
+/* Load the snapshot (NULL: none), open the journal, replay what is behind the snapshot, begin a term, end the
+ * sessions that were live.
  *
  * ensures   the first record behind the old ones is the term, then a logoff (restarted) for each live session, released
  *           as the level says; connections can be accepted from here on.
@@ -107,7 +108,7 @@ typedef struct ingress_recovery {
 ingress_status ingress_recover(ingress *in, const void *snapshot, size_t bytes, ingress_recovery *found,
                                ingress_error *error);
 
-/* ---- Keys ------------------------------------------------------------------------------------------------------- */
+/* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
 typedef struct ingress_key {
     uint32_t number;                  /* 1 .. core.key_count_max - 1 */
@@ -126,11 +127,12 @@ typedef struct ingress_key {
  * secret that the session was opened with, or no longer allows its address: such a session ends with key_changed.
  *
  * owns      nothing; only the pad states of the secrets are kept.
- * fails     INGRESS_E_OPTIONS: a number or id is out of range or there twice, a count is too large: the old table stays.
+ * fails     INGRESS_E_OPTIONS: a number or id is out of range or there twice, a count is too large: the old table
+ *           stays.
  */
 ingress_status ingress_set_keys(ingress *in, const ingress_key *keys, uint32_t count, ingress_error *error);
 
-/* ---- Connections ------------------------------------------------------------------------------------------------ */
+/* ---- Connections ------------------------------------------------------------------------------------------------- */
 
 /* Take over a connected non-blocking socket. `*connection` names it in the calls below; a name is never used again, and
  * a call with a name whose connection is closed does nothing.
@@ -148,33 +150,37 @@ void ingress_readable(ingress *in, uint64_t connection);
 /* The socket can be written (only after want_write(true)). */
 void ingress_writable(ingress *in, uint64_t connection);
 
-/* ---- The rest of the loop --------------------------------------------------------------------------------------- */
+/* ---- The rest of the loop ---------------------------------------------------------------------------------------- */
 
 void ingress_on_wake(ingress *in);  /* the journal wrote to `wake`: reports were released, or a segment is ready */
 void ingress_on_timer(ingress *in); /* every 100 ms or so: time-outs, clock ticks, what could not be journaled before */
 
-/* Only with JOURNAL_STEPPED (simulations, tests): one step of the journal's background work. False: there was nothing to do. */
+/* Only with JOURNAL_STEPPED (simulations, tests): one step of the journal's background work. False: there was nothing
+ * to do. */
 bool ingress_step(ingress *in);
 
-/* ---- Stop ------------------------------------------------------------------------------------------------------- */
+/* ---- Stop -------------------------------------------------------------------------------------------------------- */
 
 /* From now on commands are refused (engine_stopping), and no connection is accepted. */
 void ingress_begin_stop(ingress *in);
 
-/* End all sessions (server_stopping), write a last digest, bring the journal to disk and close it, send what was held back.
+/* End all sessions (server_stopping), write a last digest, bring the journal to disk and close it, send what was held
+ * back.
  * ensures   bounded: each socket is written to once and then closed, whether or not its peer read everything.
- * fails     INGRESS_E_JOURNAL: the last sync failed; some of what was acknowledged at level process may not survive a loss of power. */
+ * fails     INGRESS_E_JOURNAL: the last sync failed; some of what was acknowledged at level process may not survive a
+ *           loss of power. */
 ingress_status ingress_finish(ingress *in, ingress_error *error);
 
-/* Return the memory. Without ingress_finish before it, sockets and sessions are left as a crash would leave them; only the
- * journal's thread is stopped. NULL is allowed. */
+/* Return the memory. Without ingress_finish before it, sockets and sessions are left as a crash would leave them;
+ * only the journal's thread is stopped. NULL is allowed. */
 void ingress_close(ingress *in);
 
-/* ---- Questions -------------------------------------------------------------------------------------------------- */
+/* ---- Questions --------------------------------------------------------------------------------------------------- */
 
 const core *ingress_core(const ingress *in); /* valid until ingress_close; for core_save only after ingress_finish */
 
-/* Name of the core's pool that a frame was last refused for (core_no_room): an option of core_options; "" if none was. */
+/* Name of the core's pool that a frame was last refused for (core_no_room): an option of core_options; "" if none
+ * was. */
 const char *ingress_full_pool(const ingress *in);
 
 #define INGRESS_COUNTERS(COUNTER)                                                                                      \

@@ -1,6 +1,6 @@
 /* The key table: who may log on, with which secrets, from where, to do what.
  *
- *   id of 16 bytes ──hash──▶ number ──▶ slots[number]: permissions, account, rate, pad states of one or two secrets, networks
+ *   id of 16 bytes ──hash──▶ number ──▶ slots[number]: permissions, account, rate, pad states of secrets, networks
  *
  * There are two tables: one in use, one in which the next is built, so that a bad list leaves the good one as it was,
  * and so that a session can be held against both. Secrets are kept only as HMAC pad states.
@@ -53,8 +53,8 @@ bool keys_address_allowed(const key_slot *slot, const uint8_t address[ADDRESS_BY
 int keys_session_secret(const key_slot *before, const key_slot *after, uint32_t secret_index,
                         const uint8_t address[ADDRESS_BYTES]);
 
-/* Take one message from the key's allowance. *ahead_ns is the key's own: the time at which its next message would be due.
- * False: it is over its rate, and nothing is taken. */
+/* Take one message from the key's allowance. *ahead_ns is the key's own: the time at which its next message would be
+ * due. False: it is over its rate, and nothing is taken. */
 bool keys_rate_take(const key_slot *slot, uint64_t *ahead_ns, uint64_t now_ns);
 
 #endif

@@ -21,7 +21,7 @@ static const uint8_t session_label[16] = {'I', 'R', 'O', 'N', 'B', 'K', '0', '1'
 static_assert(offsetof(wire_logon_request, mac) == SIGNED_BYTES, "what a request's MAC covers");
 static_assert(offsetof(wire_logon_answer, mac) == SIGNED_BYTES, "what an answer's MAC covers");
 
-/* ---- Nonces of logons --------------------------------------------------------------------------------------------- */
+/* ---- Nonces of logons -------------------------------------------------------------------------------------------- */
 
 static uint64_t distance(uint64_t a, uint64_t b) { return a > b ? a - b : b - a; }
 
@@ -39,7 +39,7 @@ static void nonce_remember(ingress *in, const wire_logon_request *request) {
     r->timestamp_ns = request->timestamp_ns;
 }
 
-/* ---- Checks ------------------------------------------------------------------------------------------------------- */
+/* ---- Checks ------------------------------------------------------------------------------------------------------ */
 
 static bool well_formed(const wire_logon_request *request) {
     uint8_t set = request->options & (uint8_t)~LOGON_OPTION_CANCEL_ON_DISCONNECT;
@@ -78,7 +78,7 @@ static outcome refuse(ingress *in, connection *c) {
     return ENDED;
 }
 
-/* ---- The answer --------------------------------------------------------------------------------------------------- */
+/* ---- The answer -------------------------------------------------------------------------------------------------- */
 
 static void make_session_key(connection *c, const hmac_key *secret, const wire_logon_request *request,
                              const uint8_t server_nonce[16]) {
@@ -92,7 +92,8 @@ static void make_session_key(connection *c, const hmac_key *secret, const wire_l
     OPENSSL_cleanse(session_secret, sizeof session_secret);
 }
 
-/* A key has one session that is pending: the newest. So a client that connects over and over takes one slot, not all. */
+/* A key has one session that is pending: the newest. So a client that connects over and over takes one slot, not all.
+ * */
 static void replace_pending(ingress *in, uint32_t key) {
     for (uint32_t i = 0; i < in->options.connection_count_max; i++) {
         connection *c = &in->connections[i];
@@ -134,7 +135,7 @@ static outcome answer(ingress *in, connection *c, const wire_logon_request *requ
     return ENDED;
 }
 
-/* ---- Bytes of a stranger ------------------------------------------------------------------------------------------ */
+/* ---- Bytes of a stranger ----------------------------------------------------------------------------------------- */
 
 static void drop_front(connection *c, uint32_t bytes) {
     c->buffer_used -= bytes;

@@ -4,12 +4,13 @@
  *   [ tail ] ──▶ [ ring, ring wraps ] ──▶ [ pong ] ──▶ [ ring ]              stays in the ring
  *
  * A message waits behind the reports that were made before it, so that a pong tells that all reports of earlier frames
- * have come. An item that the kernel took only a part of is copied into the tail: the stream stays whole even if the ring
- * moves on. Reports above journal_released stay where they are until ingress_on_wake. Nothing else is ever copied here.
+ * have come. An item that the kernel took only a part of is copied into the tail: the stream stays whole even if the
+ * ring moves on. Reports above journal_released stay where they are until ingress_on_wake. Nothing else is ever
+ * copied here.
  *
- * The ring of a key holds the last `reports_kept` reports. When all but two chunks of events are taken by reports still to
- * be sent, sending comes before the next command; a reader with all but one chunk to read is too slow and is ended. One whose
- * reports are only held back for the disk makes reading stop until the disk has come after.
+ * The ring of a key holds the last `reports_kept` reports. When all but two chunks of events are taken by reports
+ * still to be sent, sending comes before the next command; a reader with all but one chunk to read is too slow and is
+ * ended. One whose reports are only held back for the disk makes reading stop until the disk has come after.
  */
 #include <errno.h>
 
@@ -32,7 +33,7 @@ static void publish(ingress *in) {
     in->unpublished = false;
 }
 
-/* ---- Messages ----------------------------------------------------------------------------------------------------- */
+/* ---- Messages ---------------------------------------------------------------------------------------------------- */
 
 void outbound_mark(ingress *in, connection *c) {
     if (c->dirty) return;
@@ -78,7 +79,7 @@ void outbound_message(ingress *in, connection *c, uint8_t kind, uint16_t code, u
     outbound_put(in, c, &m);
 }
 
-/* ---- One write ---------------------------------------------------------------------------------------------------- */
+/* ---- One write --------------------------------------------------------------------------------------------------- */
 
 static void plan_add(plan *p, enum what what, const void *from, size_t bytes) {
     p->parts[p->count] = (struct iovec){.iov_base = (void *)(uintptr_t)from, .iov_len = bytes};
@@ -222,7 +223,7 @@ void outbound_farewell(ingress *in, connection *c, uint16_t code) {
     if (in->host->send(in->host->self, c->socket, &part, 1) == (ssize_t)sizeof last) in->counters.messages_sent++;
 }
 
-/* ---- Many connections ---------------------------------------------------------------------------------------------- */
+/* ---- Many connections -------------------------------------------------------------------------------------------- */
 
 void outbound_drain(ingress *in) {
     while (in->dirty_count > 0) { /* bounded: only the end of a session marks others, and each ends once */

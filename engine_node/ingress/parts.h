@@ -11,8 +11,8 @@
  *               └───────────────────┴── bad, too late ──▶ FREE ◀── idle, replaced, refused, line lost ──┘
  *
  * Files: ingress.c (open, accept, timer, stop) · recover.c (replay, the first records) · logon.c (new to pending) ·
- * session.c (pending to live, ends, records of our own) · frames.c (the hot path) · outbound.c (what goes out) · keys.c,
- * peers.c, proxy.c, hmac.c (parts that know nothing of the rest).
+ * session.c (pending to live, ends, records of our own) · frames.c (the hot path) · outbound.c (what goes out) ·
+ * keys.c, peers.c, proxy.c, hmac.c (parts that know nothing of the rest).
  */
 #ifndef IRONBOOK_INGRESS_PARTS_H
 #define IRONBOOK_INGRESS_PARTS_H

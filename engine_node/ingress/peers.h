@@ -1,7 +1,7 @@
 /* Addresses: which of them a key allows, and which of them are refused for now.
  *
- * An address is 16 bytes: IPv6, or IPv4 mapped into it (::ffff:a.b.c.d). Bad logons and bad frames are counted by address
- * (IPv6: by its /64, because one machine has a whole one) in a table of fixed size:
+ * An address is 16 bytes: IPv6, or IPv4 mapped into it (::ffff:a.b.c.d). Bad logons and bad frames are counted by
+ * address (IPv6: by its /64, because one machine has a whole one) in a table of fixed size:
  *
  *   hash of the address ─▶ a set of 4 places:  [ address │ minute began │ count │ refused until ]  × 4
  *

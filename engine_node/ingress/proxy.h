@@ -1,6 +1,7 @@
-/* The PROXY protocol's version 2 header: what a TLS terminator in front of us puts first, so that we see the true address.
+/* The PROXY protocol's version 2 header: what a TLS terminator in front of us puts first, so that we see the true
+ * address.
  *
- *   0D 0A 0D 0A 00 0D 0A 51 55 49 54 0A │ 21 │ 11 or 21 │ length, big-endian │ addresses and ports │ extensions, skipped
+ *   0D 0A 0D 0A 00 0D 0A 51 55 49 54 0A │ 21 │ 11 or 21 │ length, big-endian │ addresses and ports │ extensions
  *            the signature, 12 bytes     cmd   family         2 bytes             12 or 36 bytes
  *
  * Command 0x20 (LOCAL) keeps the address that the socket has: the terminator looks after itself.

@@ -25,7 +25,7 @@ room journal_room_waiting(ingress *in, uint32_t count) {
     return room;
 }
 
-/* ---- Recording ---------------------------------------------------------------------------------------------------- */
+/* ---- Recording --------------------------------------------------------------------------------------------------- */
 
 /* Whose reports were just made, and is anybody getting far behind? */
 static inline void collect(ingress *in) {
@@ -71,7 +71,7 @@ room record_system(ingress *in, const void *command, uint32_t key, core_status *
     return ROOM_YES;
 }
 
-/* ---- Logoff ------------------------------------------------------------------------------------------------------- */
+/* ---- Logoff ------------------------------------------------------------------------------------------------------ */
 
 static room record_logoff(ingress *in, uint32_t key, uint8_t reason) {
     core_status status;
@@ -131,7 +131,7 @@ void session_end(ingress *in, connection *c, uint16_t code, uint8_t logoff_reaso
     ingress_free(in, c, code);
 }
 
-/* ---- Logon -------------------------------------------------------------------------------------------------------- */
+/* ---- Logon ------------------------------------------------------------------------------------------------------- */
 
 bool session_reports_there(const ingress *in, uint32_t key, uint64_t from) {
     const uint64_t last = in->states[key].last_report;

@@ -1,7 +1,7 @@
 /* Arbitrary records into a core.
  *
- * The input is a list of steps. Most of them build a record of a sensible kind from a few bytes, so that orders meet; some
- * take all 64 bytes as they come. What must hold after every group:
+ * The input is a list of steps. Most of them build a record of a sensible kind from a few bytes, so that orders meet;
+ * some take all 64 bytes as they come. What must hold after every group:
  *
  *   - core_check finds nothing (lists, ladders, locks, money, the digest made anew);
  *   - a status that is an error left sequence and digest as they were;
@@ -61,7 +61,7 @@ static void check(const core *c) {
     CHECK(fault == NULL);
 }
 
-/* ---- Records -------------------------------------------------------------------------------------------------------- */
+/* ---- Records ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t next_sequence(const core *c, uint32_t key, uint32_t waiting) {
     core_key_info info = {0};
@@ -164,7 +164,7 @@ static wire_record make_record(const core *c, input *from, uint32_t waiting) {
     return record;
 }
 
-/* ---- Applying ------------------------------------------------------------------------------------------------------- */
+/* ---- Applying ---------------------------------------------------------------------------------------------------- */
 
 static wire_report events[EVENT_ROOM];
 
@@ -233,7 +233,7 @@ static core *step(core *c, input *from) {
     return c;
 }
 
-/* ---- A market to begin with ------------------------------------------------------------------------------------------ */
+/* ---- A market to begin with -------------------------------------------------------------------------------------- */
 
 static void define(core *c, const char *text, const void *command) {
     wire_record records[2] = {{.key = 1}, {.key = 1}};

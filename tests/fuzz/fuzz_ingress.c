@@ -1,8 +1,9 @@
 /* Arbitrary conversations with the ingress, on the simulated host.
  *
- * The input is a list of steps: connect, log on, send bytes, send frames (signed or spoiled), read, close, break, let time
- * pass, let the disk fill up, change keys, crash and start again. Frames of the signed kind get right tags and mostly the right
- * sequence, so that the fuzzer reaches the core and not only the door. What must hold after every step:
+ * The input is a list of steps: connect, log on, send bytes, send frames (signed or spoiled), read, close, break, let
+ * time pass, let the disk fill up, change keys, crash and start again. Frames of the signed kind get right tags and
+ * mostly the right sequence, so that the fuzzer reaches the core and not only the door. What must hold after every
+ * step:
  *
  *   - what a client gets is whole messages, and its report numbers rise by one from where it resumed;
  *   - nothing aborts: every INVARIANT of ingress, core and journal, and the sanitizers;

@@ -13,7 +13,7 @@ static void must(bool holds, const char *what) {
     exit(1);
 }
 
-/* ---- The rig -------------------------------------------------------------------------------------------------------- */
+/* ---- The rig ----------------------------------------------------------------------------------------------------- */
 
 static void on_closed(void *self, int socket, uint16_t code) {
     rig *r = self;
@@ -118,7 +118,7 @@ void rig_settle(rig *r) {
     ingress_on_wake(r->in);
 }
 
-/* ---- Clients -------------------------------------------------------------------------------------------------------- */
+/* ---- Clients ----------------------------------------------------------------------------------------------------- */
 
 const uint8_t *rig_address(uint8_t last) {
     static uint8_t address[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 0};
@@ -237,7 +237,7 @@ wire_ping client_ping(const client *c, uint64_t echo) {
     return (wire_ping){.kind = KIND_PING, .client_sequence = c->sequence, .echo = echo};
 }
 
-/* ---- A market ------------------------------------------------------------------------------------------------------- */
+/* ---- A market ---------------------------------------------------------------------------------------------------- */
 
 static void name(client *c, const char *text) {
     wire_text t = {.kind = KIND_TEXT, .client_sequence = ++c->sequence};

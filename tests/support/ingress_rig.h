@@ -51,14 +51,15 @@ ingress_status rig_recover(rig *r); /* open and recover; may fail */
 void rig_crash(rig *r);             /* kill -9, and the machine is there again: rig_start may follow */
 void rig_end(rig *r);
 
-/* An asset 1 and 2, an instrument 1 (base 1, quote 2, no fees), accounts 1 to 4 with much of both: by an admin of its own. */
+/* An asset 1 and 2, an instrument 1 (base 1, quote 2, no fees), accounts 1 to 4 with much of both: by an admin of its
+ * own. */
 void rig_define_market(rig *r);
 
 const ingress_counters *rig_counters(const rig *r);
 uint16_t rig_closed_code(const rig *r, int socket); /* what `closed` said; 0xffff: not closed */
 void rig_settle(rig *r); /* background work of the journal until there is none, then on_wake */
 
-/* ---- Clients: each call that returns a bool or a count lets the ingress work first --------------------------------------- */
+/* ---- Clients: each call that returns a bool or a count lets the ingress work first ------------------------------- */
 
 const uint8_t *rig_address(uint8_t last); /* 10.0.0.last */
 

@@ -37,7 +37,7 @@ static void check_refused(wire_report message, uint16_t code, uint64_t sequence)
     CHECK_EQUAL(message.report_number, 0);
 }
 
-/* ---- Tags ----------------------------------------------------------------------------------------------------------- */
+/* ---- Tags -------------------------------------------------------------------------------------------------------- */
 
 static void test_an_order_is_recorded_and_reported(void) {
     begin(2);
@@ -111,7 +111,7 @@ static void test_a_frame_may_come_byte_by_byte(void) {
     rig_end(&r);
 }
 
-/* ---- Sequence ------------------------------------------------------------------------------------------------------- */
+/* ---- Sequence ---------------------------------------------------------------------------------------------------- */
 
 static void test_a_repeated_frame_is_answered_as_a_repeat_and_not_entered_twice(void) {
     begin(2);
@@ -174,7 +174,7 @@ static void test_a_ping_carries_the_last_sequence_used(void) {
     rig_end(&r);
 }
 
-/* ---- What a key may send -------------------------------------------------------------------------------------------- */
+/* ---- What a key may send ----------------------------------------------------------------------------------------- */
 
 static wire_report send_raw(const void *command) {
     client_send(&c, command);
@@ -275,7 +275,7 @@ static void test_a_key_acts_for_its_own_account_unless_it_is_a_delegate_or_an_ad
     rig_end(&r);
 }
 
-/* ---- Prefixes ------------------------------------------------------------------------------------------------------- */
+/* ---- Prefixes ---------------------------------------------------------------------------------------------------- */
 
 static wire_text text_prefix(void) {
     return (wire_text){.kind = KIND_TEXT, .client_sequence = ++c.sequence, .text = "long-client-order-id"};
@@ -384,7 +384,7 @@ static void test_prefixes_without_their_command_are_forgotten_with_the_line(void
     rig_end(&r);
 }
 
-/* ---- Refused, unrecorded --------------------------------------------------------------------------------------------- */
+/* ---- Refused, unrecorded ----------------------------------------------------------------------------------------- */
 
 static void test_over_its_rate_a_key_is_refused_and_may_send_the_same_again(void) {
     rig_make(&r, 1);

@@ -44,7 +44,7 @@ static uint8_t kind_at(uint64_t sequence) {
     return records[sequence - 1].command[0];
 }
 
-/* ---- Options -------------------------------------------------------------------------------------------------------- */
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 static void test_options_out_of_range_are_refused_with_a_sentence(void) {
     const struct {
@@ -70,7 +70,7 @@ static void test_options_out_of_range_are_refused_with_a_sentence(void) {
     }
 }
 
-/* ---- Start and restart ----------------------------------------------------------------------------------------------- */
+/* ---- Start and restart ------------------------------------------------------------------------------------------- */
 
 static void test_the_first_record_of_a_start_is_a_term_and_then_old_sessions_end(void) {
     begin();
@@ -153,7 +153,7 @@ static void test_time_never_falls_in_the_journal(void) {
     rig_end(&r);
 }
 
-/* ---- Snapshots ------------------------------------------------------------------------------------------------------- */
+/* ---- Snapshots --------------------------------------------------------------------------------------------------- */
 
 static uint8_t snapshot[1 << 20];
 static size_t snapshot_bytes;
@@ -250,7 +250,7 @@ static void test_smaller_capacities_than_the_journal_needs_are_named(void) {
     rig_end(&r);
 }
 
-/* ---- Timer ----------------------------------------------------------------------------------------------------------- */
+/* ---- Timer ------------------------------------------------------------------------------------------------------- */
 
 static void test_ticks_come_while_a_session_is_live_and_nothing_else_happens(void) {
     rig_make(&r, 1);
@@ -310,7 +310,7 @@ static void test_digests_are_written_and_are_those_of_a_replica(void) {
     rig_end(&r);
 }
 
-/* ---- Stop ------------------------------------------------------------------------------------------------------------ */
+/* ---- Stop -------------------------------------------------------------------------------------------------------- */
 
 static void test_a_stop_ends_sessions_keeps_everything_and_says_good_bye(void) {
     for (int level = JOURNAL_PROCESS; level <= JOURNAL_DISK; level++) {

@@ -1,4 +1,5 @@
-/* What goes out: whole messages in order whatever the kernel takes, held back for the disk, and the end of slow readers. */
+/* What goes out: whole messages in order whatever the kernel takes, held back for the disk, and the end of slow
+ * readers. */
 #include "support/check.h"
 #include "support/ingress_rig.h"
 
@@ -30,7 +31,7 @@ static void queue_order(int64_t price) {
 
 static uint32_t take_bytes(uint8_t *to, size_t room) { return (uint32_t)host_sim_peer_take(r.sim, c.socket, to, room); }
 
-/* ---- Order ---------------------------------------------------------------------------------------------------------- */
+/* ---- Order ------------------------------------------------------------------------------------------------------- */
 
 static void test_a_pong_comes_behind_the_reports_of_the_frames_before_its_ping(void) {
     for (int level = JOURNAL_PROCESS; level <= JOURNAL_DISK; level++) {
@@ -57,7 +58,8 @@ static void test_a_pong_comes_behind_the_reports_of_the_frames_before_its_ping(v
     }
 }
 
-/* A line that takes a few bytes at a time, in every odd size, with messages and reports mixed: the stream stays whole. */
+/* A line that takes a few bytes at a time, in every odd size, with messages and reports mixed: the stream stays
+ * whole. */
 static void test_a_line_that_takes_a_few_bytes_at_a_time_gets_the_same_stream(void) {
     for (size_t room = 1; room < 400; room += 37) {
         begin(JOURNAL_PROCESS);
@@ -133,7 +135,7 @@ static void test_one_command_with_more_reports_than_are_kept_loses_none(void) {
     }
 }
 
-/* ---- Held back for the disk ------------------------------------------------------------------------------------------ */
+/* ---- Held back for the disk -------------------------------------------------------------------------------------- */
 
 static void test_nothing_leaves_before_the_disk_has_it(void) {
     begin(JOURNAL_DISK);
@@ -169,7 +171,7 @@ static void test_a_failed_sync_ends_everything_and_nothing_more_is_acknowledged(
     rig_end(&r);
 }
 
-/* ---- Slow readers ---------------------------------------------------------------------------------------------------- */
+/* ---- Slow readers ------------------------------------------------------------------------------------------------ */
 
 static void test_a_reader_that_takes_nothing_is_ended_and_others_go_on(void) {
     begin(JOURNAL_PROCESS);

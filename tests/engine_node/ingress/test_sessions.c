@@ -37,7 +37,7 @@ static void order(client *of, uint32_t account, uint8_t side, int64_t price, int
     client_send(of, &o);
 }
 
-/* ---- Begin ---------------------------------------------------------------------------------------------------------- */
+/* ---- Begin ------------------------------------------------------------------------------------------------------- */
 
 static void test_a_session_begins_with_its_first_valid_frame_and_not_before(void) {
     begin();
@@ -115,7 +115,7 @@ static void test_a_key_has_one_pending_session_the_newest(void) {
     rig_end(&r);
 }
 
-/* ---- Resume --------------------------------------------------------------------------------------------------------- */
+/* ---- Resume ------------------------------------------------------------------------------------------------------ */
 
 static void test_a_client_that_lost_its_line_gets_every_report_once(void) {
     begin();
@@ -214,7 +214,7 @@ static void test_reports_that_went_between_answer_and_first_frame_end_the_new_se
     rig_end(&r);
 }
 
-/* ---- Ends ----------------------------------------------------------------------------------------------------------- */
+/* ---- Ends -------------------------------------------------------------------------------------------------------- */
 
 static void test_a_lost_line_cancels_orders_only_if_the_session_asked_for_it(void) {
     begin();
@@ -344,7 +344,7 @@ static void test_rotation_of_a_secret_leaves_no_gap(void) {
     rig_end(&r);
 }
 
-/* ---- Logoffs that must wait ------------------------------------------------------------------------------------------ */
+/* ---- Logoffs that must wait -------------------------------------------------------------------------------------- */
 
 /* Fill the segment, so that the next record has no room. */
 static void fill_journal(client *with) {

@@ -165,7 +165,7 @@ static bool keep_prepare(journal *j) {
         return false;
     }
     uint64_t bytes = segment_bytes(records);
-    j->host->prefault(j->host->self, s->at, bytes < PREFAULT_BYTES ? (size_t)bytes : PREFAULT_BYTES);
+    j->host->prefault(j->host->self, s->at, bytes < PREFAULT_SEGMENT_BYTES ? (size_t)bytes : PREFAULT_SEGMENT_BYTES);
     j->newest_first = first;
     keep_room_again(j);
     atomic_store_explicit(&j->next, s, memory_order_release);
@@ -244,8 +244,9 @@ static void *keeper_main(void *self) {
     return NULL;
 }
 
-/* CPUs and priority are never inherited from an engine thread that is pinned and real-time. */
-static int thread_start(const journal *j, pthread_t *thread, void *(*body)(void *), const char *name) {
+/* CPUs are never inherited from an engine thread that is pinned. Nor is its real-time priority, unless acknowledgements
+ * wait for this thread: equal priority takes nothing from the engine, and an ordinary thread might never get its turn. */
+static int thread_start(const journal *j, pthread_t *thread, void *(*body)(void *), const char *name, bool awaited) {
     cpu_set_t cpus;
     CPU_ZERO(&cpus);
     long count = sysconf(_SC_NPROCESSORS_CONF);
@@ -257,7 +258,7 @@ static int thread_start(const journal *j, pthread_t *thread, void *(*body)(void 
     int result = pthread_attr_init(&attributes);
     if (result != 0) return result;
     pthread_attr_setaffinity_np(&attributes, sizeof cpus, &cpus);
-    pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
+    pthread_attr_setinheritsched(&attributes, awaited ? PTHREAD_INHERIT_SCHED : PTHREAD_EXPLICIT_SCHED);
     pthread_attr_setschedpolicy(&attributes, SCHED_OTHER);
     pthread_attr_setschedparam(&attributes, &ordinary);
     result = pthread_create(thread, &attributes, body, (void *)j);
@@ -279,9 +280,9 @@ int background_start(journal *j) {
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the threads that expect them */
     j->maker.pause = keeper_pause;
     j->maker.self = j;
-    int result = thread_start(j, &j->sync_thread, sync_main, "journal-sync");
+    int result = thread_start(j, &j->sync_thread, sync_main, "journal-sync", j->options.level == JOURNAL_DISK);
     if (result == 0) {
-        result = thread_start(j, &j->keeper_thread, keeper_main, "journal-keeper");
+        result = thread_start(j, &j->keeper_thread, keeper_main, "journal-keeper", false);
         if (result != 0) {
             atomic_store(&j->stop, true);
             pthread_join(j->sync_thread, NULL);

@@ -42,11 +42,12 @@ _Noreturn void journal_broken(const char *what, const char *file, int line);
 #define SEGMENTS_MAX (1u << 20)   /* files of one journal */
 #define SEGMENTS_OPEN_MAX 8       /* mapped by the writer: unsynced ones, the present one, the next */
 #define SYNC_INTERVAL_US_MAX 1000000u
-#define PROCESS_SYNC_INTERVAL_US 5000u /* at level process nobody waits for a sync: one each 5 ms is plenty */
-#define MARK_INTERVAL_NS 100000000u    /* the durable mark is recorded at most this often */
-#define ROOM_RETRY_NS 200000000u       /* a full disk is asked again this often */
-#define ZERO_CHUNK_BYTES (1u << 20)    /* zeros written between two looks at the mark and at the clock */
-#define PREFAULT_BYTES (1u << 20)      /* pages made writable ahead of the writer: 16,384 records */
+#define PROCESS_SYNC_INTERVAL_US 20000u   /* at level process nobody waits for a sync, and each disturbs the engine */
+#define MARK_INTERVAL_NS 100000000u       /* the durable mark is recorded at most this often */
+#define ROOM_RETRY_NS 200000000u          /* a full disk is asked again this often */
+#define ZERO_CHUNK_BYTES (1u << 20)       /* zeros written between two looks at the mark and at the clock */
+#define PREFAULT_BYTES (1u << 22)         /* pages made writable ahead of the writer, at least: 65,536 records */
+#define PREFAULT_SEGMENT_BYTES (1u << 26) /* and of a segment just made or opened: all of 2^20 records */
 #define ROOM_ERRORS_KEPT 4
 #define REPLICA_OPTIONS_MAX 256
 #define SEGMENT_SUFFIX ".jnl"

@@ -159,7 +159,8 @@ static journal_status present_segment(journal *j, const recovery *r, journal_err
     if (r->segment_begun) segment_enter(j, s);
     else segment_begin(j, s);
     uint64_t from = record_offset(first, r->last + 1), bytes = segment_bytes(r->segment_records) - from;
-    j->host->prefault(j->host->self, s->at + from, bytes < PREFAULT_BYTES ? (size_t)bytes : PREFAULT_BYTES);
+    j->host->prefault(j->host->self, s->at + from,
+                      bytes < PREFAULT_SEGMENT_BYTES ? (size_t)bytes : PREFAULT_SEGMENT_BYTES);
     j->prefaulted = r->last + PREFAULT_BYTES / RECORD_BYTES;
     return JOURNAL_OK;
 }

@@ -130,6 +130,8 @@ class Engine:
         Raises EngineError if it is not taken (address refused for now, no free connection, stopping): close the socket.
         """
     def on_wake(self) -> None: ...
+    def spin(self) -> None:
+        """Poll all connections a few times without waiting, some 10 µs: for busy polling."""
     def on_timer(self) -> None:
         """Idle and logon time-outs, clock ticks, digests. The loop calls it every 100 ms or so."""
     def begin_stop(self) -> None: ...      # refuse new commands (engine_stopping) from now on

@@ -374,8 +374,9 @@ class Server:
             self.loop.call_later(TICK_S, self._tick)
 
     def _spin(self) -> None:
-        """Something is always ready, so the loop polls its sockets instead of waiting for them."""
-        if not self._stopping:
+        """The engine polls its sockets; between two spins the loop has one round for everything else."""
+        if not self._stopping and self.engine is not None:
+            self.engine.spin()
             self.loop.call_soon(self._spin)
 
     def _tell_counters(self) -> None:

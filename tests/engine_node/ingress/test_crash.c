@@ -1,0 +1,122 @@
+/* The power fails at every change to the disk, or the process dies after every step: whatever a client was told is there
+ * after the restart, byte for byte, and it resumes without a gap.
+ *
+ *   script ── orders of two clients, some meet ──▶ ingress at level disk ──▶ power cut at change n
+ *   restart ── replay ──▶ every report that a client received = the core's report of that number
+ */
+#include "support/check.h"
+#include "support/ingress_rig.h"
+
+#define STEP_COUNT 40
+#define REPORTS_MAX 1024
+
+static rig r;
+static client clients[2];
+
+/* What each client has been told, by report number. */
+static wire_report told[2][REPORTS_MAX];
+static uint64_t told_last[2];
+
+static void listen_to(int i) {
+    wire_report got[64];
+    for (uint32_t count; (count = client_take(&clients[i], got, 64)) > 0;)
+        for (uint32_t n = 0; n < count; n++) {
+            if (got[n].report_number == 0) continue;
+            CHECK_EQUAL(got[n].report_number, told_last[i] + 1); /* no gap and no repeat, over all sessions */
+            CHECK(got[n].report_number < REPORTS_MAX);
+            told[i][++told_last[i]] = got[n];
+        }
+}
+
+static void begin(uint64_t seed, journal_level level) {
+    rig_make(&r, seed);
+    r.options.level = level;
+    r.options.digest_interval_records = 7;
+    rig_start(&r);
+    rig_define_market(&r);
+    memset(told_last, 0, sizeof told_last);
+}
+
+/* Log on again, resuming behind what was told, and resend nothing: the script goes on from what is recorded. */
+static void log_on(int i) {
+    client_logon(&clients[i], &r, 2 + (uint32_t)i, told_last[i], 0);
+    clients[i].sequence = clients[i].answer.last_client_sequence;
+    rig_settle(&r);
+    listen_to(i);
+}
+
+static void play(int step) {
+    const int i = step % 2;
+    for (int n = 0; n < 3; n++) {
+        const wire_new_order order =
+            client_order(&clients[i], 2 + (uint32_t)i, (uint8_t)(SIDE_BUY + i), 100 + (step * 5 + n) % 3, 1 + n);
+        client_queue(&clients[i], &order);
+    }
+    client_work(&clients[i]);
+    if (step % 3 != 1) rig_settle(&r); /* now and then the disk is behind */
+    for (int k = 0; k < 2; k++) listen_to(k);
+}
+
+static void restart(void) {
+    rig_crash(&r);
+    rig_start(&r);
+    const core *c = ingress_core(r.in);
+    const char *fault = core_check(c);
+    if (fault != NULL) fprintf(stderr, "%s\n", fault);
+    CHECK(fault == NULL);
+    for (uint32_t i = 0; i < 2; i++)
+        for (uint64_t number = 1; number <= told_last[i]; number++) {
+            const wire_report *kept = core_report(c, 2 + i, number);
+            CHECK(kept != NULL);
+            CHECK(memcmp(kept, &told[i][number], sizeof *kept) == 0);
+        }
+}
+
+/* How many changes the whole script makes to the disk. */
+static uint64_t changes_of_script(journal_level level) {
+    begin(1, level);
+    const uint64_t before = host_sim_changes(r.sim);
+    for (int i = 0; i < 2; i++) log_on(i);
+    for (int step = 0; step < STEP_COUNT; step++) play(step);
+    const uint64_t changes = host_sim_changes(r.sim) - before;
+    rig_end(&r);
+    return changes;
+}
+
+static void test_whatever_a_client_was_told_survives_a_loss_of_power_at_every_change(void) {
+    const uint64_t changes = changes_of_script(JOURNAL_DISK);
+    CHECK(changes > STEP_COUNT / 2);
+    for (uint64_t cut = 1; cut <= changes; cut++) {
+        begin(cut, JOURNAL_DISK);
+        host_sim_power_cut_at(r.sim, host_sim_changes(r.sim) + cut);
+        for (int i = 0; i < 2 && !host_sim_is_off(r.sim); i++) log_on(i);
+        for (int step = 0; step < STEP_COUNT && !host_sim_is_off(r.sim); step++) play(step);
+        CHECK(host_sim_is_off(r.sim));
+        restart();
+        for (int i = 0; i < 2; i++) log_on(i);
+        for (int step = 0; step < 6; step++) play(step);
+        rig_settle(&r);
+        for (int i = 0; i < 2; i++) listen_to(i);
+        restart();
+        rig_end(&r);
+    }
+}
+
+static void test_whatever_a_client_was_told_survives_kill_after_every_step(void) {
+    for (int level = JOURNAL_PROCESS; level <= JOURNAL_DISK; level++) {
+        begin(1, (journal_level)level);
+        for (int step = 0; step < STEP_COUNT; step++) {
+            for (int i = 0; i < 2; i++) log_on(i);
+            play(step);
+            restart();
+        }
+        CHECK_EQUAL(core_term(ingress_core(r.in)), STEP_COUNT + 1);
+        rig_end(&r);
+    }
+}
+
+int main(void) {
+    RUN(test_whatever_a_client_was_told_survives_a_loss_of_power_at_every_change);
+    RUN(test_whatever_a_client_was_told_survives_kill_after_every_step);
+    return checks_done();
+}

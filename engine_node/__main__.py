@@ -52,7 +52,7 @@ def _run_process(settings: Settings, chosen: argparse.Namespace) -> int:
         if chosen.command == "run":
             from engine_node import server
 
-            return server.run(settings, log)
+            return server.run(settings, log, chosen.parent)
         if chosen.command == "tls":
             from engine_node import tls
 
@@ -84,7 +84,7 @@ def _refuse(error: SettingsError) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m engine_node", description="The Ironbook engine node.")
-    parser.set_defaults(command="run", settings=None)
+    parser.set_defaults(command="run", settings=None, parent=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def command(name: str, about: str) -> argparse.ArgumentParser:
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(command=name)
         return made
 
-    command("run", "run the engine node until SIGTERM (the default)")
+    run = command("run", "run the engine node until SIGTERM (the default)")
     settings = command("settings", "look at the settings")
     what = settings.add_mutually_exclusive_group()
     settings.set_defaults(what="check")
@@ -108,8 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     snapshotter = command("snapshotter", "write snapshots")
     tls = command("tls", "end TLS on inherited sockets")
     tls.add_argument("--listen-fds", type=_numbers, required=True, metavar="N,N", help="listening sockets")
+    for child in (run, snapshotter, tls):
+        child.add_argument("--parent", type=int, metavar="PID", help="process to end with")
     for helper in (snapshotter, tls):
-        helper.add_argument("--parent", type=int, metavar="PID", help="process to end with")
         helper.add_argument("--cpus", type=_numbers, default=[], metavar="N,N", help="where to run; else as started")
     return parser
 

@@ -621,13 +621,18 @@ def _bind_unix(path: Path) -> socket.socket:
     return listener
 
 
-def run(settings: Settings, log: Log) -> int:
-    """The process's body: start, serve until a signal, stop. Returns the exit code."""
+def run(settings: Settings, log: Log, parent: int | None = None) -> int:
+    """The process's body: start, serve until a signal, stop. Returns the exit code.
+
+    parent: the process to stop with, gracefully, when it ends in whatever way; None: none.
+    """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     server = Server(settings, log, loop)
     try:
+        if parent is not None:
+            machine.die_with_parent(parent)
         server.start()
     except (EngineNodeError, KeyStoreError, _engine.EngineError) as error:
         log.error("start_failed", error)

@@ -113,7 +113,7 @@ class _Engine:
     def start(self) -> None:
         """Start it; its log is shown from now on."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "engine_node", "run"],
+            [sys.executable, "-m", "engine_node", "run", f"--parent={os.getpid()}"],
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -87,7 +87,7 @@ class EngineNode:
         settings = dataclasses.replace(self.settings, listen=(Address("127.0.0.1", self._port),))
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "engine_node"],
+                [sys.executable, "-m", "engine_node", "run", f"--parent={os.getpid()}"],
                 env=child_environment(settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

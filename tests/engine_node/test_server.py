@@ -651,6 +651,16 @@ def test_helpers_do_not_outlive_an_engine_that_is_killed(node: Node) -> None:
     )
 
 
+def test_an_engine_with_a_parent_stops_gracefully_when_that_is_killed(node: Node) -> None:
+    starter = "import os,subprocess,sys,time;" + (
+        "subprocess.Popen([sys.executable,'-m','engine_node','run',f'--parent={os.getpid()}']);time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", starter], cwd=ROOT, env=node.environment()) as parent:
+        node.wait_event("ready", timeout_s=30)
+        parent.kill()
+        assert node.wait_event("stopped", timeout_s=30)[0]["exit_code"] == 0
+
+
 def test_rubbish_on_the_line_ends_that_line_only(node: Node) -> None:
     secret = node.make_key()
     node.start()

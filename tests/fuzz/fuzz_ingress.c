@@ -7,7 +7,7 @@
  *
  *   - what a client gets is whole messages, and its report numbers rise by one from where it resumed;
  *   - nothing aborts: every INVARIANT of ingress, core and journal, and the sanitizers;
- * and at the end: core_check finds nothing, and a start from the journal gives the same state.
+ * and at the end: core_check finds nothing, and a start from the journal reaches the same sequence.
  */
 #include <stdlib.h>
 
@@ -188,17 +188,15 @@ static void step(input *from) {
     }
 }
 
-static void check_the_end(void) {
+static void check_the_end(bool start_again) {
     const char *fault = core_check(ingress_core(r.in));
     if (fault != NULL) fprintf(stderr, "%s\n", fault);
     CHECK(fault == NULL);
-    const uint64_t sequence = core_sequence(ingress_core(r.in)), digest = core_digest(ingress_core(r.in));
     host_sim_room(r.sim, 1ll << 40);
     (void)ingress_finish(r.in, &r.error);
-    CHECK(rig_counters(&r)->connections_open == 0);
+    CHECK_EQUAL(rig_counters(&r)->connections_open, 0);
+    if (!start_again) return;
     const uint64_t end = core_sequence(ingress_core(r.in));
-    CHECK(end >= sequence);
-    (void)digest;
     ingress_close(r.in);
     r.in = NULL;
     CHECK_EQUAL(rig_recover(&r), INGRESS_OK);
@@ -224,7 +222,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     rig_define_market(&r);
     for (int steps = 0; from.left > 0 && steps < STEPS_MAX; steps++) step(&from);
     for (int i = 0; i < CLIENT_COUNT; i++) take(&talkers[i]);
-    check_the_end();
+    check_the_end((how & 64) != 0);
     rig_end(&r);
     return 0;
 }

@@ -312,7 +312,7 @@ core_status core_apply(core *c, const wire_record *records, uint32_t count, core
     const wire_record *last = &records[count - 1];
     const uint32_t kind = command_of(last)->kind;
     const bool has_nonce =
-        kind == KIND_LOGON || (count > 1 && kind != KIND_REFUSED && prefix_of(records, count, KIND_NONCE) != NULL);
+        kind == KIND_LOGON || (count > 1 && is_client_kind(kind) && prefix_of(records, count, KIND_NONCE) != NULL);
     c->full_pool = full_pool(c, kind, has_nonce, last->received_ns);
     if (UNLIKELY(*c->full_pool != '\0')) return CORE_E_FULL;
     begin(c, records, count, out);

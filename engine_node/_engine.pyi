@@ -131,7 +131,7 @@ class Engine:
         """
     def on_wake(self) -> None: ...
     def spin(self) -> None:
-        """Poll all connections a few times without waiting, some 10 µs: for busy polling."""
+        """Poll all connections a few times without waiting, some 40 µs: for busy polling."""
     def on_timer(self) -> None:
         """Idle and logon time-outs, clock ticks, digests. The loop calls it every 100 ms or so."""
     def begin_stop(self) -> None: ...      # refuse new commands (engine_stopping) from now on

@@ -39,7 +39,7 @@ static PyTypeObject *connection_type;
 /* Spinning polls the sockets itself, so that a frame is seen within a system call's time and not a round of the loop's.
  * The loop keeps its own watch on the same sockets for everything else; both are level-triggered, so whoever comes
  * first reads and the other finds nothing. A closed socket leaves the set by itself. */
-enum { SPIN_ROUNDS = 32, SPIN_READY_MAX = 64 };
+enum { SPIN_ROUNDS = 128, SPIN_READY_MAX = 64 };
 #define POLL_WAKE UINT64_MAX
 
 static int poll_add(const engine_object *self, int fd, uint64_t name) {

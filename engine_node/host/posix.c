@@ -85,8 +85,12 @@ static ssize_t posix_receive(void *self, int socket, void *to, size_t bytes) {
 
 static ssize_t posix_send(void *self, int socket, const struct iovec *parts, int part_count) {
     (void)self;
-    struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)part_count};
     ssize_t put;
+    if (part_count == 1) { /* one report in answer to one order: the kernel need not copy a list of parts first */
+        AGAIN_IF_INTERRUPTED(put, send(socket, parts->iov_base, parts->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL));
+        return put < 0 ? -errno : put;
+    }
+    struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)part_count};
     AGAIN_IF_INTERRUPTED(put, sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
     return put < 0 ? -errno : put;
 }

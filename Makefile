@@ -118,6 +118,7 @@ test: ## all checks and all tests; the last line is pytest's
 	@$(MAKE) --no-print-directory test-python
 
 soak: build ## 1,000 kills and long property runs (an hour or so)
+	@IRONBOOK_SOAK=1 ctest --test-dir $(RELEASE) --output-on-failure -j $(JOBS) --timeout 7200
 	@IRONBOOK_SOAK=1 $(PY) -m pytest --timeout=7200
 
 fuzz: $(VENV)/.ready $(FUZZ)/.built ## each fuzz target for FUZZ_LONG_SECONDS (30 minutes)

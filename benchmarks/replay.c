@@ -1,5 +1,5 @@
-/* From journal to state: how fast a start, a standby or an audit goes through recorded commands, and what an order takes
- * of memory.
+/* From journal to state: how fast a start, a standby or an audit goes through recorded commands, and how much memory
+ * a resting order takes.
  *
  *   replay speed DIRECTORY COMMANDS OPEN ROUNDS     write a journal of COMMANDS with OPEN resting orders, replay it
  *   replay memory ORDERS                            rest ORDERS orders, count the pages that became resident

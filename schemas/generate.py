@@ -358,9 +358,10 @@ def make_pages(wire: dict[str, Any], codes: dict[str, Any]) -> dict[str, str]:
         "# Frames and records: the commands",
         "",
         intro,
-        "A client's *frame* is 64 bytes: a command of 48 and a tag, the first 16 bytes of HMAC-SHA256(session key, command).",
-        "In the journal the same 48 bytes stand in a *record* (`session.md`), in which key, CRC and time take the tag's "
-        "place.",
+        "A client's *frame* is 64 bytes: a command of 48 and a tag, the first 16 bytes of HMAC-SHA256(session key, "
+        "command).",
+        "In the journal the same 48 bytes stand in a *record* (`session.md`), in which key, CRC and time take the "
+        "tag's place.",
         "",
     ]
     groups = {

@@ -28,6 +28,7 @@ import ipaddress
 import os
 import signal
 import socket
+import stat
 import sys
 import threading
 import time
@@ -601,24 +602,49 @@ def _bind_tcp(address: Address, setting: str) -> socket.socket:
 
 
 def _bind_unix(path: Path) -> socket.socket:
-    """A Unix socket for its owner only; one that a crash left is replaced, one that is in use is not."""
+    """A Unix socket for its owner only; one that a crash left is replaced, anything else at its path is not touched."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.setblocking(False)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, contextlib.suppress(FileNotFoundError):
-            if probe.connect_ex(str(path)) == 0:
-                raise StartError(
-                    "proxy_socket must not be in use, is", detail=str(path), hint="stop what listens there"
-                )
-            path.unlink()
+        listener.setblocking(False)
+        _remove_left_socket(path)
         before = os.umask(0o177)
         try:
             listener.bind(str(path))
         finally:
             os.umask(before)
     except OSError as error:
-        raise StartError(f"proxy_socket must be writable: {error.strerror}", detail=str(path)) from None
+        listener.close()
+        raise StartError(f"proxy_socket must be writable: {error.strerror or error}", detail=str(path)) from None
+    except StartError:
+        listener.close()
+        raise
     return listener
+
+
+def _remove_left_socket(path: Path) -> None:
+    """Unlink a socket that nobody listens to any more. Raises StartError for whatever else is there, and OSError."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise StartError(
+            "proxy_socket must name a Unix socket or nothing, names something else",
+            detail=str(path),
+            hint="choose another path; what is there was not touched",
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a full backlog answers EAGAIN: that one lives too
+        outcome = probe.connect_ex(str(path))
+    if outcome in (0, errno.EAGAIN):
+        raise StartError("proxy_socket must not be in use, is", detail=str(path), hint="stop what listens there")
+    if outcome != errno.ECONNREFUSED:
+        raise StartError(
+            f"proxy_socket must be free, or left by a crash; a connection to it said: {os.strerror(outcome)}",
+            detail=str(path),
+            hint="see what it is; remove it or choose another path",
+        )
+    path.unlink()
 
 
 def run(settings: Settings, log: Log, parent: int | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import signal
@@ -544,6 +545,45 @@ def test_a_taken_port_is_refused_with_the_address(make_node: MakeNode) -> None:
         told = refused_start(make_node(listen=f"127.0.0.1:{port}"))
     assert told["detail"] == f"127.0.0.1:{port}"
     assert "must be free" in told["message"]
+
+
+def test_a_proxy_socket_that_names_a_file_is_refused_and_the_file_stays(make_node: MakeNode, tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_text("kept")
+    told = refused_start(make_node(proxy_socket=path))
+    assert told["message"] == "proxy_socket must name a Unix socket or nothing, names something else"
+    assert told["detail"] == str(path)
+    assert path.read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [(socket.SOCK_STREAM, "must not be in use"), (socket.SOCK_DGRAM, os.strerror(errno.EPROTOTYPE))],
+    ids=["stream", "datagram"],
+)
+def test_a_proxy_socket_of_somebody_else_is_refused_and_stays(
+    make_node: MakeNode, tmp_path: Path, kind: socket.SocketKind, said: str
+) -> None:
+    path = tmp_path / "p.sock"
+    with socket.socket(socket.AF_UNIX, kind) as taken:
+        taken.bind(str(path))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        inode = path.stat().st_ino
+        told = refused_start(make_node(proxy_socket=path))
+        assert said in told["message"]
+        assert path.stat().st_ino == inode
+
+
+def test_a_proxy_socket_that_a_crash_left_is_replaced(make_node: MakeNode, tmp_path: Path) -> None:
+    path = tmp_path / "p.sock"
+    node = make_node(proxy_socket=path).start()
+    node.stop(signal.SIGKILL)
+    assert path.is_socket()
+    node.start()
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(path))
+    assert node.stop() == 0
 
 
 def test_a_missing_key_file_and_a_wrong_passphrase_are_refused(node: Node) -> None:

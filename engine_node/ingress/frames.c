@@ -225,14 +225,16 @@ void frames_take(ingress *in, connection *c) {
     static_assert(FRAME_BYTES == RECORD_BYTES, "a buffer of frames can be looked ahead into as records");
     uint32_t at = 0;
     while (c->buffer_used - at >= FRAME_BYTES && c->doomed == 0 && !in->stalled) {
-        core_look_ahead(in->core, (const wire_record *)(c->buffer + at), (c->buffer_used - at) / FRAME_BYTES);
+        if (!outbound_room(in, c, CORE_GROUP_MAX)) { /* a frame and its prefixes may get a message each */
+            ingress_stall(in);
+            break;
+        }
         const uint8_t *frame = c->buffer + at;
         core_look_ahead(in->core, (const wire_record *)frame, (c->buffer_used - at) / FRAME_BYTES);
         const outcome outcome = take_frame(in, c, frame);
         if (outcome == ENDED) return;
         if (outcome == STALLED) {
-            in->stalled = true;
-            in->counters.stalls++;
+            ingress_stall(in);
             break;
         }
         at += FRAME_BYTES;

@@ -281,6 +281,11 @@ void ingress_pause(const ingress *in) {
     else sched_yield();
 }
 
+void ingress_stall(ingress *in) {
+    in->stalled = true;
+    in->counters.stalls++;
+}
+
 /* ---- Wake and timer ---------------------------------------------------------------------------------------------- */
 
 /* What came in before reading stopped is taken now, as far as the journal lets it. */
@@ -312,6 +317,7 @@ static void end_the_late(ingress *in) {
     for (uint32_t i = 0; i < in->options.connection_count_max; i++) {
         connection *c = &in->connections[i];
         if (c->state == FREE || in->stalled) continue;
+        if (c->state == PENDING && c->held) c->last_seen_ns = in->now_ns; /* its answer waits for the disk, not for it */
         const uint64_t silent_ns = in->now_ns - c->last_seen_ns;
         if (c->state < PENDING && silent_ns >= logon_ns) {
             in->counters.logons_timed_out++;

@@ -131,6 +131,8 @@ static outcome answer(ingress *in, connection *c, const wire_logon_request *requ
     c->sent_report = request->last_report_number == RESUME_NEW_ONLY ? k->last_report : request->last_report_number;
     outbound_put(in, c, &a);
     if (session_reports_there(in, key, c->sent_report)) return DONE;
+    outbound_flush(in, c);
+    if (c->held) return DONE; /* the answer first, when the disk has it; the first frame ends it */
     session_end(in, c, CODE_REPORTS_UNAVAILABLE, LOGOFF_REASON_REFUSED);
     return ENDED;
 }

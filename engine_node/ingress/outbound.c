@@ -4,13 +4,14 @@
  *   [ tail ] ──▶ [ ring, ring wraps ] ──▶ [ pong ] ──▶ [ ring ]              stays in the ring
  *
  * A message waits behind the reports that were made before it, so that a pong tells that all reports of earlier frames
- * have come. An item that the kernel took only a part of is copied into the tail: the stream stays whole even if the
+ * have come. It also waits until the journal has released what it vouches for: a client believes a pong or an answer that
+ * names recorded numbers, so they must be as safe as a report. Nothing overtakes what is held. An item that the kernel took only a part of is copied into the tail: the stream stays whole even if the
  * ring moves on. Reports above journal_released stay where they are until ingress_on_wake. Nothing else is ever
  * copied here.
  *
  * The ring of a key holds the last `reports_kept` reports. When all but two chunks of events are taken by reports
  * still to be sent, sending comes before the next command; a reader with all but one chunk to read is too slow and is
- * ended. One whose reports are only held back for the disk makes reading stop until the disk has come after.
+ * ended. One whose reports or messages are only held back for the disk makes reading stop until the disk has come after.
  */
 #include <errno.h>
 
@@ -58,9 +59,19 @@ void outbound_put(ingress *in, connection *c, const void *message) {
             return;
         }
     }
+    const uint8_t kind = *(const uint8_t *)message;
+    const bool vouches = kind == MESSAGE_LOGON_ANSWER || kind == MESSAGE_PONG || kind == MESSAGE_REPEAT;
     memcpy(&c->messages[c->message_end], message, REPORT_BYTES);
+    c->vouches[c->message_end] = vouches ? core_sequence(in->core) : 0;
     c->behind[c->message_end++] = newest_report(in, c);
     outbound_mark(in, c);
+}
+
+bool outbound_room(ingress *in, connection *c, uint32_t count) {
+    if (MESSAGE_COUNT_MAX - c->message_end >= count) return true;
+    publish(in);
+    outbound_flush(in, c);
+    return MESSAGE_COUNT_MAX - c->message_end >= count || c->blocked || c->doomed != 0 || !c->held;
 }
 
 static wire_report message_of(const ingress *in, const connection *c, uint8_t kind, uint16_t code) {
@@ -126,16 +137,15 @@ static void plan_make(const ingress *in, connection *c, plan *p) {
     p->held = false;
     if (c->tail_bytes > 0) plan_add(p, TAIL, c->tail, c->tail_bytes);
     for (uint32_t m = c->message_first; m < c->message_end && p->count < PART_COUNT_MAX;) {
-        if (!p->held) plan_reports(in, c, p, &next, c->behind[m], released);
-        if (c->doomed != 0 || p->count == PART_COUNT_MAX) return;
-        /* Held reports hold the messages behind them, unless the queue is full: then messages overtake. */
-        if (p->held && c->message_end < MESSAGE_COUNT_MAX) return;
+        plan_reports(in, c, p, &next, c->behind[m], released);
+        if (c->vouches[m] > released) p->held = true;
+        if (p->held || c->doomed != 0 || p->count == PART_COUNT_MAX) return;
         uint32_t end = m + 1;
-        while (end < c->message_end && (p->held || c->behind[end] < next)) end++;
+        while (end < c->message_end && c->behind[end] < next && c->vouches[end] <= released) end++;
         plan_add(p, MESSAGES, &c->messages[m], (size_t)(end - m) * REPORT_BYTES);
         m = end;
     }
-    if (!p->held && p->count < PART_COUNT_MAX && last > 0) plan_reports(in, c, p, &next, last, released);
+    if (p->count < PART_COUNT_MAX && last > 0) plan_reports(in, c, p, &next, last, released);
 }
 
 /* Note that `items` whole items of a part went out. */
@@ -173,12 +183,13 @@ static bool plan_sent(ingress *in, connection *c, const plan *p, size_t bytes) {
     return all;
 }
 
-/* A full queue whose start has been sent makes room at its end. */
+/* A queue that is nearly full and whose start has been sent makes room at its end. */
 static void queue_close_up(connection *c) {
-    if (c->message_end < MESSAGE_COUNT_MAX || c->message_first == 0) return;
+    if (MESSAGE_COUNT_MAX - c->message_end >= CORE_GROUP_MAX || c->message_first == 0) return;
     const uint32_t count = c->message_end - c->message_first;
     memmove(c->messages, c->messages + c->message_first, count * sizeof c->messages[0]);
     memmove(c->behind, c->behind + c->message_first, count * sizeof c->behind[0]);
+    memmove(c->vouches, c->vouches + c->message_first, count * sizeof c->vouches[0]);
     c->message_first = 0;
     c->message_end = count;
 }
@@ -266,8 +277,7 @@ static void relieve_one(ingress *in, connection *c, bool command_under_way) {
     outbound_flush(in, c);
     if (backlog(in, c) <= in->press_at || c->doomed != 0) return;
     if (!c->blocked && !command_under_way) {
-        in->stalled = true;
-        in->counters.stalls++;
+        ingress_stall(in);
         return;
     }
     if (!c->blocked) {

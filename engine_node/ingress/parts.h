@@ -75,7 +75,7 @@ typedef struct connection {
     bool watched;  /* the loop was asked to tell when it can be written */
     bool refusing; /* a frame was refused unrecorded, and its number has not come again */
     bool dirty;    /* in the ring of those to look after */
-    bool held;     /* has reports that the journal has not released */
+    bool held;     /* has reports or messages that the journal has not released */
     uint8_t zero;
     uint64_t logon_timestamp_ns;
     uint8_t logon_nonce[16];
@@ -86,7 +86,8 @@ typedef struct connection {
     uint32_t message_first, message_end;
     uint32_t zero2;
     uint8_t tail[REPORT_BYTES];
-    uint64_t behind[MESSAGE_COUNT_MAX]; /* messages[i] goes out behind the report of this number */
+    uint64_t behind[MESSAGE_COUNT_MAX];  /* messages[i] goes out behind the report of this number */
+    uint64_t vouches[MESSAGE_COUNT_MAX]; /* and not before the journal has released this sequence; 0: at any time */
     wire_report messages[MESSAGE_COUNT_MAX];
 } connection;
 
@@ -179,9 +180,14 @@ void frames_take(ingress *in, connection *c);
 
 /* ---- outbound.c -------------------------------------------------------------------------------------------------- */
 
-/* Put a message into the queue. The connection may be doomed afterwards, if it does not read. */
+/* Put a message into the queue. The connection may be doomed afterwards, if it does not read. A message that tells what
+ * is recorded (logon answer, pong, repeat) is held back until all that was recorded when it was made is released. */
 void outbound_message(ingress *in, connection *c, uint8_t kind, uint16_t code, uint64_t reference, uint64_t order_id);
 void outbound_put(ingress *in, connection *c, const void *message);
+
+/* Is there room for so many messages? False: there will be when the journal has released what is held. True too for a
+ * peer that does not read: the next message dooms it. */
+bool outbound_room(ingress *in, connection *c, uint32_t count);
 
 /* Send what can be sent now. */
 void outbound_flush(ingress *in, connection *c);
@@ -205,6 +211,7 @@ bool outbound_must_wait(const ingress *in);
 
 void ingress_enter(ingress *in);       /* at the begin of every call from the loop: read the clock */
 void ingress_leave(ingress *in);       /* at its end: digest if due, publish, send, look for a failure */
+void ingress_stall(ingress *in);       /* read nothing until ingress_on_wake */
 void ingress_pause(const ingress *in); /* let the journal's background get on: while a start or one command waits */
 void ingress_free(ingress *in, connection *c, uint16_t code); /* give the slot back, and tell the loop */
 

@@ -154,6 +154,7 @@ void client_request(client *c, uint64_t last_report, uint8_t options) {
 bool client_send_request(client *c) {
     client_write(c, &c->request, sizeof c->request);
     client_work(c);
+    if (host_sim_peer_waiting(c->r->sim, c->socket) == 0) rig_settle(c->r); /* the answer may wait for the disk */
     if (host_sim_peer_waiting(c->r->sim, c->socket) < sizeof c->answer) return false;
     host_sim_peer_take(c->r->sim, c->socket, &c->answer, sizeof c->answer);
     if (c->answer.kind != MESSAGE_LOGON_ANSWER) return false;

@@ -217,7 +217,7 @@ static void test_a_client_that_pings_and_never_reads_is_ended(void) {
 static void test_a_flood_of_pings_from_a_reader_is_answered_whole(void) {
     for (int level = JOURNAL_PROCESS; level <= JOURNAL_DISK; level++) {
         begin((journal_level)level);
-        queue_order(100); /* held back at level disk: pongs wait behind it, until the queue is full */
+        queue_order(100); /* held back at level disk, and the pongs behind it */
         for (uint64_t i = 0; i < 1000; i++) {
             const wire_ping ping = client_ping(&c, i);
             client_queue(&c, &ping);
@@ -232,6 +232,51 @@ static void test_a_flood_of_pings_from_a_reader_is_answered_whole(void) {
         CHECK_EQUAL(pongs, 1000);
         rig_end(&r);
     }
+}
+
+/* More pongs than can wait: what is held makes reading stop, it neither overtakes nor ends the session. */
+static void test_a_burst_of_pings_waits_for_the_disk_and_is_answered_in_order(void) {
+    begin(JOURNAL_DISK);
+    queue_order(100);
+    for (uint64_t i = 0; i < 300; i++) {
+        const wire_ping ping = client_ping(&c, i);
+        client_queue(&c, &ping);
+    }
+    CHECK_EQUAL(client_take(&c, got, 8192), 0);
+    ingress_on_wake(r.in); /* woken for nothing */
+    ingress_on_timer(r.in);
+    CHECK_EQUAL(client_take(&c, got, 8192), 0);
+    CHECK(rig_counters(&r)->stalls > 0);
+    rig_settle(&r);
+    CHECK_EQUAL(client_take(&c, got, 8192), 301);
+    CHECK_EQUAL(got[0].kind, EVENT_ACCEPTED);
+    for (uint64_t i = 0; i < 300; i++) {
+        CHECK_EQUAL(got[1 + i].kind, MESSAGE_PONG);
+        CHECK_EQUAL(got[1 + i].reference, i);
+        CHECK_EQUAL(got[1 + i].order_id, 1);
+    }
+    CHECK_EQUAL(rig_closed_code(&r, c.socket), 0xffff);
+    rig_end(&r);
+}
+
+/* Of a lost session with unsynced orders: neither the logon's answer nor a repeat may tell of them. */
+static void test_a_logon_answer_waits_for_the_disk_too(void) {
+    begin(JOURNAL_DISK);
+    queue_order(100);
+    client_work(&c);
+    client second;
+    CHECK(client_connect(&second, &r, 2, rig_address(2)));
+    client_request(&second, 0, 0);
+    client_write(&second, &second.request, sizeof second.request);
+    client_work(&second);
+    CHECK_EQUAL(host_sim_peer_waiting(r.sim, second.socket), 0);
+    rig_settle(&r);
+    wire_logon_answer answer;
+    CHECK_EQUAL(host_sim_peer_take(r.sim, second.socket, &answer, sizeof answer), sizeof answer);
+    CHECK_EQUAL(answer.kind, MESSAGE_LOGON_ANSWER);
+    CHECK_EQUAL(answer.last_client_sequence, 1);
+    CHECK_EQUAL(answer.last_report_number, 1);
+    rig_end(&r);
 }
 
 static void test_reports_only_held_back_do_not_make_a_reader_slow(void) {
@@ -264,6 +309,8 @@ int main(void) {
     RUN(test_a_reader_that_takes_nothing_is_ended_and_others_go_on);
     RUN(test_a_client_that_pings_and_never_reads_is_ended);
     RUN(test_a_flood_of_pings_from_a_reader_is_answered_whole);
+    RUN(test_a_burst_of_pings_waits_for_the_disk_and_is_answered_in_order);
+    RUN(test_a_logon_answer_waits_for_the_disk_too);
     RUN(test_reports_only_held_back_do_not_make_a_reader_slow);
     return checks_done();
 }

@@ -53,6 +53,8 @@ __all__ = ["Server", "key_records", "run"]
 TICK_S: Final = 0.1
 ACCEPT_COUNT_MAX: Final = 64  # accepted in one go before other sockets get their turn
 ACCEPT_PAUSE_S: Final = 0.1  # after running out of descriptors
+FULL_POOL_LOOK_S: Final = 0.5  # how soon a refusal for want of room is told
+FULL_POOL_QUIET_S: Final = 60.0  # how long the same capacity is not told again
 CHILD_STOP_S: Final = 3.0
 SWITCH_INTERVAL_S: Final = 0.0001  # how long a helper thread may keep the engine's thread waiting
 SO_BUSY_POLL: Final = 46  # asm-generic/socket.h; not in the socket module
@@ -111,6 +113,9 @@ class Server:
         self._tls_listeners: list[socket.socket] = []
         self._children: list[Child] = []
         self._counters_told: dict[str, int] = {}
+        self._no_room_told = 0  # the counter of core_no_room when it was last told
+        self._full_pool_told = ""
+        self._full_pool_quiet_s = 0.0  # until then (monotonic) the same capacity is not told again
         self._refused_accepts = 0
         self._lock = -1
         self._stopping = False
@@ -258,6 +263,7 @@ class Server:
         self.loop.add_reader(engine.wake_fd, engine.on_wake)
         self.loop.call_later(TICK_S, self._tick)
         self.loop.call_later(self.settings.key_poll_ms / 1000, self._poll_keys)
+        self.loop.call_later(FULL_POOL_LOOK_S, self._look_for_full_pool)
         if self.settings.counters_interval_s:
             self.loop.call_later(self.settings.counters_interval_s, self._tell_counters)
         for listener, _ in self._listeners:
@@ -389,8 +395,31 @@ class Server:
         }
         if counters != self._counters_told:
             self._counters_told = counters
+            self._tell_full_pool(self.engine)
             self.log.info("counters", sequence=self.engine.sequence(), counters=counters)
         self.loop.call_later(self.settings.counters_interval_s, self._tell_counters)
+
+    def _look_for_full_pool(self) -> None:
+        if self.engine is not None:
+            self._tell_full_pool(self.engine)
+            self.loop.call_later(FULL_POOL_LOOK_S, self._look_for_full_pool)
+
+    def _tell_full_pool(self, engine: _engine.Engine) -> None:
+        """Name the capacity that commands were refused for; a flood of refusals gives a line a minute."""
+        refused = engine.counters()["refused_core_no_room"]
+        if refused == self._no_room_told:
+            return
+        name, now_s = engine.full_pool(), time.monotonic()
+        if name == self._full_pool_told and now_s < self._full_pool_quiet_s:
+            return
+        self.log.warning(
+            "core_no_room",
+            capacity=name,
+            value=self.settings.core_options().get(name),
+            refused=refused - self._no_room_told,
+            hint=f"raise {name} and restart; see which account holds so much",
+        )
+        self._no_room_told, self._full_pool_told, self._full_pool_quiet_s = refused, name, now_s + FULL_POOL_QUIET_S
 
     # ---- Keys --------------------------------------------------------------------------------------------------------
 

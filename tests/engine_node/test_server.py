@@ -133,6 +133,29 @@ def test_counters_are_logged_when_they_change_and_no_secret_ever_is(make_node: M
     assert (node.directory / "passphrase").read_text().strip() not in text
 
 
+def test_a_full_pool_is_told_by_name_at_once_and_a_restart_with_more_room_takes_the_order(make_node: MakeNode) -> None:
+    node = make_node(order_count_max=2, counters_interval_s=0)
+    secret = node.make_key()
+    node.start()
+    client = Client.connect(node.address(), "admin", secret)
+    client.define_market()
+    for _ in range(2):
+        assert client.ask(client.order(v.Side.BUY, 100, 1)).kind == v.EventKind.ACCEPTED
+    refused = client.ask(client.order(v.Side.BUY, 100, 1))
+    assert (refused.kind, refused.code) == (v.MessageKind.REFUSED, v.Code.CORE_NO_ROOM)
+    (told,) = node.wait_event("core_no_room", timeout_s=2)
+    assert (told["level"], told["capacity"], told["value"], told["refused"]) == ("warning", "order_count_max", 2, 1)
+    client.send(*[client.order(v.Side.BUY, 100, 1)] * 50)
+    client.close()
+    time.sleep(1.2)
+    assert len(node.events("core_no_room")) == 1, "the same capacity is told once a minute"
+    node.stop()
+    node.settings["order_count_max"] = 1000
+    node.start()
+    again = Client.connect(node.address(), "admin", secret)
+    assert again.ask(again.order(v.Side.BUY, 100, 1)).kind == v.EventKind.ACCEPTED
+
+
 def test_the_service_manager_is_told(make_node: MakeNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(str(tmp_path / "notify"))

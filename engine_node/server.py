@@ -107,6 +107,7 @@ class Server:
         self._keys_mark = ""
         self._keys_version = ""
         self._keys_loading = False
+        self._keys_unwatched = threading.Event()  # set: the thread that looks for changes ends
         self._hung_up = False  # SIGHUP came while keys were being loaded
         self._connections: dict[int, _engine.Connection] = {}
         self._listeners: list[tuple[socket.socket, bool]] = []  # (socket, proxied)
@@ -262,7 +263,8 @@ class Server:
         self.loop.set_exception_handler(self._unexpected)
         self.loop.add_reader(engine.wake_fd, engine.on_wake)
         self.loop.call_later(TICK_S, self._tick)
-        self.loop.call_later(self.settings.key_poll_ms / 1000, self._poll_keys)
+        watcher = threading.Thread(target=self._poll_keys, args=(self._background_cpus(),), name="keys", daemon=True)
+        watcher.start()
         self.loop.call_later(FULL_POOL_LOOK_S, self._look_for_full_pool)
         if self.settings.counters_interval_s:
             self.loop.call_later(self.settings.counters_interval_s, self._tell_counters)
@@ -423,12 +425,23 @@ class Server:
 
     # ---- Keys --------------------------------------------------------------------------------------------------------
 
-    def _poll_keys(self) -> None:
-        if self._stopping:
-            return
-        if self._store is not None and self._store.mark() != self._keys_mark:
+    def _poll_keys(self, cpus: set[int]) -> None:
+        """In a thread of its own: a file system that hangs (a share whose server is gone) holds up nothing else."""
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, cpus)
+        while not self._keys_unwatched.wait(self.settings.key_poll_ms / 1000):
+            store = self._store
+            try:
+                mark = store.mark() if store is not None else ""
+            except Exception:  # loading meets it again, and tells it
+                mark = ""
+            if mark != self._keys_mark:
+                with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends
+                    self.loop.call_soon_threadsafe(self._mark_changed, mark)
+
+    def _mark_changed(self, mark: str) -> None:
+        if mark != self._keys_mark:  # no load that ended meanwhile has taken it in
             self.reload_keys()
-        self.loop.call_later(self.settings.key_poll_ms / 1000, self._poll_keys)
 
     def reload_keys(self, hang_up: bool = False) -> None:
         """Load the keys again, off the loop's thread; what cannot be loaded is told and the old ones stay.
@@ -497,6 +510,7 @@ class Server:
                 self._finish()
             return
         self._stopping = True
+        self._keys_unwatched.set()
         self.log.info("stopping", why=why, bound_ms=self.settings.stop_timeout_ms)
         self._notify_manager("STOPPING=1")
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -546,6 +560,7 @@ class Server:
 
     def close(self) -> None:
         """After a start that failed: give back what was taken."""
+        self._keys_unwatched.set()
         for listener in [listener for listener, _ in self._listeners] + self._tls_listeners:
             listener.close()
         if self._lock >= 0:

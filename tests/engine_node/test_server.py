@@ -418,6 +418,30 @@ def test_a_key_made_while_running_logs_on_and_the_live_session_goes_on(node: Nod
     assert client.ask(client.order(v.Side.BUY, 100, 1)).kind == v.EventKind.ACCEPTED
 
 
+def test_a_file_system_that_hangs_under_the_keys_holds_up_neither_orders_nor_a_stop(node: Node) -> None:
+    secret = node.make_key()
+    hung = node.directory / "hung"
+    script = textwrap.dedent(f"""
+        import pathlib, sys, time
+        from engine_node import logs, server, settings
+        from ironbook.keystore import KeyFile
+        mark = KeyFile.mark
+        def hanging(self):
+            if pathlib.Path({str(node.directory / "engine.json")!r}).exists():
+                pathlib.Path({str(hung)!r}).touch()
+                time.sleep(600)
+            return mark(self)
+        KeyFile.mark = hanging
+        sys.exit(server.run(settings.load(), logs.Log(2)))
+    """)
+    node.process = subprocess.Popen([sys.executable, "-c", script], env=node.environment(), cwd=ROOT)
+    wait_until(hung.exists, 30)
+    client = Client.connect(node.address(), "admin", secret)
+    client.define_market()
+    assert client.ask(client.order(v.Side.BUY, 100, 1)).kind == v.EventKind.ACCEPTED
+    assert node.stop() == 0
+
+
 def test_a_rotation_has_no_gap_and_ends_the_session_of_the_dropped_secret(node: Node) -> None:
     old = node.make_key("a")
     node.start()

@@ -25,6 +25,9 @@ QUANTITY_LOTS_MAX = 281474976710655  # 2^48 - 1
 UNITS_MAX = 4611686018427387904  # 2^62: the most units of an asset, and of a notional
 UNITS_PER_LOT_MAX = 1099511627776  # 2^40: base units of a lot, quote units of a tick times a lot
 FEE_PPM_MAX = 100000  # 10 %: the highest fee rate, in millionths of the notional
+ASSET_NUMBER_MAX = 65534  # the highest number an asset can have
+INSTRUMENT_NUMBER_MAX = 1048574  # the highest number an instrument can have
+ACCOUNT_NUMBER_MAX = 16777214  # the highest number an account can have
 ASSET_DECIMALS_MAX = 18  # digits behind the point of an asset
 COLLAR_PPM_MAX = 1000000  # 100 %: the widest collar
 RESUME_NEW_ONLY = 18446744073709551615  # last_report_number of a logon that wants no earlier reports
@@ -791,24 +794,25 @@ class Term:
 
     KIND: ClassVar[int] = Kind.TERM
     BYTES: ClassVar[int] = 48
-    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QQQ24x")
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QQQQ16x")
 
     flags: int = 0  # zero in all kinds so far
     client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
     term: int = 0  # number of the term
     node: int = 0  # which node leads
+    nonce_window_ns: int = 0  # how far a nonce's timestamp may be from the time of receipt, from here on; 0: as before
 
     def pack(self) -> bytes:
         """The 48 bytes on the wire."""
-        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.term, self.node)
+        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.term, self.node, self.nonce_window_ns)
 
     @classmethod
     def unpack(cls, data: Buffer, offset: int = 0) -> Term:
         """Read 48 bytes at offset."""
-        word0, term, node = cls._STRUCT.unpack_from(data, offset)
+        word0, term, node, nonce_window_ns = cls._STRUCT.unpack_from(data, offset)
         if word0 & 0xFF != cls.KIND:
             raise ValueError(f"the kind of a term must be {cls.KIND}, was {word0 & 0xFF}")
-        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, term=term, node=node)
+        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, term=term, node=node, nonce_window_ns=nonce_window_ns)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

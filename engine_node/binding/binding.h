@@ -26,7 +26,8 @@ PyObject *raise_core(core_status status, const core *c);
 /* Raise JournalError (or OptionsError) with status, segment, offset and sequence. Returns NULL. */
 PyObject *raise_journal(const journal_error *error);
 
-/* Fill options from a dict of names to integers; unknown names and values out of 32 bits raise. 0, or -1 with an exception. */
+/* Fill options from a dict of names to integers; unknown names and values out of 32 bits raise. 0, or -1 with an
+ * exception. */
 int core_options_from_dict(PyObject *dict, core_options *options);
 PyObject *core_options_to_dict(const core_options *options);
 

@@ -1,7 +1,7 @@
 /* The extension module `_engine`: its exceptions, its two helpers, and the doors to replica.c and engine.c.
  *
- * Ownership: every function returns a new reference or raises; buffers given by Python are read only during the call; cores
- * live in pages mapped by core_memory_map and go with the object that holds them.
+ * Ownership: every function returns a new reference or raises; buffers given by Python are read only during the
+ * call; cores live in pages mapped by core_memory_map and go with the object that holds them.
  */
 #include "binding.h"
 
@@ -78,7 +78,7 @@ PyObject *raise_journal(const journal_error *e) {
     return NULL;
 }
 
-/* ---- Options --------------------------------------------------------------------------------------------------------------- */
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -134,7 +134,7 @@ PyObject *core_options_to_dict(const core_options *options) {
     return dict;
 }
 
-/* ---- Memory --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 void *core_memory_map(size_t bytes) {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -147,7 +147,7 @@ void core_memory_unmap(void *memory, size_t bytes) {
     if (memory != NULL) munmap(memory, bytes);
 }
 
-/* ---- Helpers ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Helpers ----------------------------------------------------------------------------------------------------- */
 
 static PyObject *py_crc32c(PyObject *self, PyObject *args) {
     (void)self;

@@ -15,7 +15,7 @@ typedef struct core_object {
     wire_report *events; /* EVENT_ROOM */
 } core_object;
 
-/* ---- Core ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Core -------------------------------------------------------------------------------------------------------- */
 
 static int core_object_open(core_object *self, const core_options *options) {
     self->memory_bytes = core_bytes(options);
@@ -392,7 +392,7 @@ static PyType_Spec core_spec = {.name = "engine_node._engine.Core",
                                 .flags = Py_TPFLAGS_DEFAULT,
                                 .slots = core_slots};
 
-/* ---- JournalReader ----------------------------------------------------------------------------------------------------------- */
+/* ---- JournalReader ----------------------------------------------------------------------------------------------- */
 
 typedef struct reader_object {
     PyObject_HEAD journal_reader *reader;

@@ -1,6 +1,7 @@
 /* Definitions, limits, money in and out, halts, sessions and nonces (rules.md 9 and 10).
  *
- * Every handler of an admin's command looks first, in the order in which codes win, and acts only when nothing is wrong.
+ * Every handler of an admin's command looks first, in the order in which codes win, and acts only when nothing is
+ * wrong.
  */
 #include "internal.h"
 
@@ -11,7 +12,7 @@
         (entity)->member = (to);                                                                                       \
     } while (0)
 
-/* ---- Nonces: a queue in order of arrival and an index into it ------------------------------------------------------------ */
+/* ---- Nonces: a queue in order of arrival and an index into it ---------------------------------------------------- */
 
 static nonce_entry nonce_entry_of(const uint8_t nonce[16], uint64_t timestamp_ns) {
     nonce_entry e = {.timestamp_ns = timestamp_ns};
@@ -36,18 +37,22 @@ bool nonce_held(const core *c, const uint8_t nonce[16]) {
     return false;
 }
 
+uint64_t nonce_window(const core *c) {
+    return c->nonce_window_ns != 0 ? c->nonce_window_ns : c->options.nonce_window_ns;
+}
+
 uint16_t nonce_check(const core *c, const uint8_t nonce[16], uint64_t timestamp_ns) {
     const uint64_t apart =
         timestamp_ns > c->received_ns ? timestamp_ns - c->received_ns : c->received_ns - timestamp_ns;
-    if (apart > c->options.nonce_window_ns) return CODE_NONCE_STALE;
+    if (apart > nonce_window(c)) return CODE_NONCE_STALE;
     return nonce_held(c, nonce) ? CODE_NONCE_REPEATED : CODE_NONE;
 }
 
 /* May the oldest go? Storing drops such ones first, so being full means that the oldest is still within its window. */
 static bool nonce_front_passed(const core *c, uint64_t now_ns) {
     const nonce_entry *front = &c->nonces[nonce_place(c, c->nonce_first)];
-    return c->nonce_count > 0 && front->timestamp_ns < UINT64_MAX - c->options.nonce_window_ns &&
-           front->timestamp_ns + c->options.nonce_window_ns < now_ns;
+    return c->nonce_count > 0 && front->timestamp_ns < UINT64_MAX - nonce_window(c) &&
+           front->timestamp_ns + nonce_window(c) < now_ns;
 }
 
 bool nonce_has_room(const core *c, uint64_t now_ns) {
@@ -78,7 +83,7 @@ void nonce_store(core *c, const uint8_t nonce[16], uint64_t timestamp_ns) {
     nonce_append(c, nonce, timestamp_ns);
 }
 
-/* ---- Definitions ---------------------------------------------------------------------------------------------------------- */
+/* ---- Definitions ------------------------------------------------------------------------------------------------- */
 
 /* The length of a name: 1 to 36 bytes of A-Z a-z 0-9 . _ - / and then zero bytes only; 0 if it is none. */
 static uint8_t name_bytes(const wire_text *text) {
@@ -94,7 +99,7 @@ static uint8_t name_bytes(const wire_text *text) {
 
 static uint16_t define_asset(core *c, const wire_asset *o, const wire_text *text) {
     if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero)) return CODE_MALFORMED;
-    if (o->asset == 0 || o->asset >= c->options.asset_count_max) return CODE_UNKNOWN_ASSET;
+    if (o->asset == 0 || o->asset > ASSET_NUMBER_MAX) return CODE_UNKNOWN_ASSET;
     const uint8_t bytes = name_bytes(text);
     if (bytes == 0) return CODE_NAME_INVALID;
     if (o->decimals > ASSET_DECIMALS_MAX) return CODE_DEFINITION_INVALID;
@@ -111,7 +116,7 @@ static uint16_t define_asset(core *c, const wire_asset *o, const wire_text *text
 static uint16_t check_instrument(const core *c, const wire_instrument *o, const wire_text *text) {
     const bool state_known = o->trading_state == TRADING_STATE_OPEN || o->trading_state == TRADING_STATE_HALTED;
     if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero) || !state_known) return CODE_MALFORMED;
-    if (o->instrument == 0 || o->instrument >= c->options.instrument_count_max) return CODE_UNKNOWN_INSTRUMENT;
+    if (o->instrument == 0 || o->instrument > INSTRUMENT_NUMBER_MAX) return CODE_UNKNOWN_INSTRUMENT;
     if (!asset_known(c, o->base_asset) || !asset_known(c, o->quote_asset)) return CODE_UNKNOWN_ASSET;
     if (name_bytes(text) == 0) return CODE_NAME_INVALID;
     if (o->base_asset == o->quote_asset) return CODE_DEFINITION_INVALID;
@@ -170,7 +175,7 @@ static uint16_t set_instrument_limits(core *c, const wire_instrument_limits *o) 
 
 static uint16_t define_account(core *c, const wire_account *o) {
     if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero)) return CODE_MALFORMED;
-    if (o->account == 0 || o->account >= c->options.account_count_max) return CODE_UNKNOWN_ACCOUNT;
+    if (o->account == 0 || o->account > ACCOUNT_NUMBER_MAX) return CODE_UNKNOWN_ACCOUNT;
     account *a = &c->accounts[o->account];
     if (a->firm == 0) DIGEST_ADD(c, a, 1, 1);
     SET(c, a, firm, 2, o->firm == 0 ? o->account : o->firm);
@@ -193,7 +198,7 @@ static uint16_t set_account_limits(core *c, const wire_account_limits *o) {
     return CODE_NONE;
 }
 
-/* ---- Money in and out -------------------------------------------------------------------------------------------------------- */
+/* ---- Money in and out -------------------------------------------------------------------------------------------- */
 
 static void put_transfer(core *c, const wire_deposit *o, uint32_t slot, int64_t amount_units) {
     balance_add(c, slot, amount_units, 0);
@@ -232,7 +237,7 @@ static uint16_t transfer(core *c, const wire_deposit *o, bool into) {
     return CODE_NONE;
 }
 
-/* ---- Halts -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Halts ------------------------------------------------------------------------------------------------------- */
 
 static uint16_t halt(core *c, const wire_halt *o) {
     const bool halts = o->action == HALT_ACTION_HALT;
@@ -274,7 +279,7 @@ void do_admin(core *c, const wire_header *command, const wire_text *text) {
     if (code != CODE_NONE) put_reject(c, command, code);
 }
 
-/* ---- System records ------------------------------------------------------------------------------------------------------------- */
+/* ---- System records ---------------------------------------------------------------------------------------------- */
 
 /* Zero bytes are zero, enumerations in range: an engine writes nothing else, so anything else is damage. */
 static bool system_well_formed(const void *o) {
@@ -299,7 +304,10 @@ core_status check_system(const core *c, const wire_record *record) {
     const wire_header *header = o;
     if (header->client_sequence != 0 || header->flags != 0 || !system_well_formed(o)) return CORE_E_RECORD;
     if ((record->key != 0) != (header->kind == KIND_LOGON || header->kind == KIND_LOGOFF)) return CORE_E_RECORD;
-    if (header->kind == KIND_TERM) return ((const wire_term *)o)->term > c->term ? CORE_OK : CORE_E_RECORD;
+    if (header->kind == KIND_TERM) {
+        const wire_term *t = o;
+        return t->term > c->term && t->nonce_window_ns <= NONCE_WINDOW_NS_MAX ? CORE_OK : CORE_E_RECORD;
+    }
     if (header->kind == KIND_DIGEST)
         return ((const wire_digest *)o)->state_digest == c->digest ? CORE_OK : CORE_E_DIVERGED;
     return CORE_OK;
@@ -321,13 +329,18 @@ static void logoff(core *c, uint32_t key) {
         sweep_start(c, k->account, 0, key, 0, CODE_CANCELLED_ON_DISCONNECT);
 }
 
+static void begin_term(core *c, const wire_term *o) {
+    const uint64_t window_ns = o->nonce_window_ns != 0 ? o->nonce_window_ns : c->nonce_window_ns;
+    c->digest +=
+        entity_key(TAG_WHOLE, 0, 0) * (mix(3) * (o->term - c->term) + mix(5) * (window_ns - c->nonce_window_ns));
+    c->term = o->term;
+    c->nonce_window_ns = window_ns;
+}
+
 void do_system(core *c, const wire_record *record) {
     const void *o = record->command;
     switch (((const wire_header *)o)->kind) {
-    case KIND_TERM:
-        c->digest += entity_key(TAG_WHOLE, 0, 0) * (mix(3) * (((const wire_term *)o)->term - c->term));
-        c->term = ((const wire_term *)o)->term;
-        break;
+    case KIND_TERM: begin_term(c, o); break;
     case KIND_LOGON: logon(c, record->key, o); break;
     case KIND_LOGOFF: logoff(c, record->key); break;
     default: break; /* clock_tick and digest: their header has said it all */

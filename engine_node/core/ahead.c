@@ -1,13 +1,14 @@
 /* Looking ahead: ask for the memory that coming commands will touch, while the present one runs.
  *
- *   records[0] is next; a cancel finds its order in three dependent loads, so each stage runs further ahead than the next:
+ *   records[0] is next; a cancel finds its order in three dependent loads, so each stage runs further ahead than the
+ * next:
  *
  *      records[12]   the line of the index that leads to the order
  *      records[8]    the order itself, both halves
  *      records[4]    its neighbours in the level's and the position's lists
  *
- * Deep books do not fit any cache, and a load from memory costs as much as the rest of a command; three of them asked for in
- * good time cost next to nothing. Nothing is changed, and a stage that guesses wrong has wasted a load.
+ * Deep books do not fit any cache, and a load from memory costs as much as the rest of a command; three of them
+ * asked for in good time cost next to nothing. Nothing is changed, and a stage that guesses wrong has wasted a load.
  */
 #include "internal.h"
 

@@ -6,7 +6,7 @@
         if (!(holds)) return sentence;                                                                                 \
     } while (0)
 
-/* ---- The digest, from nothing -------------------------------------------------------------------------------------------- */
+/* ---- The digest, from nothing ------------------------------------------------------------------------------------ */
 
 static uint64_t definitions_digest(const core *c) {
     uint64_t sum = 0;
@@ -63,10 +63,10 @@ uint64_t digest_anew(const core *c) {
         sum += entity_key(TAG_NONCE, e->low, e->high) * (mix(1) * e->timestamp_ns);
     }
     return sum + entity_key(TAG_WHOLE, 0, 0) * (mix(1) * c->sequence + mix(2) * c->received_ns + mix(3) * c->term +
-                                                mix(4) * c->everything_halted);
+                                                mix(4) * c->everything_halted + mix(5) * c->nonce_window_ns);
 }
 
-/* ---- Books ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Books ------------------------------------------------------------------------------------------------------- */
 
 typedef struct walked { /* what was met, against what the pools say is used */
     uint64_t orders, levels, nodes;
@@ -135,7 +135,7 @@ static const char *check_books(const core *c) {
     return NULL;
 }
 
-/* ---- Accounts and money ---------------------------------------------------------------------------------------------------------- */
+/* ---- Accounts and money ------------------------------------------------------------------------------------------ */
 
 static const char *check_position_orders(const core *c, uint32_t at, uint32_t *orders) {
     const position *p = &c->positions[at];

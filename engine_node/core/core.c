@@ -20,7 +20,7 @@ const char *core_status_name(core_status status) {
     return (uint32_t)status < CORE_STATUS_COUNT ? names[status] : "unknown";
 }
 
-/* ---- Pools and indexes --------------------------------------------------------------------------------------------------- */
+/* ---- Pools and indexes ------------------------------------------------------------------------------------------- */
 
 uint32_t pool_take(pool *p, void *slots, size_t slot_bytes) {
     INVARIANT(p->used < p->capacity);
@@ -54,7 +54,7 @@ void index_remove(hash_index *ix, uint64_t hash, uint32_t slot) {
     ix->entries[hole] = (index_entry){0};
 }
 
-/* ---- Open ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Open -------------------------------------------------------------------------------------------------------- */
 
 core_options core_options_default(void) {
     return (core_options){.asset_count_max = 65,
@@ -82,7 +82,7 @@ static bool options_valid(const core_options *o) {
     if (o->account_count_max < 2 || o->account_count_max > CORE_ACCOUNTS_MAX) return false;
     if (o->key_count_max < 2 || o->key_count_max > CORE_KEYS_MAX) return false;
     if (o->reports_kept > CORE_REPORTS_KEPT_MAX || (o->reports_kept & (o->reports_kept - 1)) != 0) return false;
-    if (o->nonce_window_ns == 0 || o->nonce_window_ns > 1ull << 60) return false;
+    if (o->nonce_window_ns == 0 || o->nonce_window_ns > NONCE_WINDOW_NS_MAX) return false;
     return (o->event_mask & ~(uint32_t)CORE_EVENTS_ALL) == 0;
 }
 
@@ -164,7 +164,7 @@ core_status core_open(void *memory, size_t bytes, const core_options *options, c
     return CORE_OK;
 }
 
-/* ---- Groups --------------------------------------------------------------------------------------------------------------- */
+/* ---- Groups ------------------------------------------------------------------------------------------------------ */
 
 static inline const wire_header *command_of(const wire_record *record) { return (const wire_header *)record->command; }
 static inline bool is_prefix(uint32_t kind) { return kind == KIND_TEXT || kind == KIND_NONCE; }
@@ -223,8 +223,29 @@ static core_status check_group(const core *c, const wire_record *records, uint32
                                                                                                 : CORE_E_RECORD;
 }
 
+/* A number that could be defined, but not with these capacities. It is no room and no reject: what a record means must
+ * not depend on the capacities of who reads it. */
+static const char *full_numbers(const core *c, const wire_header *command) {
+    const void *o = command;
+    uint32_t number;
+    switch (command->kind) {
+    case KIND_ASSET:
+        number = ((const wire_asset *)o)->asset;
+        return number <= ASSET_NUMBER_MAX && number >= c->options.asset_count_max ? "asset_count_max" : "";
+    case KIND_INSTRUMENT:
+        number = ((const wire_instrument *)o)->instrument;
+        return number <= INSTRUMENT_NUMBER_MAX && number >= c->options.instrument_count_max ? "instrument_count_max"
+                                                                                            : "";
+    case KIND_ACCOUNT:
+        number = ((const wire_account *)o)->account;
+        return number <= ACCOUNT_NUMBER_MAX && number >= c->options.account_count_max ? "account_count_max" : "";
+    default: return "";
+    }
+}
+
 /* The pool that has no room for the most that a command of this kind may create; "" if all have. */
-static const char *full_pool(const core *c, uint32_t kind, bool has_nonce, uint64_t now_ns) {
+static const char *full_pool(const core *c, const wire_header *command, bool has_nonce, uint64_t now_ns) {
+    const uint32_t kind = command->kind;
     const bool enters = kind == KIND_NEW_ORDER;
     if (enters || kind == KIND_REPLACE) {
         if (pool_room(&c->level_pool) < 1) return "level_count_max";
@@ -235,13 +256,15 @@ static const char *full_pool(const core *c, uint32_t kind, bool has_nonce, uint6
         if (pool_room(&c->position_pool) < 1) return "position_count_max";
         if (pool_room(&c->balance_pool) < 2) return "balance_count_max";
     }
+    const char *numbers = kind >= KIND_ASSET && kind <= KIND_ACCOUNT ? full_numbers(c, command) : "";
+    if (*numbers != '\0') return numbers;
     if (kind == KIND_DEPOSIT && pool_room(&c->balance_pool) < 1) return "balance_count_max";
     return has_nonce && !nonce_has_room(c, now_ns) ? "nonce_count_max" : "";
 }
 
 const char *core_full_pool(const core *c) { return c->full_pool; }
 
-/* ---- Commands ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Commands ---------------------------------------------------------------------------------------------------- */
 
 static void begin(core *c, const wire_record *records, uint32_t count, core_events *out) {
     const wire_record *last = &records[count - 1];
@@ -313,7 +336,7 @@ core_status core_apply(core *c, const wire_record *records, uint32_t count, core
     const uint32_t kind = command_of(last)->kind;
     const bool has_nonce =
         kind == KIND_LOGON || (count > 1 && is_client_kind(kind) && prefix_of(records, count, KIND_NONCE) != NULL);
-    c->full_pool = full_pool(c, kind, has_nonce, last->received_ns);
+    c->full_pool = full_pool(c, command_of(last), has_nonce, last->received_ns);
     if (UNLIKELY(*c->full_pool != '\0')) return CORE_E_FULL;
     begin(c, records, count, out);
     if (is_prefix(kind)) return CORE_OK;

@@ -1,8 +1,9 @@
 /* The core: commands in, events out. This header is its whole contract.
  *
  * A core is a deterministic state machine: order books, ledger, limits, sessions. It has no clock, no randomness, no
- * I/O and allocates nothing after core_open: the same records give the same events and the same digest, on any machine, in any
- * year. The primary, the publisher, the gateway, a backtest: each owns one core and applies the same journal to it.
+ * I/O and allocates nothing after core_open: the same records give the same events and the same digest, on any
+ * machine, in any year. The primary, the publisher, the gateway, a backtest: each owns one core and applies the same
+ * journal to it.
  *
  *      records ──▶ core_apply ──▶ chunk of events ──▶ core_next ──▶ chunk ──▶ … ──▶ CORE_OK
  *
@@ -59,7 +60,7 @@ typedef struct core_options {
     uint32_t nonce_count_max;      /* nonces held */
     uint32_t reports_kept;         /* for each key, a power of two; 0: none */
     uint32_t event_mask;           /* CORE_EVENTS_... handed out in chunks */
-    uint64_t nonce_window_ns;      /* how far a nonce's timestamp may be from the time of receipt */
+    uint64_t nonce_window_ns; /* how far a nonce's timestamp may be from the time of receipt, until a term says so */
 } core_options;
 
 /* Options that suit a small venue: 64 assets, 256 instruments, 4,096 accounts, 1,048,576 orders. */
@@ -106,12 +107,13 @@ core_status core_apply(core *c, const wire_record *records, uint32_t count, core
 /* Go on with the command that returned CORE_MORE. */
 core_status core_next(core *c, core_events *out);
 
-/* Ask for the memory that the coming records will touch: records[0] is the one to be applied next, `count` of them are known.
- * Called before each core_apply of a batch it hides most of the latency of a deep book; it changes nothing. */
+/* Ask for the memory that the coming records will touch: records[0] is the one to be applied next, `count` of them
+ * are known. Called before each core_apply of a batch it hides most of the latency of a deep book; it changes
+ * nothing. */
 void core_look_ahead(const core *c, const wire_record *records, uint32_t count);
 
-/* The keys that got reports since this was last asked, each once, in no order; asking forgets them. Valid until the next
- * core_apply. Reports of a run are found through core_reports, so a primary needs no events handed out. */
+/* The keys that got reports since this was last asked, each once, in no order; asking forgets them. Valid until the
+ * next core_apply. Reports of a run are found through core_reports, so a primary needs no events handed out. */
 const uint16_t *core_touched(core *c, uint32_t *count);
 
 /* Number of the newest report of a key; 0 if there is none. */
@@ -120,7 +122,7 @@ uint64_t core_last_report(const core *c, uint32_t key);
 /* Name of the pool that CORE_E_FULL was about: an option of core_options, "" if there was none. */
 const char *core_full_pool(const core *c);
 
-/* ---- Questions: none changes anything ----------------------------------------------------------------------------- */
+/* ---- Questions: none changes anything ---------------------------------------------------------------------------- */
 
 uint64_t core_sequence(const core *c);    /* of the last record applied; 0 at first */
 uint64_t core_received_ns(const core *c); /* of the last record applied */
@@ -201,23 +203,27 @@ uint32_t core_account_orders(const core *c, uint32_t account, uint32_t skip, cor
 /* The report with that number of that key, if it is still kept; NULL if not. Valid until the next core_apply. */
 const wire_report *core_report(const core *c, uint32_t key, uint64_t report_number);
 
-/* As many kept reports of that key as lie side by side from that number on; *count says how many (0, and NULL, if that one is
- * not kept). The ring may end before the newest: ask again from there. Valid until the next core_apply. */
+/* As many kept reports of that key as lie side by side from that number on; *count says how many (0, and NULL, if
+ * that one is not kept). The ring may end before the newest: ask again from there. Valid until the next core_apply. */
 const wire_report *core_reports(const core *c, uint32_t key, uint64_t from_number, uint32_t *count);
 
 /* Is this nonce held, so that it would be refused as repeated? O(1). */
 bool core_nonce_held(const core *c, const uint8_t nonce[16]);
 
-/* ---- Proof -------------------------------------------------------------------------------------------------------- */
+/* Would a nonce that comes at that time find room? */
+bool core_nonce_room(const core *c, uint64_t now_ns);
+
+/* ---- Proof ------------------------------------------------------------------------------------------------------- */
 
 /* Walk everything: lists, ladders, indexes, locks, conservation of money, and the digest made anew.
  * Returns NULL, or a sentence that names what does not hold. Cost: O(state). Between commands only. */
 const char *core_check(const core *c);
 
-/* ---- Snapshots ---------------------------------------------------------------------------------------------------- */
+/* ---- Snapshots --------------------------------------------------------------------------------------------------- */
 
 /* Write the state, independent of memory layout (format: schemas/wire/snapshot.md).
- * `sink` takes each piece and answers false to stop. Returns false if it did. Between commands only.         (asserted) */
+ * `sink` takes each piece and answers false to stop. Returns false if it did. Between commands only.        
+ * (asserted) */
 typedef bool (*core_sink)(void *self, const void *data, size_t bytes);
 bool core_save(const core *c, core_sink sink, void *self);
 

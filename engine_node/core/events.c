@@ -1,9 +1,10 @@
 /* Events: numbered, stamped, kept for the key they go to, and handed out if someone asked.
  *
- * A report is written once, where it stays: into the ring of its key (the last `reports_kept`, from which the ingress sends
- * and a client resumes), or into the caller's chunk where no reports are kept. Only a core that does both copies it. (An event put
- * together elsewhere and copied costs more than the match itself: wide loads of just-written narrow fields wait for the stores.)
- * Numbers rise in any case, so that every replica counts alike whatever it asked for.
+ * A report is written once, where it stays: into the ring of its key (the last `reports_kept`, from which the
+ * ingress sends and a client resumes), or into the caller's chunk where no reports are kept. Only a core that does
+ * both copies it. (An event put together elsewhere and copied costs more than the match itself: wide loads of
+ * just-written narrow fields wait for the stores.) Numbers rise in any case, so that every replica counts alike
+ * whatever it asked for.
  *
  *   *report_place(c, key) = (wire_report){ what is known here };   report_end(c, key)   stamps and counts it
  */

@@ -9,8 +9,8 @@
  *     keys[n] ── client sequence, report number, session;  rings: the last reports of each key
  *     nonces: a queue in order of arrival, and an index into it
  *
- * Files: core.c (open, groups, dispatch) · pretrade.c (may it?) · match.c (what happens in the book) · ledger.c (who pays
- * what) · ladder.c (levels) · admin.c (definitions, limits, sessions) · events.c · query.c · check.c · snapshot.c.
+ * Files: core.c (open, groups, dispatch) · pretrade.c (may it?) · match.c (what happens in the book) · ledger.c (who
+ * pays what) · ladder.c (levels) · admin.c (definitions, limits, sessions) · events.c · query.c · check.c · snapshot.c.
  */
 #ifndef IRONBOOK_CORE_INTERNAL_H
 #define IRONBOOK_CORE_INTERNAL_H
@@ -30,7 +30,7 @@ _Noreturn void core_broken(const char *what, const char *file, int line);
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-/* ---- Digest: rules.md 12. A sum of K(entity) × C(field) × value, so that each change is one multiply and add. ---------- */
+/* ---- Digest: rules.md 12. A sum of K(entity) × C(field) × value, so that each change is one multiply and add. ---- */
 
 static inline uint64_t mix(uint64_t x) {
     x ^= x >> 30;
@@ -54,7 +54,7 @@ enum digest_tag {
 
 static inline uint64_t entity_key(uint64_t tag, uint64_t a, uint64_t b) { return mix(mix((tag << 56) ^ a) ^ b); }
 
-/* ---- Indexes: from a 64-bit hash to a slot, linear probing, removal by shifting back. --------------------------------- */
+/* ---- Indexes: from a 64-bit hash to a slot, linear probing, removal by shifting back. ---------------------------- */
 
 typedef struct index_entry {
     uint32_t tag;  /* low half of the hash; its low bits are the home place */
@@ -91,7 +91,7 @@ static inline bool all_zero(const void *bytes, size_t count) {
     return seen == 0;
 }
 
-/* ---- Pools ------------------------------------------------------------------------------------------------------------ */
+/* ---- Pools ------------------------------------------------------------------------------------------------------- */
 
 typedef struct pool { /* slots 1 .. capacity; a free slot's first 4 bytes name the next free one */
     uint32_t free_head;
@@ -102,7 +102,7 @@ typedef struct pool { /* slots 1 .. capacity; a free slot's first 4 bytes name t
 
 static inline uint32_t pool_room(const pool *p) { return p->capacity - p->used; }
 
-/* ---- State ------------------------------------------------------------------------------------------------------------ */
+/* ---- State ------------------------------------------------------------------------------------------------------- */
 
 typedef struct book_order { /* what matching touches: one cache line */
     uint64_t id;
@@ -243,6 +243,7 @@ typedef struct run {
 struct core {
     core_options options;
     uint64_t sequence, received_ns, term, digest;
+    uint64_t nonce_window_ns; /* set by a term; until then the option rules */
     uint8_t everything_halted;
     const char *full_pool;
     core_events *out; /* during core_apply and core_next */
@@ -270,16 +271,16 @@ struct core {
     hash_index order_index, client_index, balance_index, position_index, nonce_index;
 };
 
-/* ---- Digest of one field changed by `by` -------------------------------------------------------------------------------- */
+/* ---- Digest of one field changed by `by` ------------------------------------------------------------------------- */
 
 #define DIGEST_ADD(c, entity, field, by) ((c)->digest += (entity)->digest_key * (mix(field) * (uint64_t)(by)))
 
-/* ---- core.c --------------------------------------------------------------------------------------------------------- */
+/* ---- core.c ------------------------------------------------------------------------------------------------------ */
 uint32_t pool_take(pool *p, void *slots, size_t slot_bytes);
 void pool_give(pool *p, void *slots, size_t slot_bytes, uint32_t slot);
 core_status run_go_on(core *c);
 
-/* ---- events.c ------------------------------------------------------------------------------------------------------- */
+/* ---- events.c ---------------------------------------------------------------------------------------------------- */
 wire_report *report_place(core *c, uint32_t key);
 void report_end(core *c, uint32_t key);
 wire_report *public_place(core *c, uint32_t class);
@@ -292,13 +293,14 @@ void put_level3(core *c, const position *p, uint64_t order_id, uint8_t side, int
                 uint16_t action);
 void put_state(core *c, uint32_t instrument_number, uint32_t account_number, uint16_t trading_state);
 
-/* ---- ladder.c ------------------------------------------------------------------------------------------------------- */
+/* ---- ladder.c ---------------------------------------------------------------------------------------------------- */
 uint32_t level_find(core *c, book_side *side, int64_t price_ticks);
 uint32_t level_make(core *c, book_side *side, uint8_t which, int64_t price_ticks);
 void level_drop(core *c, book_side *side, uint32_t level);
+uint32_t ladder_lacks(const book_side *side, const core *c, uint64_t price);
 const char *ladder_check(const core *c, const book_side *side, uint64_t *nodes);
 
-/* ---- ledger.c ------------------------------------------------------------------------------------------------------- */
+/* ---- ledger.c ---------------------------------------------------------------------------------------------------- */
 int64_t ceil_ppm(int64_t units, int32_t ppm);
 bool notional_of(const instrument *i, int64_t price_ticks, int64_t quantity_lots, int64_t *units);
 int64_t lock_for(const instrument *i, uint8_t side, int64_t price_ticks, int64_t rest_lots, int32_t maker_ppm,
@@ -317,7 +319,7 @@ typedef struct fill {
 void fill_fees(const book_order *maker, order_rest *cold, taker *t, fill *f);
 void settle(core *c, const instrument *i, book_order *maker, order_rest *cold, taker *t, const fill *f);
 
-/* ---- pretrade.c ----------------------------------------------------------------------------------------------------- */
+/* ---- pretrade.c -------------------------------------------------------------------------------------------------- */
 uint16_t check_new_order(core *c, const wire_new_order *o, taker *t);
 uint16_t check_named_order(core *c, uint32_t account_number, uint32_t instrument_number, uint64_t order_id,
                            uint64_t client_order_id, uint32_t *slot);
@@ -329,7 +331,7 @@ bool account_known(const core *c, uint32_t number);
 bool instrument_known(const core *c, uint32_t number);
 bool asset_known(const core *c, uint32_t number);
 
-/* ---- match.c -------------------------------------------------------------------------------------------------------- */
+/* ---- match.c ----------------------------------------------------------------------------------------------------- */
 void do_new_order(core *c, const wire_new_order *o);
 void do_cancel(core *c, const wire_cancel *o);
 void do_replace(core *c, const wire_replace *o);
@@ -344,8 +346,8 @@ uint32_t order_find_client(const core *c, uint32_t account_number, uint64_t clie
 uint64_t order_digest(const core *c, uint32_t slot);
 void order_link(core *c, uint32_t slot, uint8_t side, int64_t price_ticks);
 
-/* Both hashes keep eight neighbouring numbers side by side in one cache line of the index: orders that came together are
- * looked up together, and their line is still there. */
+/* Both hashes keep eight neighbouring numbers side by side in one cache line of the index: orders that came together
+ * are looked up together, and their line is still there. */
 static inline uint64_t neighbours_hash(uint64_t number, uint64_t salt) {
     return mix((number >> 3) ^ salt) << 3 | (number & 7);
 }
@@ -354,7 +356,7 @@ static inline uint64_t client_hash(uint32_t account_number, uint64_t client_orde
     return neighbours_hash(client_order_id, (uint64_t)account_number << 40);
 }
 
-/* ---- admin.c -------------------------------------------------------------------------------------------------------- */
+/* ---- admin.c ----------------------------------------------------------------------------------------------------- */
 void do_admin(core *c, const wire_header *command, const wire_text *text);
 core_status check_system(const core *c, const wire_record *record);
 void do_system(core *c, const wire_record *record);
@@ -362,9 +364,10 @@ uint16_t nonce_check(const core *c, const uint8_t nonce[16], uint64_t timestamp_
 bool nonce_held(const core *c, const uint8_t nonce[16]);
 void nonce_store(core *c, const uint8_t nonce[16], uint64_t timestamp_ns);  /* drops what has passed first */
 void nonce_append(core *c, const uint8_t nonce[16], uint64_t timestamp_ns); /* only appends */
+uint64_t nonce_window(const core *c);
 bool nonce_has_room(const core *c, uint64_t now_ns);
 
-/* ---- check.c, snapshot.c ---------------------------------------------------------------------------------------------- */
+/* ---- check.c, snapshot.c ----------------------------------------------------------------------------------------- */
 uint64_t digest_anew(const core *c);
 
 static inline book_side *other_side(instrument *i, uint8_t side) { return &i->sides[side == SIDE_BUY ? 1 : 0]; }

@@ -1,14 +1,16 @@
 /* Levels: from a price to its queue, and from a level to its neighbours.
  *
- * Each side of a book keeps its levels twice: linked from best to worst, and in a ladder, a 64-way tree over the bits of the
- * price. A node is a bitmap and 64 children, so the next level above or below a price is found by counting zeros:
+ * Each side of a book keeps its levels twice: linked from best to worst, and in a ladder, a 64-way tree over the
+ * bits of the price. A node is a bitmap and 64 children, so the next level above or below a price is found by
+ * counting zeros:
  *
  *   price 58533 = 14|18|37       root (height 3) ── child[14] ── child[18] ── child[37] = level 58533
  *                                                                  └ used: …0010000100…  (the two nearest levels)
  *
  * The height grows with the highest price seen and the nodes come and go with their levels, so a book costs a few nodes
  * however far apart its prices are. The leaf used last is remembered: near the touch a price is two loads away.
- * Unlike the textbook's trees nothing is ever rebalanced or scanned: all costs are O(height), at most CORE_LADDER_DEPTH.
+ * Unlike the textbook's trees nothing is ever rebalanced or scanned: all costs are O(height), at most
+ * CORE_LADDER_DEPTH.
  */
 #include "internal.h"
 
@@ -57,7 +59,8 @@ static uint32_t edge_of(const core *c, uint32_t node, uint32_t depth, bool lowes
     }
 }
 
-/* The nearest level above (below) a price, 0 if none. Walks down, remembers the last turn-off, takes that one's edge. */
+/* The nearest level above (below) a price, 0 if none. Walks down, remembers the last turn-off, takes that one's
+ * edge. */
 static uint32_t neighbour(const core *c, const book_side *side, uint64_t price, bool above) {
     uint32_t turn_node = 0, turn_depth = 0, node = side->root;
     if (!reaches(side, price)) return node == 0 || above ? 0 : edge_of(c, node, side->height - 1, false);
@@ -104,6 +107,20 @@ static void ladder_add(core *c, book_side *side, uint64_t price, uint32_t level)
     c->ladder[node].used |= 1ull << (price & CHUNK_MASK);
     side->leaf = node;
     side->leaf_key = price >> CHUNK_BITS;
+}
+
+/* How many nodes putting this price into the ladder would take. */
+uint32_t ladder_lacks(const book_side *side, const core *c, uint64_t price) {
+    uint32_t height = side->root == 0 ? 1 : side->height;
+    while (height < CORE_LADDER_DEPTH && price >> (height * CHUNK_BITS) != 0) height++;
+    if (side->root == 0) return height;
+    if (height > side->height) return height - side->height + height - 1;
+    uint32_t node = side->root;
+    for (uint32_t depth = height - 1; depth > 0; depth--) {
+        node = c->ladder[node].child[chunk(price, depth)];
+        if (node == 0) return depth;
+    }
+    return 0;
 }
 
 static void ladder_remove(core *c, book_side *side, uint64_t price) {

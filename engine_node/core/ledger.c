@@ -5,8 +5,8 @@
  *                             ▲                        │        └────────────▶ fees            fee + fee
  *                             └──── what is left over ─┘
  *
- * Balances and positions are slots found by an index once, when an account first trades in an instrument; from then on an
- * order leads to its position and that to both balances. For each asset Σ free + Σ locked + fees = supply, always
+ * Balances and positions are slots found by an index once, when an account first trades in an instrument; from then
+ * on an order leads to its position and that to both balances. For each asset Σ free + Σ locked + fees = supply, always
  * (core_check adds it up).
  */
 #include "internal.h"
@@ -21,8 +21,8 @@ int64_t ceil_ppm(int64_t units, int32_t ppm) {
 }
 static_assert(UNITS_MAX / PPM * FEE_PPM_MAX < INT64_MAX / 2, "a fee fits 64 bits");
 
-/* False if it is above UNITS_MAX. Price and quantity are within 2^48, units within 2^40: 2^136 would not fit 128 bits, so
- * the first product is looked at before the second. */
+/* False if it is above UNITS_MAX. Price and quantity are within 2^48, units within 2^40: 2^136 would not fit 128
+ * bits, so the first product is looked at before the second. */
 bool notional_of(const instrument *i, int64_t price_ticks, int64_t quantity_lots, int64_t *units) {
     const unsigned __int128 lots = (unsigned __int128)price_ticks * (uint64_t)quantity_lots;
     if (lots > (unsigned __int128)UNITS_MAX) return false;
@@ -41,7 +41,7 @@ int64_t lock_for(const instrument *i, uint8_t side, int64_t price_ticks, int64_t
     return units + ceil_ppm(units, higher > 0 ? higher : 0) + 1;
 }
 
-/* ---- Finding and making slots ------------------------------------------------------------------------------------------ */
+/* ---- Finding and making slots ------------------------------------------------------------------------------------ */
 
 static inline uint64_t pair_hash(uint32_t a, uint32_t b) { return mix((uint64_t)a << 32 | b); }
 
@@ -92,7 +92,7 @@ uint32_t position_obtain(core *c, uint32_t account_number, uint32_t instrument_n
     return slot;
 }
 
-/* ---- Moving ------------------------------------------------------------------------------------------------------------ */
+/* ---- Moving ------------------------------------------------------------------------------------------------------ */
 
 void balance_add(core *c, uint32_t slot, int64_t free_units, int64_t locked_units) {
     balance *b = &c->balances[slot];

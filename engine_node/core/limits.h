@@ -8,18 +8,19 @@
 
 #include "vocabulary.h"
 
-#define CORE_ASSETS_MAX 65535u        /* asset numbers are 1 .. capacity - 1 */
-#define CORE_INSTRUMENTS_MAX 1048575u /* instrument numbers likewise */
-#define CORE_ACCOUNTS_MAX 16777215u   /* account numbers likewise */
-#define CORE_KEYS_MAX 65535u          /* a key's number is 16 bits in a report */
-#define CORE_POOL_MAX (1u << 28)      /* slots of any pool: an index is 32 bits, 0 is "none" */
-#define CORE_REPORTS_KEPT_MAX 65536u  /* reports kept for each key; a power of two, or 0 for none */
-#define CORE_EVENTS_CHUNK_MIN 64u     /* least room of a chunk of events */
-#define CORE_EVENTS_STEP_MAX 16u      /* most events between two looks at the room left */
+#define CORE_ASSETS_MAX (ASSET_NUMBER_MAX + 1u)           /* asset numbers are 1 .. capacity - 1 */
+#define CORE_INSTRUMENTS_MAX (INSTRUMENT_NUMBER_MAX + 1u) /* instrument numbers likewise */
+#define CORE_ACCOUNTS_MAX (ACCOUNT_NUMBER_MAX + 1u)       /* account numbers likewise */
+#define CORE_KEYS_MAX 65535u                              /* a key's number is 16 bits in a report */
+#define CORE_POOL_MAX (1u << 28)                          /* slots of any pool: an index is 32 bits, 0 is "none" */
+#define CORE_REPORTS_KEPT_MAX 65536u                      /* reports kept for each key; a power of two, or 0 for none */
+#define CORE_EVENTS_CHUNK_MIN 64u                         /* least room of a chunk of events */
+#define CORE_EVENTS_STEP_MAX 16u                          /* most events between two looks at the room left */
 #define CORE_GROUP_MAX (PREFIX_COUNT_MAX + 1)
-#define CORE_LADDER_DEPTH 8u    /* 64-way steps from a price to its level: 6 bits each */
-#define CORE_NONCE_DROPS_MAX 4u /* expired nonces dropped when one is stored */
-#define PPM 1000000             /* one whole, in millionths */
+#define CORE_LADDER_DEPTH 8u             /* 64-way steps from a price to its level: 6 bits each */
+#define CORE_NONCE_DROPS_MAX 4u          /* expired nonces dropped when one is stored */
+#define NONCE_WINDOW_NS_MAX (1ull << 60) /* some 36 years */
+#define PPM 1000000                      /* one whole, in millionths */
 
 static_assert(CORE_EVENTS_CHUNK_MIN >= 2 * CORE_EVENTS_STEP_MAX, "a chunk always lets a step run");
 static_assert(PRICE_TICKS_MAX == (1ll << (6 * CORE_LADDER_DEPTH)) - 1, "the ladder reaches every price");

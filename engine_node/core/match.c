@@ -3,16 +3,16 @@
  *   taker buy 9 @ 101       asks   100: [#7 5] ⇄ [#9 2]        trade #7 5, trade #9 2, level 100 done: book_update
  *                                  101: [#8 4]                 trade #8 2, taker done:  book_update
  *
- * A command runs in steps, each of which makes a handful of events at most: match_step takes one maker, rest_step puts the rest
- * into the book or cancels it, sweep_step cancels one order of many. Between steps the chunk may be handed out; all that a
- * step needs to go on is in core.run.
+ * A command runs in steps, each of which makes a handful of events at most: match_step takes one maker, rest_step
+ * puts the rest into the book or cancels it, sweep_step cancels one order of many. Between steps the chunk may be
+ * handed out; all that a step needs to go on is in core.run.
  */
 #include "internal.h"
 
 static inline position *position_at(core *c, uint32_t slot) { return &c->positions[slot]; }
 static inline uint8_t sell_flag(uint8_t side) { return side == SIDE_SELL ? REPORT_FLAG_SELL : 0; }
 
-/* ---- Finding and linking orders ---------------------------------------------------------------------------------------- */
+/* ---- Finding and linking orders ---------------------------------------------------------------------------------- */
 
 uint32_t order_find(const core *c, uint64_t order_id) {
     uint32_t place = (uint32_t)order_hash(order_id), slot;
@@ -74,7 +74,8 @@ static void order_unlink(core *c, uint32_t slot) {
     l->quantity_lots -= b->rest_lots;
 }
 
-/* The order is no longer open: out of its position's list, both indexes and the pool. Unlinked and its lock freed before. */
+/* The order is no longer open: out of its position's list, both indexes and the pool. Unlinked and its lock freed
+ * before. */
 static void order_forget(core *c, uint32_t slot) {
     const book_order *b = &c->orders[slot];
     const order_rest *r = &c->rests[slot];
@@ -99,7 +100,7 @@ static void level_changed(core *c, const position *p, uint8_t side, uint32_t lev
     if (c->levels[level].order_count == 0) level_drop(c, own_side(&c->instruments[p->instrument], side), level);
 }
 
-/* ---- Cancelling --------------------------------------------------------------------------------------------------------- */
+/* ---- Cancelling -------------------------------------------------------------------------------------------------- */
 
 /* Take `lots` off a resting order: report, level 3, lock and lists. The level's book_update is the caller's. */
 static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, uint64_t reference) {
@@ -163,7 +164,7 @@ void do_cancel(core *c, const wire_cancel *o) {
     if (!own) put_applied(c, o->account, o->instrument, order_id, o->client_order_id, 1);
 }
 
-/* ---- Sweeps: a mass cancel, or what a lost session leaves ------------------------------------------------------------------ */
+/* ---- Sweeps: a mass cancel, or what a lost session leaves -------------------------------------------------------- */
 
 void sweep_start(core *c, uint32_t account_number, uint32_t instrument_number, uint32_t key, uint8_t side,
                  uint8_t code) {
@@ -222,7 +223,7 @@ void do_mass_cancel(core *c, const wire_mass_cancel *o) {
     c->run.sweep_client_order_id = o->client_order_id;
 }
 
-/* ---- Matching ----------------------------------------------------------------------------------------------------------- */
+/* ---- Matching ---------------------------------------------------------------------------------------------------- */
 
 /* A report on the taker: what is particular to it, the rest from the taker itself. */
 static void put_taker_report(core *c, uint8_t kind, uint16_t code, int64_t price_ticks, int64_t lots,
@@ -385,7 +386,7 @@ bool match_step(core *c) {
     return false;
 }
 
-/* ---- New orders and replacements ---------------------------------------------------------------------------------------- */
+/* ---- New orders and replacements --------------------------------------------------------------------------------- */
 
 /* Write the taker into an order slot: the one kept for a replaced order, or a new one. */
 static uint32_t rest_in_slot(core *c, const taker *t) {
@@ -416,7 +417,8 @@ static uint32_t rest_in_slot(core *c, const taker *t) {
     return slot;
 }
 
-/* What is left behind matching: into the book, or cancelled; then the answer to a sender that did not enter the order. */
+/* What is left behind matching: into the book, or cancelled; then the answer to a sender that did not enter the
+ * order. */
 void rest_step(core *c) {
     taker *t = &c->run.taker;
     const position *p = position_at(c, t->position);
@@ -496,7 +498,8 @@ static void replace_in_place(core *c, const wire_replace *o, uint32_t slot, int6
     if (b->key != c->run.key) put_applied(c, p->account, p->instrument, b->id, 0, 1);
 }
 
-/* Another price or a larger total: out of the book, and in again as a taker. Its slot and its place in its position stay. */
+/* Another price or a larger total: out of the book, and in again as a taker. Its slot and its place in its position
+ * stay. */
 static void replace_anew(core *c, const wire_replace *o, uint32_t slot, int64_t lock_units) {
     book_order *b = &c->orders[slot];
     order_rest *r = &c->rests[slot];

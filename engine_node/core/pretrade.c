@@ -1,6 +1,8 @@
-/* Pre-trade checks: may this command be carried out? Every check of rules.md 3, 6 and 7, in the order in which codes win.
+/* Pre-trade checks: may this command be carried out? Every check of rules.md 3, 6 and 7, in the order in which codes
+ * win.
  *
- * The checks only look: whatever they answer, nothing has changed. A parent asks them in order and takes the first code.
+ * The checks only look: whatever they answer, nothing has changed. A parent asks them in order and takes the first
+ * code.
  */
 #include "internal.h"
 
@@ -97,11 +99,11 @@ void rate_count(core *c, account *a) {
 
 /* position: may be NULL (none yet). added_lots: what comes on top of what is open already. */
 static uint16_t check_position(const account *a, const position *p, uint8_t side, int64_t added_lots) {
-    if (a->position_lots_max == 0) return CODE_NONE;
+    const int64_t limit = a->position_lots_max;
+    const int64_t most = limit > 0 && limit < UNITS_MAX ? limit : UNITS_MAX; /* so that sums stay within 64 bits */
     const __int128 held = p == NULL ? 0 : p->position_lots;
     const __int128 open = p == NULL ? 0 : side == SIDE_BUY ? p->open_buy_lots : p->open_sell_lots;
-    return (side == SIDE_BUY ? held : -held) + open + added_lots > a->position_lots_max ? CODE_POSITION_EXCEEDED
-                                                                                        : CODE_NONE;
+    return (side == SIDE_BUY ? held : -held) + open + added_lots > most ? CODE_POSITION_EXCEEDED : CODE_NONE;
 }
 
 static uint16_t check_post_only(core *c, instrument *i, uint8_t side, int64_t price_ticks) {
@@ -109,7 +111,8 @@ static uint16_t check_post_only(core *c, instrument *i, uint8_t side, int64_t pr
     return best != 0 && crosses(side, price_ticks, c->levels[best].price_ticks) ? CODE_POST_ONLY_WOULD_TAKE : CODE_NONE;
 }
 
-/* Would the whole quantity trade at once? Levels are added up as a whole unless the account itself rests on the other side. */
+/* Would the whole quantity trade at once? Levels are added up as a whole unless the account itself rests on the
+ * other side. */
 static uint16_t check_fillable(const core *c, const book_side *other, const wire_new_order *o, int64_t price_ticks,
                                uint32_t position_slot) {
     const position *own = position_slot == 0 ? NULL : &c->positions[position_slot];
@@ -227,8 +230,8 @@ bool keeps_place(const core *c, const wire_replace *o, uint32_t slot) {
     return o->price_ticks == c->levels[b->level].price_ticks && o->quantity_lots <= b->filled_lots + b->rest_lots;
 }
 
-/* rules.md 7 behind the order's own existence. On CODE_NONE *lock_units is what it must lock now; what keeps its place never
- * needs more than it has. */
+/* rules.md 7 behind the order's own existence. On CODE_NONE *lock_units is what it must lock now; what keeps its
+ * place never needs more than it has. */
 uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *lock_units) {
     const book_order *b = &c->orders[slot];
     const position *p = &c->positions[b->position];

@@ -169,3 +169,5 @@ const wire_report *core_report(const core *c, uint32_t key, uint64_t report_numb
 }
 
 bool core_nonce_held(const core *c, const uint8_t nonce[16]) { return nonce_held(c, nonce); }
+
+bool core_nonce_room(const core *c, uint64_t now_ns) { return nonce_has_room(c, now_ns); }

@@ -2,10 +2,11 @@
  *
  *   header 64 B ─ section 1: 16 B (kind, entry bytes, count) + entries ─ … ─ section 10 ─ checksum 8 B
  *
- * Sections come in one order, each entry is a plain little-endian struct, and nothing is named by a slot. Positions stand in
- * order of creation and their orders by rising id; the queues of the books follow as a list of ids, best level first, so both
- * orders of every list are there and loading costs one hash look-up an order.
- * Loading believes nothing: every number is checked before it is used, and the digest and a full walk have the last word.
+ * Sections come in one order, each entry is a plain little-endian struct, and nothing is named by a slot. Positions
+ * stand in order of creation and their orders by rising id; the queues of the books follow as a list of ids, best
+ * level first, so both orders of every list are there and loading costs one hash look-up an order.
+ * Loading believes nothing: every number is checked before it is used, and the digest and a full walk have the last
+ * word.
  */
 #include "internal.h"
 
@@ -27,8 +28,8 @@ static const char MAGIC[8] = {'I', 'B', 'S', 'N', 'A', 'P', '0', '1'};
 
 typedef struct saved_header {
     char magic[8];
-    uint64_t sequence, digest, received_ns, term;
-    uint8_t everything_halted, zero[23];
+    uint64_t sequence, digest, received_ns, term, nonce_window_ns;
+    uint8_t everything_halted, zero[15];
 } saved_header;
 typedef struct saved_section {
     uint32_t kind, entry_bytes;
@@ -91,7 +92,7 @@ static_assert(sizeof(saved_position) == 16 && sizeof(saved_order) == 80 && sizeo
               "no padding");
 static_assert(sizeof(nonce_entry) == 24 && sizeof(wire_report) % 8 == 0, "entries are whole words");
 
-/* ---- Saving ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Saving ------------------------------------------------------------------------------------------------------ */
 
 typedef struct saver {
     core_sink sink;
@@ -280,6 +281,7 @@ bool core_save(const core *c, core_sink sink, void *self) {
                            .digest = c->digest,
                            .received_ns = c->received_ns,
                            .term = c->term,
+                           .nonce_window_ns = c->nonce_window_ns,
                            .everything_halted = c->everything_halted};
     memcpy(header.magic, MAGIC, sizeof header.magic);
     put(&s, &header, sizeof header);
@@ -292,7 +294,7 @@ bool core_save(const core *c, core_sink sink, void *self) {
     return s.going;
 }
 
-/* ---- Loading ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Loading ----------------------------------------------------------------------------------------------------- */
 
 #define MUST(holds, sentence)                                                                                          \
     do {                                                                                                               \
@@ -373,8 +375,12 @@ static const char *load_position(core *c, const void *at) {
     MUST(account_known(c, e->account) && instrument_known(c, e->instrument), "a snapshot's position must be sound");
     MUST(position_find(c, e->account, e->instrument) == 0,
          "a snapshot must have one position an account and instrument");
-    MUST(pool_room(&c->position_pool) > 0 && pool_room(&c->balance_pool) >= 2,
-         "a snapshot's positions must be within position_count_max");
+    const instrument *i = &c->instruments[e->instrument];
+    const uint32_t balances =
+        (balance_find(c, e->account, i->base_asset) == 0) + (balance_find(c, e->account, i->quote_asset) == 0);
+    MUST(pool_room(&c->position_pool) > 0, "a snapshot's positions must be within position_count_max");
+    MUST(pool_room(&c->balance_pool) >= balances, "a snapshot's balances must be within balance_count_max");
+    MUST(e->position_lots >= -UNITS_MAX && e->position_lots <= UNITS_MAX, "a snapshot's position must be sound");
     c->positions[position_obtain(c, e->account, e->instrument)].position_lots = e->position_lots;
     return NULL;
 }
@@ -406,7 +412,8 @@ static const char *check_saved_order(const core *c, const saved_order *e) {
     return NULL;
 }
 
-/* Into the pool, the indexes and its position's list; its place in the book comes with the queues. Until then level is 0. */
+/* Into the pool, the indexes and its position's list; its place in the book comes with the queues. Until then level
+ * is 0. */
 static const char *load_order(core *c, const void *at) {
     const saved_order *e = at;
     const char *wrong = check_saved_order(c, e);
@@ -449,8 +456,13 @@ static const char *load_place(core *c, const void *at) {
     const instrument *i = &c->instruments[c->positions[c->orders[slot].position].instrument];
     MUST(notional_of(i, e->price_ticks, c->orders[slot].rest_lots, &notional_units),
          "a snapshot's locks must be sound");
-    MUST(pool_room(&c->level_pool) > 0, "a snapshot's levels must be within level_count_max");
-    MUST(pool_room(&c->ladder_pool) >= 2 * CORE_LADDER_DEPTH, "a snapshot's levels must be within ladder_count_max");
+    book_side *side =
+        own_side(&c->instruments[c->positions[c->orders[slot].position].instrument], c->orders[slot].side);
+    if (level_find(c, side, e->price_ticks) == 0) {
+        MUST(pool_room(&c->level_pool) > 0, "a snapshot's levels must be within level_count_max");
+        MUST(pool_room(&c->ladder_pool) >= ladder_lacks(side, c, (uint64_t)e->price_ticks),
+             "a snapshot's levels must be within ladder_count_max");
+    }
     order_link(c, slot, c->orders[slot].side, e->price_ticks);
     return NULL;
 }
@@ -532,10 +544,11 @@ static const char *load_all(core *c, const void *data, size_t bytes) {
     MUST(bytes >= sizeof header + sizeof checksum && bytes % 8 == 0, "a snapshot must hold a header and a checksum");
     memcpy(&header, data, sizeof header);
     memcpy(&checksum, (const char *)data + bytes - sizeof checksum, sizeof checksum);
+    MUST(header.nonce_window_ns <= NONCE_WINDOW_NS_MAX, "a snapshot's nonce window must be sound");
     MUST(memcmp(header.magic, MAGIC, sizeof MAGIC) == 0, "a snapshot must begin with IBSNAP01");
     MUST(checksum_of(0, data, bytes - sizeof checksum) == checksum, "a snapshot's checksum must be that of its bytes");
     c->sequence = header.sequence, c->received_ns = header.received_ns, c->term = header.term,
-    c->everything_halted = header.everything_halted != 0;
+    c->nonce_window_ns = header.nonce_window_ns, c->everything_halted = header.everything_halted != 0;
     const char *wrong = load_sections(c, (const char *)data + sizeof header, bytes - sizeof header - sizeof checksum);
     if (wrong != NULL) return wrong;
     for (uint32_t slot = 1; slot < c->order_pool.fresh; slot++)

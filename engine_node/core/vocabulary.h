@@ -20,6 +20,9 @@
 #define UNITS_MAX 4611686018427387904ll /* 2^62: the most units of an asset, and of a notional */
 #define UNITS_PER_LOT_MAX 1099511627776ll /* 2^40: base units of a lot, quote units of a tick times a lot */
 #define FEE_PPM_MAX 100000 /* 10 %: the highest fee rate, in millionths of the notional */
+#define ASSET_NUMBER_MAX 65534 /* the highest number an asset can have */
+#define INSTRUMENT_NUMBER_MAX 1048574 /* the highest number an instrument can have */
+#define ACCOUNT_NUMBER_MAX 16777214 /* the highest number an account can have */
 #define ASSET_DECIMALS_MAX 18 /* digits behind the point of an asset */
 #define COLLAR_PPM_MAX 1000000 /* 100 %: the widest collar */
 #define RESUME_NEW_ONLY 18446744073709551615ull /* last_report_number of a logon that wants no earlier reports */
@@ -552,11 +555,13 @@ typedef struct wire_term {
     uint64_t client_sequence : 48;
     uint64_t term;
     uint64_t node;
-    uint8_t zero[24];
+    uint64_t nonce_window_ns;
+    uint8_t zero[16];
 } wire_term;
 static_assert(sizeof(wire_term) == 48, "wire_term has no padding");
 static_assert(offsetof(wire_term, term) == 8, "wire_term.term");
 static_assert(offsetof(wire_term, node) == 16, "wire_term.node");
+static_assert(offsetof(wire_term, nonce_window_ns) == 24, "wire_term.nonce_window_ns");
 
 /* A session went live: its first valid frame has come. */
 typedef struct wire_logon {

@@ -245,7 +245,8 @@ static void *keeper_main(void *self) {
 }
 
 /* CPUs are never inherited from an engine thread that is pinned. Nor is its real-time priority, unless acknowledgements
- * wait for this thread: equal priority takes nothing from the engine, and an ordinary thread might never get its turn. */
+ * wait for this thread: equal priority takes nothing from the engine, and an ordinary thread might never get its
+ * turn. */
 static int thread_start(const journal *j, pthread_t *thread, void *(*body)(void *), const char *name, bool awaited) {
     cpu_set_t cpus;
     CPU_ZERO(&cpus);

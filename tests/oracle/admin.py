@@ -132,6 +132,7 @@ def system(state: State, events: Events, command: System) -> None:
     match command:
         case Term():
             state.term = command.term
+            state.nonce_window_ns = command.nonce_window_ns or state.nonce_window_ns
         case Logon():
             logon(state, events.key, command, events.received_ns)
         case Logoff():
@@ -170,7 +171,7 @@ def store_nonce(state: State, nonce: bytes, timestamp_ns: int, received_ns: int)
     """At the back, after dropping a few from the front whose time has passed."""
     for _ in range(NONCE_DROPS_MAX):
         front = next(iter(state.nonces), None)
-        if front is None or state.nonces[front] + state.options.nonce_window_ns >= received_ns:
+        if front is None or state.nonces[front] + state.nonce_window() >= received_ns:
             break
         del state.nonces[front]
     state.nonces[nonce] = timestamp_ns

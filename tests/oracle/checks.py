@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from schemas.vocabulary import (
+    ACCOUNT_NUMBER_MAX,
     ASSET_DECIMALS_MAX,
+    ASSET_NUMBER_MAX,
     COLLAR_PPM_MAX,
     FEE_PPM_MAX,
+    INSTRUMENT_NUMBER_MAX,
     PRICE_TICKS_MAX,
     QUANTITY_LOTS_MAX,
     UNITS_MAX,
@@ -102,7 +105,7 @@ def nonce_counts(group: Group) -> bool:
 
 
 def within_window(state: State, nonce: Nonce, received_ns: int) -> bool:
-    return abs(received_ns - nonce.timestamp_ns) <= state.options.nonce_window_ns
+    return abs(received_ns - nonce.timestamp_ns) <= state.nonce_window()
 
 
 # ---- new order
@@ -249,7 +252,7 @@ def position_faults(
     position = state.positions.get((account_number, instrument))
     held, open_buy, open_sell = (position.lots, position.open_buy, position.open_sell) if position else (0, 0, 0)
     reach = held + open_buy + lots_more if side == Side.BUY else -held + open_sell + lots_more
-    if 0 < account.position_max < reach:
+    if reach > min(account.position_max or UNITS_MAX, UNITS_MAX):
         yield Code.POSITION_EXCEEDED
 
 
@@ -380,7 +383,7 @@ def name_of(text: bytes | None) -> bytes | None:
 
 
 def asset_faults(state: State, command: Asset, text: bytes | None) -> Faults:
-    if not 0 < command.asset < state.options.asset_count_max:
+    if not 0 < command.asset <= ASSET_NUMBER_MAX:
         yield Code.UNKNOWN_ASSET
     if name_of(text) is None:
         yield Code.NAME_INVALID
@@ -394,7 +397,7 @@ def asset_faults(state: State, command: Asset, text: bytes | None) -> Faults:
 def instrument_faults(state: State, command: Instrument, text: bytes | None) -> Faults:
     if command.trading_state not in list(TradingState):
         yield Code.MALFORMED
-    if not 0 < command.instrument < state.options.instrument_count_max:
+    if not 0 < command.instrument <= INSTRUMENT_NUMBER_MAX:
         yield Code.UNKNOWN_INSTRUMENT
     if command.base_asset not in state.assets or command.quote_asset not in state.assets:
         yield Code.UNKNOWN_ASSET
@@ -433,7 +436,7 @@ def instrument_limits_faults(state: State, command: InstrumentLimits) -> Faults:
 
 
 def account_number_faults(state: State, number: int) -> Faults:
-    if not 0 < number < state.options.account_count_max:
+    if not 0 < number <= ACCOUNT_NUMBER_MAX:
         yield Code.UNKNOWN_ACCOUNT
 
 

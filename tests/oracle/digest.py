@@ -26,7 +26,7 @@ def entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
     yield from key_entities(state)
     for nonce, timestamp_ns in state.nonces.items():
         yield 8, int.from_bytes(nonce[:8], "little"), int.from_bytes(nonce[8:], "little"), [timestamp_ns]
-    yield 9, 0, 0, [state.sequence, state.received_ns, state.term, int(state.everything_halted)]
+    yield 9, 0, 0, [state.sequence, state.received_ns, state.term, int(state.everything_halted), state.nonce_window_ns]
 
 
 def order_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:

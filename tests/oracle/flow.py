@@ -328,7 +328,7 @@ def refused(choice: Choice) -> commands.Closing:
 
 
 def term(choice: Choice) -> commands.Closing:
-    return Term(term=choice.number(1, 5), node=choice.number(0, 2))
+    return Term(term=choice.number(1, 5), node=choice.number(0, 2), nonce_window_ns=choice.number(0, 2) * 700)
 
 
 def clock_tick(choice: Choice) -> commands.Closing:

@@ -124,6 +124,7 @@ def check_system_record(state: State, record: Record) -> None:
     require(command.flags == 0, "flags of a system record must be zero")
     if isinstance(command, Term):
         require(command.term > state.term, f"a term must be above {state.term}")
+        require(command.nonce_window_ns <= 1 << 60, "a nonce window is within 2^60 ns")
     elif isinstance(command, Logon):
         require(command.options in (0, LogonOption.CANCEL_ON_DISCONNECT), "options must be of LogonOption")
     elif isinstance(command, Logoff):

@@ -83,7 +83,7 @@ def level_always_updated(prevent: Callable[..., bool]) -> Callable[..., bool]:
 
 
 def later_than_the_window_edge(state: State, nonce: Nonce, received_ns: int) -> bool:
-    return abs(received_ns - nonce.timestamp_ns) < state.options.nonce_window_ns
+    return abs(received_ns - nonce.timestamp_ns) < state.nonce_window()
 
 
 def fee_of_each_fill_by_itself(notional_before: int, notional_of_fill: int, rate_ppm: int) -> int:

@@ -117,6 +117,7 @@ class State:
     received_ns: int = 0
     term: int = 0
     everything_halted: bool = False
+    nonce_window_ns: int = 0  # set by a term; 0: the option rules
     assets: dict[int, AssetState] = field(default_factory=dict)
     instruments: dict[int, InstrumentState] = field(default_factory=dict)
     accounts: dict[int, AccountState] = field(default_factory=dict)
@@ -125,6 +126,9 @@ class State:
     balances: dict[tuple[int, int], Balance] = field(default_factory=dict)  # (account, asset)
     positions: dict[tuple[int, int], Position] = field(default_factory=dict)  # (account, instrument)
     nonces: dict[bytes, int] = field(default_factory=dict)  # nonce: timestamp_ns, in order of arrival
+
+    def nonce_window(self) -> int:
+        return self.nonce_window_ns or self.options.nonce_window_ns
 
     def key(self, number: int) -> KeyState:
         return self.keys.setdefault(number, KeyState())

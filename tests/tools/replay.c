@@ -2,10 +2,10 @@
  *
  *   replay DIRECTORY [SEQUENCE …]     ──▶  stdout, a line each: {"sequence": 1234, "digest": "0123456789abcdef"}
  *
- * The core's options are those in the journal's shared page, so the replay is the same replica as any other. All records up
- * to `written` are applied; the events are thrown away. At each SEQUENCE (they must not fall) and at the end it says what the
- * state is, and core_check walks it. Exit status 1 and a sentence on stderr when anything does not hold. Built with the sanitizers it is the strict second opinion on what an
- * engine recovered.
+ * The core's options are those in the journal's shared page, so the replay is the same replica as any other. All
+ * records up to `written` are applied; the events are thrown away. At each SEQUENCE (they must not fall) and at the
+ * end it says what the state is, and core_check walks it. Exit status 1 and a sentence on stderr when anything does
+ * not hold. Built with the sanitizers it is the strict second opinion on what an engine recovered.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,7 +25,8 @@ static int fail(const char *what, const char *detail) {
     return 1;
 }
 
-/* Apply the whole groups among the records held; what is left of a split group moves to the front. Returns false on failure. */
+/* Apply the whole groups among the records held; what is left of a split group moves to the front. Returns false on
+ * failure. */
 static bool apply_groups(core *c, wire_record *held, uint32_t *held_count, wire_report *events) {
     uint32_t at = 0;
     for (;;) {

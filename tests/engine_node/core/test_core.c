@@ -1,7 +1,8 @@
 /* The core alone, through its header: statuses, capacities, chunks, kept reports, snapshots.
  *
- * What each command does is held against the oracle in Python; here stands what only a C caller sees: every status has a test
- * that produces it, every pool is filled to its end, and a command that makes many events gives the same ones in small chunks.
+ * What each command does is held against the oracle in Python; here stands what only a C caller sees: every status
+ * has a test that produces it, every pool is filled to its end, and a command that makes many events gives the same
+ * ones in small chunks.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ static int checks;
         }                                                                                                              \
     } while (0)
 
-/* ---- A small venue: one instrument, two rich accounts, key 1 ------------------------------------------------------------- */
+/* ---- A small venue: one instrument, two rich accounts, key 1 ----------------------------------------------------- */
 
 typedef struct venue {
     core *c;
@@ -127,7 +128,7 @@ static void open_venue(venue *v, core_options options) {
 
 static void close_venue(venue *v) { free(v->memory); }
 
-/* ---- Statuses ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Statuses ---------------------------------------------------------------------------------------------------- */
 
 static void test_options_outside_the_limits_are_refused(void) {
     core_options o = small_options();
@@ -225,7 +226,7 @@ static void test_nonces_fill_up_and_make_room_when_their_time_has_passed(void) {
     close_venue(&v);
 }
 
-/* ---- Chunks ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Chunks ------------------------------------------------------------------------------------------------------ */
 
 static void test_small_chunks_give_the_same_events_as_a_large_one(void) {
     static venue v;
@@ -283,7 +284,7 @@ static void test_events_nobody_asked_for_are_counted_all_the_same(void) {
     close_venue(&few);
 }
 
-/* ---- Reports kept ------------------------------------------------------------------------------------------------------------- */
+/* ---- Reports kept ------------------------------------------------------------------------------------------------ */
 
 static void test_the_last_reports_of_a_key_are_kept_and_older_ones_are_not(void) {
     static venue v;
@@ -307,7 +308,7 @@ static void test_the_last_reports_of_a_key_are_kept_and_older_ones_are_not(void)
     close_venue(&v);
 }
 
-/* ---- Snapshots ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Snapshots --------------------------------------------------------------------------------------------------- */
 
 typedef struct bytes {
     char at[1 << 20];
@@ -362,7 +363,90 @@ static void test_a_snapshot_loads_to_the_same_state_and_every_damaged_byte_is_no
     close_venue(&v);
 }
 
-/* ---- Ladders --------------------------------------------------------------------------------------------------------------------- */
+static void saves_and_loads(venue *v) {
+    static venue w;
+    static bytes snapshot;
+    const char *why = NULL;
+    snapshot.count = 0;
+    CHECK(core_check(v->c) == NULL && core_save(v->c, keep, &snapshot));
+    CHECK(load_into(&w, &v->options, snapshot.at, snapshot.count, &why) == CORE_OK);
+    CHECK(core_digest(w.c) == core_digest(v->c));
+    close_venue(&w);
+}
+
+static void test_a_full_core_can_be_saved_and_loaded(void) {
+    static venue v;
+    const struct {
+        size_t offset;
+        uint32_t least;
+    } pools[] = {{offsetof(core_options, order_count_max), 3},
+                 {offsetof(core_options, level_count_max), 2},
+                 {offsetof(core_options, ladder_count_max), 17},
+                 {offsetof(core_options, balance_count_max), 6},
+                 {offsetof(core_options, position_count_max), 1}};
+    for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) {
+        core_options o = small_options();
+        memcpy((char *)&o + pools[i].offset, &pools[i].least, sizeof pools[i].least);
+        open_venue(&v, o);
+        const int64_t prices[] = {100, 100, 101, 1 << 20, 1ll << 40};
+        for (size_t n = 0; n < sizeof prices / sizeof *prices; n++)
+            for (uint32_t account = 1; account <= 2; account++)
+                (void)order(&v, account, SIDE_BUY, prices[n], 1, TIME_IN_FORCE_GOOD_TILL_CANCELLED);
+        saves_and_loads(&v);
+        wire_account a = {.kind = KIND_ACCOUNT, .account = 3};
+        CHECK(send(&v, &a) == CORE_OK);
+        wire_deposit d = {.kind = KIND_DEPOSIT, .account = 3, .asset = 1, .amount_units = 1};
+        (void)send(&v, &d);
+        saves_and_loads(&v);
+        close_venue(&v);
+    }
+}
+
+static void test_what_a_record_means_does_not_depend_on_capacities(void) {
+    static venue v;
+    open_venue(&v, small_options());
+    wire_account beyond = {.kind = KIND_ACCOUNT, .account = 4},
+                 never = {.kind = KIND_ACCOUNT, .account = ACCOUNT_NUMBER_MAX + 1};
+    const uint64_t digest = core_digest(v.c);
+    CHECK(send(&v, &beyond) == CORE_E_FULL && strcmp(core_full_pool(v.c), "account_count_max") == 0);
+    CHECK(core_digest(v.c) == digest);
+    CHECK(send(&v, &never) == CORE_OK && v.events[0].code == CODE_UNKNOWN_ACCOUNT);
+    wire_asset asset = {.kind = KIND_ASSET, .asset = 4};
+    CHECK(send_named(&v, "MORE", &asset) == CORE_E_FULL && strcmp(core_full_pool(v.c), "asset_count_max") == 0);
+    wire_instrument instrument = {.kind = KIND_INSTRUMENT, .instrument = 3};
+    CHECK(send_named(&v, "MORE", &instrument) == CORE_E_FULL);
+    CHECK(strcmp(core_full_pool(v.c), "instrument_count_max") == 0);
+    wire_term term = {.kind = KIND_TERM, .term = 1, .nonce_window_ns = 7};
+    wire_record begins = record_of(&term, 0, v.now_ns);
+    CHECK(apply(&v, &begins, 1) == CORE_OK); /* from here on 7 ns rule, whatever the option says */
+    wire_nonce nonce = {.kind = KIND_NONCE, .client_sequence = v.client_sequence + 1, .timestamp_ns = v.now_ns - 8};
+    wire_cancel o = {
+        .kind = KIND_CANCEL, .client_sequence = v.client_sequence + 2, .account = 1, .instrument = 1, .order_id = 1};
+    wire_record group[2] = {record_of(&nonce, 1, v.now_ns), record_of(&o, 1, v.now_ns)};
+    CHECK(apply(&v, group, 2) == CORE_OK && v.events[0].code == CODE_NONCE_STALE);
+    saves_and_loads(&v);
+    close_venue(&v);
+}
+
+static void test_a_position_stays_within_what_sums_can_hold(void) {
+    static venue v;
+    open_venue(&v, small_options());
+    wire_asset dust = {.kind = KIND_ASSET, .asset = 3};
+    CHECK(send_named(&v, "DUST", &dust) == CORE_OK);
+    wire_deposit rich = {.kind = KIND_DEPOSIT, .account = 1, .asset = 2, .amount_units = UNITS_MAX - (3ll << 40)};
+    CHECK(send(&v, &rich) == CORE_OK && v.events[0].kind == EVENT_BALANCE);
+    uint32_t taken = 0;
+    for (int i = 0; i < 60; i++) {
+        CHECK(order(&v, 1, SIDE_BUY, 1, QUANTITY_LOTS_MAX, TIME_IN_FORCE_GOOD_TILL_CANCELLED) == CORE_OK);
+        if (v.events[0].kind == EVENT_REJECTED) break;
+        taken++;
+    }
+    int64_t position, open_buy, open_sell;
+    CHECK(taken > 0 && core_position(v.c, 1, 1, &position, &open_buy, &open_sell) && position + open_buy <= UNITS_MAX);
+    close_venue(&v);
+}
+
+/* ---- Ladders ----------------------------------------------------------------------------------------------------- */
 
 static void test_levels_far_apart_come_and_go_in_price_order(void) {
     static venue v;
@@ -406,6 +490,9 @@ int main(void) {
     RUN(test_events_nobody_asked_for_are_counted_all_the_same);
     RUN(test_the_last_reports_of_a_key_are_kept_and_older_ones_are_not);
     RUN(test_a_snapshot_loads_to_the_same_state_and_every_damaged_byte_is_noticed);
+    RUN(test_a_full_core_can_be_saved_and_loaded);
+    RUN(test_what_a_record_means_does_not_depend_on_capacities);
+    RUN(test_a_position_stays_within_what_sums_can_hold);
     RUN(test_levels_far_apart_come_and_go_in_price_order);
     printf("%d checks\n", checks);
     return 0;

@@ -100,7 +100,10 @@ static ingress_status no_room(ingress *in, ingress_error *error) {
 /* The term: applied behind the prefixes that the journal may end with, which it makes void. */
 static ingress_status begin_term(ingress *in, stage *s, ingress_recovery *found, ingress_error *error) {
     if (journal_room_waiting(in, 1) != ROOM_YES) return no_room(in, error);
-    const wire_term term = {.kind = KIND_TERM, .term = core_term(in->core) + 1, .node = in->options.node};
+    const wire_term term = {.kind = KIND_TERM,
+                            .term = core_term(in->core) + 1,
+                            .node = in->options.node,
+                            .nonce_window_ns = in->options.core.nonce_window_ns};
     wire_record record = {.received_ns = in->now_ns};
     memcpy(record.command, &term, sizeof term);
     s->records[s->count++] = record;
@@ -197,6 +200,7 @@ ingress_status ingress_recover(ingress *in, const void *snapshot, size_t bytes, 
     in->recovered = true;
     in->digest_sequence = core_sequence(in->core);
     in->last_record_ns = in->now_ns;
+    in->last_timer_ns = in->steady_ns;
     journal_publish(in->journal);
     in->unpublished = false;
     found->sequence = core_sequence(in->core);

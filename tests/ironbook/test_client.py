@@ -38,6 +38,7 @@ from ironbook import (
 )
 from schemas.vocabulary import Asset, Code, Header, Kind, MessageKind, Report
 from tests.ironbook.conftest import FAST
+from tests.support.node import wait_until
 from tests.support.scripted_engine import ScriptedEngine
 
 BUY = Side.BUY
@@ -325,6 +326,7 @@ def test_a_saved_state_goes_on_in_another_process_of_the_same_key(peer: Scripted
         peer.mute = True
         first.send(buy(2))
         first.send(buy(3))
+        wait_until(lambda: len(peer.recorded) == 3, why="the peer must have read all three")
         saved = first.resume_state().to_json()
     peer.mute = False
     peer.last_client_sequence, peer.recorded = 2, peer.recorded[:2]  # the third was lost on the way

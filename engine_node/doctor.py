@@ -530,20 +530,22 @@ def check_disk_room(reader: Reader, wishes: Wishes) -> Finding:
 
 
 _LOCAL_FILE_SYSTEMS: Final = ("ext4", "xfs")
-_COPYING_FILE_SYSTEMS: Final = ("btrfs", "zfs", "overlay", "bcachefs", "f2fs")
+_COPYING_FILE_SYSTEMS: Final = ("btrfs", "zfs", "bcachefs")  # not supported for the journal
+_LAYERED_FILE_SYSTEMS: Final = ("overlay", "f2fs")
 _REMOTE_FILE_SYSTEMS: Final = ("nfs", "cifs", "smb", "fuse", "9p")
 _FORGETFUL_FILE_SYSTEMS: Final = ("tmpfs", "ramfs", "devtmpfs")
 
 
 def check_file_system(reader: Reader, wishes: Wishes) -> Finding:
     """A journal written in place, on a local disk that keeps it."""
-    kind = _file_system_of(reader.read("/proc/self/mountinfo") or "", wishes.data_directory)
+    journal = f"{wishes.data_directory.rstrip('/')}/journal"  # it may be a mount of its own
+    kind = _file_system_of(reader.read("/proc/self/mountinfo") or "", journal)
     if kind is None:
         return Finding(check="file_system", result="unknown", found="/proc/self/mountinfo does not tell")
-    found = f"{kind} for {wishes.data_directory}"
+    found = f"{kind} for {journal}"
     if kind in _LOCAL_FILE_SYSTEMS:
         return Finding(check="file_system", result="ok", found=found)
-    mend = "put data_directory on ext4 or xfs on a local NVMe disk"
+    mend = "put data_directory (or its journal directory) on ext4 or xfs on a local NVMe disk"
     if kind in _FORGETFUL_FILE_SYSTEMS:
         lost = wishes.survival_level == "disk"
         return Finding(
@@ -553,9 +555,14 @@ def check_file_system(reader: Reader, wishes: Wishes) -> Finding:
         )  # fmt: skip
     if kind in _COPYING_FILE_SYSTEMS:
         return Finding(
-            check="file_system", result="warn", found=found,
-            why="It writes a new copy of each block, so a sync also writes metadata and preallocation does not hold.",
+            check="file_system", result="warn", found=f"{found}; it copies on write: not supported for the journal",
+            why="Each write takes new blocks: preallocated room does not hold, and a full disk can end the engine.",
             mend=mend,
+        )  # fmt: skip
+    if kind in _LAYERED_FILE_SYSTEMS:
+        return Finding(
+            check="file_system", result="warn", found=found,
+            why="It may write elsewhere than in place, so a sync also writes metadata.", mend=mend,
         )  # fmt: skip
     return Finding(
         check="file_system", result="bad" if kind.startswith(_REMOTE_FILE_SYSTEMS) else "warn", found=found,

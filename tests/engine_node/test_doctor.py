@@ -230,6 +230,21 @@ def test_the_file_system_is_that_of_the_longest_mount(directory: str, level: str
     assert finding("file_system", TUNED, wishes).result == result
 
 
+@pytest.mark.parametrize("kind", ["btrfs", "zfs", "bcachefs"])
+def test_a_file_system_that_copies_on_write_is_warned_of_as_not_supported(kind: str) -> None:
+    found = finding("file_system", TUNED | {"/proc/self/mountinfo": MOUNTS.format(root=kind)})
+    assert (found.result, "not supported for the journal" in found.found) == ("warn", True)
+    assert "ext4 or xfs" in found.mend
+
+
+def test_the_file_system_is_the_journals_where_that_is_a_mount_of_its_own() -> None:
+    line = "27 25 259:4 / /srv/ironbook/journal rw - {kind} /dev/nvme2n1 rw\n"
+    copying = {"/proc/self/mountinfo": MOUNTS.format(root="xfs") + line.format(kind="btrfs")}
+    assert finding("file_system", TUNED | copying).result == "warn"
+    plain = {"/proc/self/mountinfo": MOUNTS.format(root="btrfs") + line.format(kind="ext4")}
+    assert finding("file_system", TUNED | plain).result == "ok"
+
+
 @pytest.mark.parametrize(("free_mib", "result"), [(100, "bad"), (1024 + 65, "warn"), (1024 + 256, "ok")])
 def test_room_is_measured_in_segments_above_the_least(free_mib: int, result: str) -> None:
     assert finding("disk_room", TUNED, free=free_mib << 20).result == result

@@ -18,7 +18,8 @@ typedef struct host {
     void *self; /* handed to every function */
 
     /* clock and randomness */
-    uint64_t (*now_ns)(void *self);                    /* since the epoch; may step back, callers clamp */
+    uint64_t (*now_ns)(void *self);    /* since the epoch; may step back, callers clamp */
+    uint64_t (*steady_ns)(void *self); /* since some start, never 0; nobody sets it: for waiting times */
     int (*random)(void *self, void *to, size_t bytes); /* 0, or negative errno */
     uint64_t (*process)(void *self);                   /* number of this process, for the log */
     int (*wake)(void *self, int event);                /* make an eventfd readable */

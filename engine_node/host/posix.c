@@ -40,11 +40,20 @@
 
 /* ---- Clock, randomness, process ---------------------------------------------------------------------------------- */
 
+static uint64_t clock_ns(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static uint64_t posix_now_ns(void *self) {
     (void)self;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return clock_ns(CLOCK_REALTIME);
+}
+
+static uint64_t posix_steady_ns(void *self) {
+    (void)self;
+    return clock_ns(CLOCK_MONOTONIC) + 1;
 }
 
 static int posix_random(void *self, void *to, size_t bytes) {
@@ -295,6 +304,7 @@ static int64_t posix_free_bytes(void *self, int directory) {
 const host *host_posix(void) {
     static const host table = {
         .now_ns = posix_now_ns,
+        .steady_ns = posix_steady_ns,
         .random = posix_random,
         .process = posix_process,
         .wake = posix_wake,

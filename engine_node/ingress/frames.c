@@ -115,7 +115,7 @@ static outcome take_ping(ingress *in, connection *c, const uint8_t *frame, uint6
     in->counters.pings++;
     if (c->prefix_count > 0) return end(in, c, CODE_PREFIX_INVALID);
     if (ping.client_sequence > last && !c->refusing) return end(in, c, CODE_SEQUENCE_GAP);
-    if (!keys_rate_take(&in->keys->slots[c->key], &in->states[c->key].ahead_ns, in->now_ns)) {
+    if (!keys_rate_take(&in->keys->slots[c->key], 1, &in->states[c->key].ahead_ns, in->steady_ns)) {
         in->counters.refused_message_rate++;
         outbound_message(in, c, MESSAGE_REFUSED, CODE_MESSAGE_RATE_EXCEEDED, ping.client_sequence, 0);
     } else if (ping.client_sequence < last) {
@@ -139,15 +139,12 @@ static outcome take_out_of_sequence(ingress *in, connection *c, uint64_t client_
     return end(in, c, CODE_SEQUENCE_GAP);
 }
 
-static outcome take_prefix(ingress *in, connection *c, const key_slot *slot, const uint8_t *frame,
-                           uint64_t client_sequence) {
+static outcome take_prefix(ingress *in, connection *c, const key_slot *slot, const uint8_t *frame) {
     if (c->prefix_count == PREFIX_COUNT_MAX) return end(in, c, CODE_PREFIX_INVALID);
     for (uint32_t i = 0; i < c->prefix_count; i++)
         if (c->prefixes[i].command[0] == frame[0]) return end(in, c, CODE_PREFIX_INVALID);
     const uint8_t permission = rules[frame[0]].permission;
     if ((slot->permissions & permission) != permission) return end(in, c, CODE_PREFIX_INVALID);
-    if (!keys_rate_take(slot, &in->states[c->key].ahead_ns, in->now_ns))
-        return refuse(in, c, CODE_MESSAGE_RATE_EXCEEDED, client_sequence);
     memcpy(c->prefixes[c->prefix_count++].command, frame, COMMAND_BYTES);
     in->counters.prefixes++;
     return DONE;
@@ -162,7 +159,7 @@ static outcome take_command(ingress *in, connection *c, const key_slot *slot, co
     const room room = journal_room(in, count);
     if (room == ROOM_WAIT) return STALLED;
     if (room == ROOM_NONE) return refuse(in, c, CODE_JOURNAL_NO_ROOM, client_sequence);
-    if (!keys_rate_take(slot, &k->ahead_ns, in->now_ns))
+    if (!keys_rate_take(slot, count, &k->ahead_ns, in->steady_ns))
         return refuse(in, c, CODE_MESSAGE_RATE_EXCEEDED, client_sequence);
 
     wire_record records[CORE_GROUP_MAX];
@@ -196,7 +193,7 @@ static outcome take_first(ingress *in, connection *c, uint64_t client_sequence, 
 
 static outcome take_frame(ingress *in, connection *c, const uint8_t *frame) {
     if (!hmac_frame_good(&c->session_key, frame)) {
-        if (peers_count(&in->peers, c->address, in->now_ns)) in->counters.peers_blocked++;
+        if (peers_count(&in->peers, c->address, in->steady_ns)) in->counters.peers_blocked++;
         return end(in, c, CODE_FRAME_REFUSED);
     }
     wire_header header;
@@ -212,7 +209,7 @@ static outcome take_frame(ingress *in, connection *c, const uint8_t *frame) {
     if (header.client_sequence != expected) return take_out_of_sequence(in, c, header.client_sequence, expected);
     c->refusing = false;
     const key_slot *slot = &in->keys->slots[c->key];
-    if (class == PREFIX) return take_prefix(in, c, slot, frame, header.client_sequence);
+    if (class == PREFIX) return take_prefix(in, c, slot, frame);
     return take_command(in, c, slot, frame, header.client_sequence);
 }
 
@@ -242,7 +239,7 @@ void frames_take(ingress *in, connection *c) {
         if (in->pressed) outbound_relieve(in, false);
     }
     if (at == 0) return;
-    c->last_seen_ns = in->now_ns;
+    c->last_seen_ns = in->steady_ns;
     c->buffer_used -= at;
     memmove(c->buffer, c->buffer + at, c->buffer_used);
 }

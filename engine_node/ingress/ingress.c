@@ -17,6 +17,7 @@
 #include "parts.h"
 
 #define TIMER_MS_MAX (24u * 3600u * 1000u)
+#define TIMER_LATE_NS 1000000000ull /* a timer later than this: the process was stopped, or the loop was held up */
 
 void ingress_broken(const char *what, const char *file, int line) {
     fprintf(stderr, "ingress: this must hold: %s (%s:%d)\n", what, file, line);
@@ -151,8 +152,10 @@ void ingress_close(ingress *in) {
 /* ---- The frame of every call ------------------------------------------------------------------------------------- */
 
 void ingress_enter(ingress *in) {
-    const uint64_t now = in->host->now_ns(in->host->self), last = core_received_ns(in->core);
-    if (now > in->now_ns) in->now_ns = now;
+    const uint64_t last = core_received_ns(in->core);
+    in->wall_ns = in->host->now_ns(in->host->self);
+    in->steady_ns = in->host->steady_ns(in->host->self);
+    if (in->wall_ns > in->now_ns) in->now_ns = in->wall_ns;
     if (last > in->now_ns) in->now_ns = last;
 }
 
@@ -220,7 +223,7 @@ ingress_status ingress_accept(ingress *in, int socket, const uint8_t address[ADD
                               uint64_t *name) {
     if (!is_up(in) || in->stopping) return INGRESS_E_STOPPED;
     ingress_enter(in);
-    if (!proxied && peers_refused(&in->peers, address, in->now_ns)) {
+    if (!proxied && peers_refused(&in->peers, address, in->steady_ns)) {
         in->counters.peers_refused++;
         return INGRESS_E_PEER;
     }
@@ -232,7 +235,7 @@ ingress_status ingress_accept(ingress *in, int socket, const uint8_t address[ADD
                       .dirty = c->dirty,
                       .socket = socket,
                       .state = proxied ? PROXIED : NEW,
-                      .last_seen_ns = in->now_ns};
+                      .last_seen_ns = in->steady_ns};
     memcpy(c->address, address, ADDRESS_BYTES);
     in->counters.connections_accepted++;
     in->counters.connections_open++;
@@ -282,7 +285,7 @@ void ingress_pause(const ingress *in) {
 }
 
 void ingress_stall(ingress *in) {
-    in->stalled = true;
+    in->stalled = in->was_stalled = true;
     in->counters.stalls++;
 }
 
@@ -312,13 +315,20 @@ void ingress_on_wake(ingress *in) {
     ingress_leave(in);
 }
 
+/* Nobody is late while we were: when the timer itself comes late, or reading was stalled, what peers sent in time still
+ * waits in their sockets and is read before the next round. */
 static void end_the_late(ingress *in) {
+    const bool we_were_late = in->was_stalled || in->steady_ns - in->last_timer_ns > TIMER_LATE_NS;
+    in->last_timer_ns = in->steady_ns;
+    in->was_stalled = in->stalled;
+    if (we_were_late) return;
     const uint64_t idle_ns = in->options.idle_ms * NS_PER_MS, logon_ns = in->options.logon_timeout_ms * NS_PER_MS;
     for (uint32_t i = 0; i < in->options.connection_count_max; i++) {
         connection *c = &in->connections[i];
-        if (c->state == FREE || in->stalled) continue;
-        if (c->state == PENDING && c->held) c->last_seen_ns = in->now_ns; /* its answer waits for the disk, not for it */
-        const uint64_t silent_ns = in->now_ns - c->last_seen_ns;
+        if (c->state == FREE) continue;
+        if (c->state == PENDING && c->held)
+            c->last_seen_ns = in->steady_ns; /* its answer waits for the disk, not for it */
+        const uint64_t silent_ns = in->steady_ns - c->last_seen_ns;
         if (c->state < PENDING && silent_ns >= logon_ns) {
             in->counters.logons_timed_out++;
             session_end(in, c, CODE_LOGON_REFUSED, LOGOFF_REASON_REFUSED);

@@ -124,10 +124,10 @@ int keys_session_secret(const key_slot *before, const key_slot *after, uint32_t 
 }
 
 /* The allowance as a time: each message moves it on by one interval, and it may be ahead of the clock by the burst. */
-bool keys_rate_take(const key_slot *slot, uint64_t *ahead_ns, uint64_t now_ns) {
+bool keys_rate_take(const key_slot *slot, uint32_t count, uint64_t *ahead_ns, uint64_t now_ns) {
     if (slot->interval_ns == 0) return true;
     const uint64_t from_ns = *ahead_ns > now_ns ? *ahead_ns : now_ns;
     if (from_ns + slot->interval_ns > now_ns + slot->burst_ns) return false;
-    *ahead_ns = from_ns + slot->interval_ns;
+    *ahead_ns = from_ns + count * slot->interval_ns;
     return true;
 }

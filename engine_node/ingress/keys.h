@@ -53,8 +53,9 @@ bool keys_address_allowed(const key_slot *slot, const uint8_t address[ADDRESS_BY
 int keys_session_secret(const key_slot *before, const key_slot *after, uint32_t secret_index,
                         const uint8_t address[ADDRESS_BYTES]);
 
-/* Take one message from the key's allowance. *ahead_ns is the key's own: the time at which its next message would be
- * due. False: it is over its rate, and nothing is taken. */
-bool keys_rate_take(const key_slot *slot, uint64_t *ahead_ns, uint64_t now_ns);
+/* Take `count` messages from the key's allowance, if there is one in it: a command passes with all its prefixes or not
+ * at all, whatever the burst, and what it took too much must pass before the next. *ahead_ns is the key's own: the time
+ * at which its next message would be due. False: it is over its rate, and nothing is taken. */
+bool keys_rate_take(const key_slot *slot, uint32_t count, uint64_t *ahead_ns, uint64_t now_ns);
 
 #endif

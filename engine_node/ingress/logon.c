@@ -67,13 +67,13 @@ static uint64_t *fault(ingress *in, const connection *c, const wire_logon_reques
     if (key == 0) return &n->logons_key_unknown;
     if (secret < 0) return &n->logons_mac_wrong;
     if (!keys_address_allowed(slot, c->address)) return &n->logons_address_forbidden;
-    if (distance(request->timestamp_ns, in->now_ns) > in->options.core.nonce_window_ns) return &n->logons_time_outside;
+    if (distance(request->timestamp_ns, in->wall_ns) > in->options.core.nonce_window_ns) return &n->logons_time_outside;
     if (nonce_recent(in, request->client_nonce)) return &n->logons_nonce_repeated;
     return NULL;
 }
 
 static outcome refuse(ingress *in, connection *c) {
-    if (peers_count(&in->peers, c->address, in->now_ns)) in->counters.peers_blocked++;
+    if (peers_count(&in->peers, c->address, in->steady_ns)) in->counters.peers_blocked++;
     session_end(in, c, CODE_LOGON_REFUSED, LOGOFF_REASON_REFUSED);
     return ENDED;
 }
@@ -110,7 +110,7 @@ static outcome answer(ingress *in, connection *c, const wire_logon_request *requ
                            .idle_ms = in->options.idle_ms,
                            .last_client_sequence = k->last_client_sequence,
                            .last_report_number = k->last_report,
-                           .server_time_ns = in->now_ns,
+                           .server_time_ns = in->wall_ns,
                            .key = (uint16_t)key,
                            .account = slot->account,
                            .permissions = slot->permissions};
@@ -127,7 +127,7 @@ static outcome answer(ingress *in, connection *c, const wire_logon_request *requ
     c->logon_options = request->options;
     c->logon_timestamp_ns = request->timestamp_ns;
     memcpy(c->logon_nonce, request->client_nonce, sizeof c->logon_nonce);
-    c->last_seen_ns = in->now_ns;
+    c->last_seen_ns = in->steady_ns;
     c->sent_report = request->last_report_number == RESUME_NEW_ONLY ? k->last_report : request->last_report_number;
     outbound_put(in, c, &a);
     if (session_reports_there(in, key, c->sent_report)) return DONE;
@@ -163,7 +163,7 @@ outcome logon_take(ingress *in, connection *c) {
         const outcome outcome = take_proxy_header(in, c);
         if (outcome != DONE || c->state == PROXIED) return outcome;
     }
-    if (peers_refused(&in->peers, c->address, in->now_ns)) {
+    if (peers_refused(&in->peers, c->address, in->steady_ns)) {
         in->counters.peers_refused++;
         session_end(in, c, CODE_LOGON_REFUSED, LOGOFF_REASON_REFUSED);
         return ENDED;

@@ -63,7 +63,7 @@ typedef struct connection {
     uint32_t buffer_used; /* bytes in it not yet taken, from its start */
     int socket;
     uint64_t sent_report;  /* number of the last report given to the kernel, or to the tail */
-    uint64_t last_seen_ns; /* last authentic frame; before logon: when it was accepted */
+    uint64_t last_seen_ns; /* steady: last authentic frame; before logon: when it was accepted */
     uint32_t generation;   /* of this slot: a name with another one is of a connection long closed */
     uint32_t key;
     uint16_t doomed; /* CODE_... to end with as soon as no command is under way; 0: none */
@@ -95,7 +95,7 @@ typedef struct connection {
 typedef struct key_state {
     uint64_t last_client_sequence; /* recorded; the core's, mirrored */
     uint64_t last_report;          /* newest number; the core's, mirrored */
-    uint64_t ahead_ns;             /* message rate */
+    uint64_t ahead_ns;             /* steady: message rate */
     connection *live;              /* NULL: no connection; the core may still hold a session whose logoff is owed */
     uint32_t session;              /* number of the last session in the journal */
     uint8_t owed_reason;           /* LOGOFF_REASON_... of a logoff that could not be recorded yet; 0: none */
@@ -112,13 +112,16 @@ struct ingress {
     core *core;
     journal *journal;
     const host *host;
-    uint64_t now_ns; /* one reading a call; never falls */
+    uint64_t now_ns;    /* time of records: one reading a call; never falls, so it may be ahead of the clock */
+    uint64_t wall_ns;   /* the clock itself, of the same reading */
+    uint64_t steady_ns; /* for time-outs and rates: nobody sets it */
     uint64_t reports_kept, press_at;
     key_table *keys; /* the one in use */
     key_state *states;
     bool unpublished; /* records were appended since the last journal_publish */
     bool pressed;     /* a live session has nearly a ring to send */
     bool stalled;     /* the journal must come first: nothing is read until ingress_on_wake */
+    bool was_stalled; /* at some time since the last ingress_on_timer */
     bool recovered, stopping, finished, failed;
     core_events chunk;
     ingress_counters counters;
@@ -136,6 +139,7 @@ struct ingress {
     uint32_t held_count;      /* connections marked held */
     uint64_t digest_sequence; /* of the last digest record */
     uint64_t last_record_ns;  /* when the last record was made */
+    uint64_t last_timer_ns;   /* steady: of the last ingress_on_timer, or of the start */
     recent_nonce recent[RECENT_NONCE_COUNT];
     uint32_t recent_next;
     void *core_memory, *buffers, *memory;

@@ -83,7 +83,7 @@ typedef struct sim_socket {
 
 struct host_sim {
     host table;
-    uint64_t random, now_ns;
+    uint64_t random, now_ns, steady_ns;
     uint64_t changes, power_cut_at, fail_change, sync_skip;
     int fail_change_error, fail_sync_error;
     int64_t room;
@@ -114,9 +114,14 @@ static bool coin(host_sim *sim) { return (draw(sim) & 1) != 0; }
 
 static uint64_t sim_now_ns(void *self) { return ((host_sim *)self)->now_ns; }
 
+static uint64_t sim_steady_ns(void *self) { return ((host_sim *)self)->steady_ns; }
+
 void host_sim_set_clock(host_sim *sim, uint64_t now_ns) { sim->now_ns = now_ns; }
 
-void host_sim_advance(host_sim *sim, uint64_t ns) { sim->now_ns += ns; }
+void host_sim_advance(host_sim *sim, uint64_t ns) {
+    sim->now_ns += ns;
+    sim->steady_ns += ns;
+}
 
 static int sim_random(void *self, void *to, size_t bytes) {
     for (size_t i = 0; i < bytes; i++) ((uint8_t *)to)[i] = (uint8_t)draw(self);
@@ -762,6 +767,7 @@ bool host_sim_socket_closed(const host_sim *sim, int socket) { return socket_at(
 
 static const host sim_table = {
     .now_ns = sim_now_ns,
+    .steady_ns = sim_steady_ns,
     .random = sim_random,
     .process = sim_process,
     .wake = sim_wake,
@@ -798,6 +804,7 @@ host_sim *host_sim_open(uint64_t seed) {
     sim->table.self = sim;
     sim->random = seed;
     sim->now_ns = 1000000000000000000ull;
+    sim->steady_ns = 1000000000ull;
     sim->room = 1ll << 40;
     return sim;
 }

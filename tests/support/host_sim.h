@@ -31,8 +31,8 @@ uint64_t host_sim_below(host_sim *sim, uint64_t limit);
 
 /* ---- Clock: stands still until it is moved (at first 1,000,000,000,000,000,000 ns since the epoch) --------------- */
 
-void host_sim_set_clock(host_sim *sim, uint64_t now_ns);
-void host_sim_advance(host_sim *sim, uint64_t ns);
+void host_sim_set_clock(host_sim *sim, uint64_t now_ns); /* somebody sets it: steady_ns stays as it is */
+void host_sim_advance(host_sim *sim, uint64_t ns);       /* time passes, for both */
 
 /* How often an event was woken since the last question; -1 and unknown events count as 0. */
 uint32_t host_sim_wakes(host_sim *sim, int event);

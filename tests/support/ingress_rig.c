@@ -113,6 +113,14 @@ uint16_t rig_closed_code(const rig *r, int socket) {
     return 0xffff;
 }
 
+void rig_wait(rig *r, uint64_t ns) {
+    for (uint64_t step; ns > 0; ns -= step) {
+        step = ns < RIG_SECOND_NS / 2 ? ns : RIG_SECOND_NS / 2;
+        host_sim_advance(r->sim, step);
+        ingress_on_timer(r->in);
+    }
+}
+
 void rig_settle(rig *r) {
     while (ingress_step(r->in)) continue;
     ingress_on_wake(r->in);

@@ -56,6 +56,7 @@ void rig_end(rig *r);
 void rig_define_market(rig *r);
 
 const ingress_counters *rig_counters(const rig *r);
+void rig_wait(rig *r, uint64_t ns);                 /* time passes, and the timer with it */
 uint16_t rig_closed_code(const rig *r, int socket); /* what `closed` said; 0xffff: not closed */
 void rig_settle(rig *r); /* background work of the journal until there is none, then on_wake */
 

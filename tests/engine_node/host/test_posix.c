@@ -30,6 +30,8 @@ static void directory_remove(void) {
 static void test_clock_and_randomness(void) {
     const host *h = host_posix();
     CHECK(h->now_ns(NULL) > 1600000000000000000ull);
+    const uint64_t steady_ns = h->steady_ns(NULL);
+    CHECK(steady_ns > 0 && h->steady_ns(NULL) >= steady_ns);
     uint8_t one[64] = {0}, two[64] = {0};
     CHECK_EQUAL(h->random(NULL, one, sizeof one), 0);
     CHECK_EQUAL(h->random(NULL, two, sizeof two), 0);

@@ -70,7 +70,7 @@ static void play(int step) {
     const wire_ping ping = client_ping(&clients[i], (uint64_t)step);
     client_queue(&clients[i], &ping);
     client_work(&clients[i]);
-    if (step % 8 == 4) log_on(i); /* while the disk is behind */
+    if (step % 8 == 4) log_on(i);      /* while the disk is behind */
     if (step % 3 != 1) rig_settle(&r); /* now and then the disk is behind */
     for (int k = 0; k < 2; k++) listen_to(k);
 }

@@ -430,6 +430,30 @@ static void test_over_its_rate_a_key_is_refused_and_may_send_the_same_again(void
     rig_end(&r);
 }
 
+/* A burst of 1 is enough for a command with a prefix; both are paid for, whole, when it closes. */
+static void test_a_command_is_charged_with_its_prefixes_when_it_closes(void) {
+    rig_make(&r, 1);
+    r.keys[1].messages_per_s = 10;
+    r.keys[1].message_burst = 1;
+    rig_start(&r);
+    rig_define_market(&r);
+    client_logon(&c, &r, 2, RESUME_NEW_ONLY, 0);
+    client_take_one(&c);
+    host_sim_advance(r.sim, RIG_SECOND_NS);
+    const wire_text text = text_prefix();
+    const wire_new_order first = client_order(&c, 2, SIDE_BUY, 100, 5), second = client_order(&c, 2, SIDE_BUY, 100, 5);
+    client_queue(&c, &text);
+    client_send(&c, &first);
+    CHECK_EQUAL(client_take_one(&c).kind, EVENT_ACCEPTED);
+    host_sim_advance(r.sim, RIG_SECOND_NS / 10);
+    client_send(&c, &second);
+    check_refused(client_take_one(&c), CODE_MESSAGE_RATE_EXCEEDED, 3);
+    host_sim_advance(r.sim, RIG_SECOND_NS / 10);
+    client_send(&c, &second);
+    CHECK_EQUAL(client_take_one(&c).kind, EVENT_ACCEPTED);
+    rig_end(&r);
+}
+
 static void test_a_refused_command_refuses_its_prefixes_with_it(void) {
     begin(4);
     ingress_begin_stop(r.in);
@@ -565,6 +589,7 @@ int main(void) {
     RUN(test_wrong_prefixes_end_the_session_and_nothing_is_recorded);
     RUN(test_prefixes_without_their_command_are_forgotten_with_the_line);
     RUN(test_over_its_rate_a_key_is_refused_and_may_send_the_same_again);
+    RUN(test_a_command_is_charged_with_its_prefixes_when_it_closes);
     RUN(test_a_refused_command_refuses_its_prefixes_with_it);
     RUN(test_a_stopping_engine_refuses_commands_and_still_answers_pings);
     RUN(test_a_full_core_refuses_and_nothing_is_journaled);

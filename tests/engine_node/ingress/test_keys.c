@@ -88,14 +88,14 @@ static void test_a_rate_allows_a_burst_and_then_its_pace(void) {
     k.message_burst = 3;
     CHECK(keys_fill(&table, &k, 1, text, sizeof text));
     uint64_t ahead_ns = 0, now_ns = 1000 * SECOND_NS;
-    for (int i = 0; i < 3; i++) CHECK(keys_rate_take(&table.slots[1], &ahead_ns, now_ns));
-    CHECK(!keys_rate_take(&table.slots[1], &ahead_ns, now_ns));
-    CHECK(!keys_rate_take(&table.slots[1], &ahead_ns, now_ns + SECOND_NS / 10 - 1));
-    CHECK(keys_rate_take(&table.slots[1], &ahead_ns, now_ns + SECOND_NS / 10));
-    CHECK(!keys_rate_take(&table.slots[1], &ahead_ns, now_ns + SECOND_NS / 10));
+    for (int i = 0; i < 3; i++) CHECK(keys_rate_take(&table.slots[1], 1, &ahead_ns, now_ns));
+    CHECK(!keys_rate_take(&table.slots[1], 1, &ahead_ns, now_ns));
+    CHECK(!keys_rate_take(&table.slots[1], 1, &ahead_ns, now_ns + SECOND_NS / 10 - 1));
+    CHECK(keys_rate_take(&table.slots[1], 1, &ahead_ns, now_ns + SECOND_NS / 10));
+    CHECK(!keys_rate_take(&table.slots[1], 1, &ahead_ns, now_ns + SECOND_NS / 10));
     int taken = 0;
     for (uint64_t ms = 10000; ms < 20000; ms++)
-        taken += keys_rate_take(&table.slots[1], &ahead_ns, now_ns + ms * 1000000);
+        taken += keys_rate_take(&table.slots[1], 1, &ahead_ns, now_ns + ms * 1000000);
     CHECK(taken >= 100 && taken <= 103);
 }
 
@@ -104,7 +104,7 @@ static void test_a_key_without_a_rate_has_no_limit(void) {
     const ingress_key k = key(1, "k");
     CHECK(keys_fill(&table, &k, 1, text, sizeof text));
     uint64_t ahead_ns = 0;
-    for (int i = 0; i < 1000; i++) CHECK(keys_rate_take(&table.slots[1], &ahead_ns, 5));
+    for (int i = 0; i < 1000; i++) CHECK(keys_rate_take(&table.slots[1], 1, &ahead_ns, 5));
 }
 
 static void test_which_changes_let_a_session_go_on(void) {

@@ -299,6 +299,36 @@ static void test_reports_only_held_back_do_not_make_a_reader_slow(void) {
     rig_end(&r);
 }
 
+/* While nothing is read for the disk's sake, silence is no fault; what waited in the sockets is read before the next
+ * round. */
+static void test_nobody_is_idle_while_reading_is_stalled(void) {
+    begin(JOURNAL_DISK);
+    client other;
+    client_logon(&other, &r, 3, RESUME_NEW_ONLY, 0);
+    rig_settle(&r);
+    CHECK_EQUAL(client_take_one(&other).kind, MESSAGE_PONG);
+    for (int i = 0; i < 300; i++) queue_order(100 + i % 7);
+    client_work(&c);
+    CHECK(rig_counters(&r)->stalls > 0);
+    const wire_ping ping = client_ping(&other, 5);
+    client_send(&other, &ping);
+    rig_wait(&r, 2 * r.options.idle_ms * 1000000ull);
+    CHECK_EQUAL(client_take(&other, got, 10), 0);
+    while (ingress_step(r.in)) continue;
+    ingress_on_timer(r.in); /* the disk has come after; the timer is first */
+    CHECK_EQUAL(rig_closed_code(&r, other.socket), 0xffff);
+    rig_settle(&r);
+    client_work(&c);
+    rig_settle(&r);
+    client_work(&other);
+    rig_settle(&r);
+    CHECK_EQUAL(client_take_one(&other).kind, MESSAGE_PONG);
+    rig_wait(&r, RIG_SECOND_NS);
+    CHECK_EQUAL(rig_closed_code(&r, other.socket), 0xffff);
+    CHECK_EQUAL(client_take(&c, got, 8192), 300);
+    rig_end(&r);
+}
+
 int main(void) {
     RUN(test_a_pong_comes_behind_the_reports_of_the_frames_before_its_ping);
     RUN(test_a_line_that_takes_a_few_bytes_at_a_time_gets_the_same_stream);
@@ -312,5 +342,6 @@ int main(void) {
     RUN(test_a_burst_of_pings_waits_for_the_disk_and_is_answered_in_order);
     RUN(test_a_logon_answer_waits_for_the_disk_too);
     RUN(test_reports_only_held_back_do_not_make_a_reader_slow);
+    RUN(test_nobody_is_idle_while_reading_is_stalled);
     return checks_done();
 }

@@ -261,7 +261,7 @@ static void test_an_idle_session_is_ended_and_a_ping_keeps_it(void) {
     logon(&c, 2, RESUME_NEW_ONLY, 0);
     logon(&silent, 3, RESUME_NEW_ONLY, 0);
     for (int i = 0; i < 3; i++) {
-        host_sim_advance(r.sim, r.options.idle_ms * 1000000ull / 2);
+        rig_wait(&r, r.options.idle_ms * 1000000ull / 2);
         const wire_ping ping = client_ping(&c, 1);
         client_send(&c, &ping);
         ingress_on_timer(r.in);
@@ -279,10 +279,47 @@ static void test_a_pending_session_is_idle_too(void) {
     client_request(&c, RESUME_NEW_ONLY, 0);
     CHECK(client_send_request(&c));
     const uint64_t before = recorded();
-    host_sim_advance(r.sim, r.options.idle_ms * 1000000ull);
-    ingress_on_timer(r.in);
+    rig_wait(&r, r.options.idle_ms * 1000000ull);
     check_last_is_end(&c, CODE_IDLE_TIMEOUT);
     CHECK_EQUAL(recorded(), before);
+    rig_end(&r);
+}
+
+static void test_a_clock_set_forward_ends_nobody(void) {
+    begin();
+    client stranger;
+    logon(&c, 2, RESUME_NEW_ONLY, 0);
+    client_take_one(&c);
+    CHECK(client_connect(&stranger, &r, 3, rig_address(3)));
+    const host *h = host_sim_host(r.sim);
+    host_sim_set_clock(r.sim, h->now_ns(h->self) + 3600 * RIG_SECOND_NS);
+    for (int i = 0; i < 3; i++) rig_wait(&r, RIG_SECOND_NS);
+    CHECK_EQUAL(rig_closed_code(&r, c.socket), 0xffff);
+    CHECK_EQUAL(rig_closed_code(&r, stranger.socket), 0xffff);
+    const wire_ping ping = client_ping(&c, 1);
+    client_send(&c, &ping);
+    CHECK_EQUAL(client_take_one(&c).kind, MESSAGE_PONG);
+    rig_end(&r);
+}
+
+/* The process stood still for an hour: what came in time meanwhile is read before anybody is called idle. */
+static void test_frames_that_waited_while_the_process_was_stopped_are_read_first(void) {
+    begin();
+    client silent;
+    logon(&c, 2, RESUME_NEW_ONLY, 0);
+    logon(&silent, 3, RESUME_NEW_ONLY, 0);
+    client_take_one(&c);
+    rig_wait(&r, RIG_SECOND_NS);
+    const wire_new_order o = client_order(&c, 2, SIDE_BUY, 100, 5);
+    client_queue(&c, &o);
+    host_sim_advance(r.sim, 3600 * RIG_SECOND_NS);
+    ingress_on_timer(r.in); /* the timer comes before the sockets */
+    CHECK_EQUAL(rig_closed_code(&r, c.socket), 0xffff);
+    CHECK_EQUAL(rig_closed_code(&r, silent.socket), 0xffff);
+    CHECK_EQUAL(client_take_one(&c).kind, EVENT_ACCEPTED);
+    rig_wait(&r, RIG_SECOND_NS / 10);
+    CHECK_EQUAL(rig_closed_code(&r, c.socket), 0xffff);
+    CHECK_EQUAL(rig_closed_code(&r, silent.socket), CODE_IDLE_TIMEOUT);
     rig_end(&r);
 }
 
@@ -433,6 +470,8 @@ int main(void) {
     RUN(test_a_broken_line_is_noticed_when_writing_too);
     RUN(test_an_idle_session_is_ended_and_a_ping_keeps_it);
     RUN(test_a_pending_session_is_idle_too);
+    RUN(test_a_clock_set_forward_ends_nobody);
+    RUN(test_frames_that_waited_while_the_process_was_stopped_are_read_first);
     RUN(test_a_revoked_key_ends_its_session_and_others_go_on);
     RUN(test_a_bad_key_list_changes_nothing);
     RUN(test_rotation_of_a_secret_leaves_no_gap);

@@ -164,9 +164,17 @@ outcome session_begin(ingress *in, connection *c, uint64_t client_sequence) {
         return ENDED;
     }
     if (in->stopping) return begin_refused(in, c, CODE_ENGINE_STOPPING, client_sequence);
+    if (!core_nonce_room(in->core, in->now_ns)) { /* asked first: the old session ends only for one that can begin */
+        in->full_pool = "nonce_count_max";
+        return begin_refused(in, c, CODE_CORE_NO_ROOM, client_sequence);
+    }
     const room way = make_way(in, c->key);
     if (way == ROOM_WAIT) return STALLED;
     if (way == ROOM_NONE) return begin_refused(in, c, CODE_JOURNAL_NO_ROOM, client_sequence);
+    if (!session_reports_there(in, c->key, c->sent_report)) { /* the old one's cancels went round the ring */
+        session_end(in, c, CODE_REPORTS_UNAVAILABLE, LOGOFF_REASON_REFUSED);
+        return ENDED;
+    }
 
     wire_logon logon = {.kind = KIND_LOGON,
                         .session = k->session + 1,

@@ -457,6 +457,53 @@ static void test_a_full_core_refuses_a_logon_and_the_client_may_try_again(void) 
     rig_end(&r);
 }
 
+/* The old session's cancel-on-disconnect makes more reports than are kept: the new one cannot resume without a gap. */
+static void test_a_sweep_that_goes_round_the_ring_ends_the_new_session_before_it_begins(void) {
+    rig_make(&r, 1);
+    r.options.core.reports_kept = 256;
+    rig_start(&r);
+    rig_define_market(&r);
+    client old;
+    logon(&old, 2, RESUME_NEW_ONLY, LOGON_OPTION_CANCEL_ON_DISCONNECT);
+    for (int i = 0; i < 300; i++) {
+        order(&old, 2, SIDE_BUY, 100, 1);
+        client_take(&old, got, 2100);
+    }
+    CHECK(client_connect(&c, &r, 2, rig_address(2)));
+    client_request(&c, 300, 0);
+    CHECK(client_send_request(&c));
+    const uint64_t before = recorded();
+    const wire_ping ping = client_ping(&c, 1);
+    client_send(&c, &ping);
+    CHECK_EQUAL(client_take_one(&c).code, CODE_REPORTS_UNAVAILABLE);
+    CHECK_EQUAL(rig_closed_code(&r, c.socket), CODE_REPORTS_UNAVAILABLE);
+    CHECK_EQUAL(recorded(), before + 1); /* the logoff of the old one, no logon */
+    CHECK_EQUAL(key_info(2).last_report_number, 600);
+    CHECK(!key_info(2).live);
+    rig_end(&r);
+}
+
+static void test_a_full_core_leaves_the_old_session_alone(void) {
+    rig_make(&r, 1);
+    r.options.core.nonce_count_max = 2;
+    rig_start(&r);
+    client old;
+    logon(&old, 1, RESUME_NEW_ONLY, 0);
+    logon(&c, 2, RESUME_NEW_ONLY, 0);
+    client_take_one(&old);
+    const uint64_t before = recorded();
+    logon(&c, 1, RESUME_NEW_ONLY, 0);
+    CHECK_EQUAL(client_take_one(&c).code, CODE_CORE_NO_ROOM);
+    CHECK_EQUAL(recorded(), before);
+    CHECK_EQUAL(rig_closed_code(&r, old.socket), 0xffff);
+    CHECK(key_info(1).live);
+    CHECK_TEXT(ingress_full_pool(r.in), "nonce_count_max");
+    const wire_ping ping = client_ping(&old, 1);
+    client_send(&old, &ping);
+    CHECK_EQUAL(client_take_one(&old).kind, MESSAGE_PONG);
+    rig_end(&r);
+}
+
 int main(void) {
     RUN(test_a_session_begins_with_its_first_valid_frame_and_not_before);
     RUN(test_a_new_session_replaces_the_old_one_only_with_its_first_valid_frame);
@@ -477,5 +524,7 @@ int main(void) {
     RUN(test_rotation_of_a_secret_leaves_no_gap);
     RUN(test_a_logoff_without_room_is_owed_and_paid_when_there_is_room);
     RUN(test_a_full_core_refuses_a_logon_and_the_client_may_try_again);
+    RUN(test_a_sweep_that_goes_round_the_ring_ends_the_new_session_before_it_begins);
+    RUN(test_a_full_core_leaves_the_old_session_alone);
     return checks_done();
 }

@@ -4,14 +4,15 @@
  *   [ tail ] ──▶ [ ring, ring wraps ] ──▶ [ pong ] ──▶ [ ring ]              stays in the ring
  *
  * A message waits behind the reports that were made before it, so that a pong tells that all reports of earlier frames
- * have come. It also waits until the journal has released what it vouches for: a client believes a pong or an answer that
- * names recorded numbers, so they must be as safe as a report. Nothing overtakes what is held. An item that the kernel took only a part of is copied into the tail: the stream stays whole even if the
- * ring moves on. Reports above journal_released stay where they are until ingress_on_wake. Nothing else is ever
- * copied here.
+ * have come. It also waits until the journal has released what it vouches for: a client believes a pong or an answer
+ * that names recorded numbers, so they must be as safe as a report. Nothing overtakes what is held. An item that the
+ * kernel took only a part of is copied into the tail: the stream stays whole even if the ring moves on. Reports
+ * above journal_released stay where they are until ingress_on_wake. Nothing else is ever copied here.
  *
  * The ring of a key holds the last `reports_kept` reports. When all but two chunks of events are taken by reports
  * still to be sent, sending comes before the next command; a reader with all but one chunk to read is too slow and is
- * ended. One whose reports or messages are only held back for the disk makes reading stop until the disk has come after.
+ * ended. One whose reports or messages are only held back for the disk makes reading stop until the disk has come
+ * after.
  */
 #include <errno.h>
 

@@ -92,8 +92,9 @@ class Node:
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
         if wait:
-            wait_until(lambda: self.state() is not None or self.process.poll() is not None, START_S)  # type: ignore[union-attr]
-            assert self.process.poll() is None, self.last_words()
+            process = self.process
+            wait_until(lambda: self.state() is not None or process.poll() is not None, START_S)
+            assert process.poll() is None, self.last_words()
         return self
 
     def last_words(self) -> str:

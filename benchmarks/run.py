@@ -161,7 +161,9 @@ def _tell_trips(found: dict[str, _Trips]) -> dict[str, float]:
 def _measure_pipe(place: Placement, size: Size, directory: Path, level: str) -> float:
     """Signed frames a second, the median of the rounds: orders that rest, that take, and cancels."""
     rates, digests = [], set()
-    with servers.engine(place, directory, name=f"pipe {level}", level=level, busy_poll=False) as server:
+    # Half of the reports kept may wait for the disk before the engine stops reading: enough for one sync's worth.
+    room = {"REPORTS_KEPT": str(2 * size.pipe_window), "KEY_COUNT_MAX": "16"}
+    with servers.engine(place, directory, name=f"pipe {level}", level=level, busy_poll=False, extra=room) as server:
         _load(place, server, "setup", str(size.open_orders))
         for _ in range(size.pipe_rounds):
             answer = _load(place, server, "pipe", str(size.open_orders), str(size.pipe_commands), str(size.pipe_window))

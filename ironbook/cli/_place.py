@@ -146,14 +146,44 @@ class Names:
         base, quote = self.assets[instrument["base_asset"]], self.assets[instrument["quote_asset"]]
         return Units.of(instrument, base, quote)
 
+    def instrument_name_is_free(self, number: int, name: str) -> None:
+        """Raises InputInvalid if another instrument has this symbol, in any case of its letters."""
+        self._is_free("instrument", "symbol", self.instruments, number, name)
+
+    def asset_name_is_free(self, number: int, name: str) -> None:
+        """Raises InputInvalid if another asset has this name, in any case of its letters."""
+        self._is_free("asset", "name", self.assets, number, name)
+
+    @staticmethod
+    def _is_free(what: str, called: str, known: dict[int, dict[str, Any]], number: int, name: str) -> None:
+        for other in _named(known, name):
+            if other != number:
+                raise InputInvalid(
+                    f"the {called} of an {what} must be its own, {name!r} is the {called} of {what} {other}",
+                    hint=f"choose another {called}, or change {what} {other}",
+                )
+
     @staticmethod
     def _find(what: str, known: dict[int, dict[str, Any]], name: str) -> dict[str, Any]:
-        for number, found in known.items():
-            if str(found["name"]).casefold() == name.casefold() or str(number) == name:
-                return found
+        """A number comes before a name of the same digits, so that a number always names one."""
+        if name.isascii() and name.isdecimal() and int(name) in known:
+            return known[int(name)]
+        named = _named(known, name)
+        if len(named) == 1:
+            return known[named[0]]
+        if named:
+            raise InputInvalid(
+                f"a name must mean one {what}, {name!r} means {len(named)}",
+                detail=f"{what}s {', '.join(map(str, named))}",
+                hint=f"give the number instead, for example {named[0]}",
+            )
         listed = ", ".join(str(found["name"]) for found in list(known.values())[:20]) or "none"
         raise InputInvalid(
             f"an {what} must be defined, {name!r} is not",
             detail=f"defined: {listed}",
             hint=f"`ironbook {what}s list` shows all",
         )
+
+
+def _named(known: dict[int, dict[str, Any]], name: str) -> list[int]:
+    return [number for number, found in known.items() if str(found["name"]).casefold() == name.casefold()]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ironbook import InputInvalid, format_decimal, parse_decimal
+from ironbook import DecimalInvalid, InputInvalid, format_decimal, parse_decimal
 from ironbook.cli._output import JsonOption, show, table
 from ironbook.cli._place import (
     ADMIN_KEY,
@@ -66,6 +66,7 @@ def create(
     """
     with open_replica(data) as replica:
         names = Names(replica.core)
+        names.instrument_name_is_free(number, symbol)
         base_asset, quote_asset = names.asset(base), names.asset(quote)
     lot_size, tick_size = parse_decimal(lot, "a lot"), parse_decimal(tick, "a tick")
     base_units = lot_size * 10 ** int(base_asset["decimals"])
@@ -162,10 +163,17 @@ def _target(data: Any, symbol: str) -> int | None:
 def _units(value: Fraction, what: str, asset: dict[str, Any]) -> int:
     if value.denominator != 1 or value < 1:
         raise InputInvalid(
-            f"{what} must be whole units of {asset['name']} ({asset['decimals']} decimals), is {float(value):.6g}",
+            f"{what} must be whole units of {asset['name']} ({asset['decimals']} decimals), is {_text(value)} of them",
             hint="choose a larger tick or lot, or an asset with more decimals",
         )
     return value.numerator
+
+
+def _text(value: Fraction) -> str:
+    try:
+        return format_decimal(value)
+    except DecimalInvalid:
+        return str(value)
 
 
 def _instrument(names: Names, instrument: dict[str, Any]) -> dict[str, Any]:

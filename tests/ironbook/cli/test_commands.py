@@ -161,6 +161,40 @@ def test_definitions_deposits_limits_and_halts_by_an_admin(cli: Command) -> None
         assert "EUR" in cli(*command).out
 
 
+def test_a_symbol_and_an_asset_name_belong_to_one_number(cli: Command, up: Up) -> None:
+    terms = ("--base", "ETH", "--quote", "USD", "--json")
+    taken = cli("instruments", "create", "9", "btc/usd", *terms)
+    assert (taken.code, taken.json["error"]) == (EXIT_FAILED, "input_invalid")
+    assert "'btc/usd' is the symbol of instrument 1" in taken.json["message"]
+    assert "another symbol" in taken.json["hint"]
+    asset = cli("assets", "create", "9", "Usd", "--json")
+    assert (asset.code, asset.json["error"]) == (EXIT_FAILED, "input_invalid")
+    assert "is the name of asset" in asset.json["message"]
+    key = Key.from_file(up.data / "client-keys" / "admin.json")
+    address = orjson.loads((up.data / "engine.json").read_bytes())["addresses"][0]
+    with Client(address, key) as client:  # the engine itself does not mind
+        for number in (11, 12):
+            client.define_instrument(
+                number, "TWIN/USD", base_asset=2, quote_asset=1, base_units_per_lot=100, quote_units_per_tick_lot=100
+            ).raise_if_rejected()
+    twin = cli("book", "twin/usd", "--once", "--json")
+    assert (twin.code, twin.json["error"]) == (EXIT_FAILED, "input_invalid")
+    assert twin.json["detail"] == "instruments 11, 12"
+    assert "number" in twin.json["hint"]
+    assert cli("book", "12", "--once", "--json").json["symbol"] == "TWIN/USD"
+    steps = ("--lot", "0.000001", "--tick", "100")
+    refused = cli("instruments", "create", "11", "TWIN/USD", *steps, *terms)
+    assert "is the symbol of instrument 12" in refused.json["message"]
+    assert cli("instruments", "create", "12", "OTHER/USD", *steps, *terms).code == 0
+    assert cli("instruments", "create", "11", "TWIN/USD", *steps, *terms).code == 0  # its own symbol is no other's
+    assert cli("book", "twin/usd", "--once").code == 0
+
+
+def test_a_step_that_is_too_small_is_told_in_digits(cli: Command) -> None:
+    said = cli("instruments", "create", "9", "X", "--base", "ETH", "--quote", "USD", "--tick", "0.0000000001", "--json")
+    assert "is 0.00000001 of them" in said.json["message"]
+
+
 def test_a_key_is_made_used_rotated_and_revoked_while_the_engine_runs(cli: Command, up: Up) -> None:
     made = cli("keys", "create", "bot", "--account", "1", "--rate", "1000", "--network", "127.0.0.0/8", "--json").json
     file = Path(made["secret_file"])

@@ -12,16 +12,19 @@ from typing import Annotated, Any, TypeAlias
 
 import orjson
 import typer
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print JSON and nothing else (an object, or one object a line).")
 ]
 
-FILE_WIDTH = 240  # columns where standard output is no terminal: nothing is cut or wrapped there
+FILE_WIDTH = 1 << 20  # columns where standard output is no terminal: nothing is cut or wrapped there
+GAP = 2  # columns between the cells of a table
 
 stdout = Console(highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
 stderr = Console(stderr=True, highlight=False)
@@ -41,15 +44,68 @@ def show(as_json: bool, data: Any, render: Callable[[Console], None]) -> None:
         render(stdout)
 
 
-def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], *, right: Iterable[str] = ()) -> Table:
+class Listing:
+    """A plain table; where it is too wide for the terminal, rows of named cells. Nothing of a cell is ever cut off.
+
+    number  key     state           1  demo-1  state live
+         1  demo-1  live               permissions trade,cancel  networks any
+    """
+
+    def __init__(
+        self, title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], right: Iterable[str] = ()
+    ) -> None:
+        self.title = title
+        self.columns = list(columns)
+        self.rows = [[str(cell) for cell in row] for row in rows]
+        self.right = set(right)
+
+    def width(self) -> int:
+        """Columns it takes as a table."""
+        widths = [max(map(cell_len, cells)) for cells in zip(self.columns, *self.rows, strict=True)]
+        return max(sum(widths) + GAP * (len(widths) - 1), cell_len(self.title))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.title:
+            yield Text(self.title, style="bold", overflow="fold")
+        if self.width() <= options.max_width:
+            yield self._table()
+        else:
+            for row in self.rows:
+                yield from self._lines(row, options.max_width)
+
+    def _table(self) -> Table:
+        made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+        for name in self.columns:
+            justify: JustifyMethod = "right" if name in self.right else "left"
+            made.add_column(name, justify=justify, header_style="dim", no_wrap=True)
+        for row in self.rows:
+            made.add_row(*map(escape, row))
+        return made
+
+    def _lines(self, row: list[str], width: int) -> Iterator[Text]:
+        """One row on as many lines as it needs: the first two cells say which it is, the others are named."""
+        line = Text(overflow="fold")
+        for place, (name, cell) in enumerate(zip(self.columns, row, strict=True)):
+            if not cell:
+                continue
+            part = Text(cell, style="bold") if place < 2 else Text.assemble((f"{name} ", "dim"), cell)
+            if line and cell_len(line.plain) + GAP + cell_len(part.plain) > width:
+                yield line
+                line = Text(" ", overflow="fold")
+            line.append(" " * GAP if line else "").append_text(part)
+        yield line
+
+
+def table(
+    title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], *, right: Iterable[str] = ()
+) -> Listing:
     """A plain table; columns named in `right` are aligned to the right."""
-    made = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    aligned = set(right)
-    for name in columns:
-        made.add_column(name, justify="right" if name in aligned else "left", header_style="dim", no_wrap=True)
-    for row in rows:
-        made.add_row(*(escape(str(cell)) for cell in row))
-    return made
+    return Listing(title, columns, rows, right)
+
+
+def plural(count: int, what: str) -> str:
+    """1 order, 2 orders."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 @contextmanager

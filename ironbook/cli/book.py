@@ -130,8 +130,8 @@ def ladder(shown: dict[str, Any], trades: list[dict[str, Any]]) -> RenderableTyp
     most = max((level["lots"] for level in shown["asks"] + shown["bids"]), default=1)
     made = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
     for name in ("orders", "quantity", "price"):
-        made.add_column(name, justify="right", no_wrap=True)
-    made.add_column("", no_wrap=True, width=BAR_WIDTH)
+        made.add_column(name, justify="right", no_wrap=True, overflow="fold")
+    made.add_column("", min_width=1)  # the only one that can become narrower
 
     def row(level: dict[str, Any], colour: str) -> None:
         bar = "█" * max(1, round(BAR_WIDTH * level["lots"] / most))
@@ -139,7 +139,7 @@ def ladder(shown: dict[str, Any], trades: list[dict[str, Any]]) -> RenderableTyp
             str(level["orders"]),
             level["quantity"],
             Text(level["price"], style=f"bold {colour}"),
-            Text(bar, style=colour),
+            Text(bar, style=colour, no_wrap=True, overflow="crop"),
         )
 
     for level in reversed(shown["asks"]):

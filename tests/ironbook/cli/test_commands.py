@@ -182,11 +182,11 @@ def test_a_symbol_and_an_asset_name_belong_to_one_number(cli: Command, up: Up) -
     assert twin.json["detail"] == "instruments 11, 12"
     assert "number" in twin.json["hint"]
     assert cli("book", "12", "--once", "--json").json["symbol"] == "TWIN/USD"
-    steps = ("--lot", "0.000001", "--tick", "100")
-    refused = cli("instruments", "create", "11", "TWIN/USD", *steps, *terms)
+    steps = ("--lot", "0.000001", "--tick", "100", "--base", "2", "--quote", "1", "--json")
+    refused = cli("instruments", "create", "11", "TWIN/USD", *steps)
     assert "is the symbol of instrument 12" in refused.json["message"]
-    assert cli("instruments", "create", "12", "OTHER/USD", *steps, *terms).code == 0
-    assert cli("instruments", "create", "11", "TWIN/USD", *steps, *terms).code == 0  # its own symbol is no other's
+    assert cli("instruments", "create", "12", "OTHER/USD", *steps).code == 0
+    assert cli("instruments", "create", "11", "TWIN/USD", *steps).code == 0  # its own symbol is no other's
     assert cli("book", "twin/usd", "--once").code == 0
 
 

@@ -21,8 +21,8 @@ from tests.support.node import ROOT
 UNITS = Units(base_decimals=8, quote_decimals=6, base_units_per_lot=10_000, quote_units_per_tick_lot=1)
 
 
-def recorded(*things: Any) -> list[str]:
-    console = Console(record=True, width=80, file=io.StringIO())
+def recorded(*things: Any, width: int = 80) -> list[str]:
+    console = Console(record=True, width=width, file=io.StringIO())
     for thing in things:
         console.print(thing)
     return [line.rstrip() for line in console.export_text().splitlines()]
@@ -89,6 +89,38 @@ def test_tables_are_whole_where_nobody_looks() -> None:
     Console(file=buffer, width=_output.FILE_WIDTH).print(wide)
     assert "x" * 100 in buffer.getvalue()
     assert "[red]y[/]" in buffer.getvalue()
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 132])
+def test_a_table_that_is_too_wide_becomes_lines_and_keeps_every_cell(width: int) -> None:
+    columns = ("number", "key", "price", "quantity", "permissions", "networks", "note")
+    rows = [
+        (number, f"demo-{number}", "1234567890.00000001", "0.000000000000000001", "trade,cancel", "10.0.0.0/8", "")
+        for number in (1, 2)
+    ]
+    lines = recorded(_output.table("keys", columns, rows, right=("price",)), width=width)
+    assert max(map(len, lines)) <= width
+    assert "…" not in "".join(lines)
+    for row in rows:
+        for cell in row[:-1]:
+            assert any(str(cell) in line for line in lines), cell
+    assert lines[0] == "keys"
+    if width == 132:
+        assert len(lines) == 4
+        assert lines[1].split() == list(columns)
+    else:
+        assert next(line.strip() for line in lines if "demo-1" in line).startswith("1  demo-1")
+        assert any("price 1234567890.00000001" in line for line in lines)
+
+
+def test_a_ladder_gives_up_its_bars_before_its_numbers() -> None:
+    asks = [level("1234567890.00000001", "0.000000000000000001", 5)]
+    lines = recorded(ladder(shown([], asks), []), width=52)
+    assert any("0.000000000000000001" in line and "1234567890.00000001" in line and "█" in line for line in lines)
+
+
+def test_one_is_not_many() -> None:
+    assert [_output.plural(count, "order") for count in (0, 1, 2)] == ["0 orders", "1 order", "2 orders"]
 
 
 def test_an_unforeseen_error_is_told_without_a_traceback(

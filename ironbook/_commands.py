@@ -6,11 +6,16 @@ Constructing and packing a frozen NewOrder costs 6 µs; packing its fields direc
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeAlias
+import re
+from typing import Any, TypeAlias
 
 from ironbook._errors import InputInvalid
 from schemas.vocabulary import (
+    FEE_PPM_MAX,
+    PRICE_TICKS_MAX,
+    QUANTITY_LOTS_MAX,
     TEXT_BYTES_MAX,
+    UNITS_MAX,
     Account,
     AccountLimits,
     Asset,
@@ -79,14 +84,14 @@ def pack(command: Command | Prefixed, text: str = "", nonce: Nonce | None = None
     except Exception as error:
         if isinstance(error, InputInvalid):
             raise
-        raise _no_fit(type(command).__name__, error) from error
+        raise _no_fit(type(command), _values(command), error) from error
 
 
 def pack_text(text: str) -> bytes:
     """A text prefix. Raises InputInvalid unless it is 1 to 36 bytes of ASCII."""
     try:
         encoded = text.encode("ascii")
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, AttributeError):
         encoded = b""
     if not 1 <= len(encoded) <= TEXT_BYTES_MAX:
         raise InputInvalid(
@@ -124,7 +129,18 @@ def pack_order(
             _POST_ONLY if post_only else 0,
         )
     except Exception as error:
-        raise _no_fit("NewOrder", error) from error
+        found = {
+            "account": account,
+            "instrument": instrument,
+            "price_ticks": price_ticks,
+            "quantity_lots": quantity_lots,
+            "client_order_id": client_order_id,
+            "side": side,
+            "order_type": order_type,
+            "time_in_force": time_in_force,
+            "self_trade_prevention": self_trade_prevention,
+        }
+        raise _no_fit(NewOrder, found, error) from error
 
 
 def pack_cancel(
@@ -134,9 +150,78 @@ def pack_cancel(
     try:
         return _pack_cancel(_CANCEL, account, instrument, order_id, target_client_order_id, client_order_id)
     except Exception as error:
-        raise _no_fit("Cancel", error) from error
+        found = {
+            "account": account,
+            "instrument": instrument,
+            "order_id": order_id,
+            "target_client_order_id": target_client_order_id,
+            "client_order_id": client_order_id,
+        }
+        raise _no_fit(Cancel, found, error) from error
 
 
-def _no_fit(name: str, error: Exception) -> InputInvalid:
-    hint = "see schemas/wire/frames.md for the size of each field"
-    return InputInvalid(f"every field of a {name} must fit the wire: {error}", hint=hint)
+# ---- What did not fit ------------------------------------------------------------------------------------------------
+
+_SIZES = {"B": 8, "H": 16, "I": 32, "Q": 64, "i": 32, "q": 64}
+_MOST = {  # what the market takes at most, where that is less than the field holds
+    "price_ticks": PRICE_TICKS_MAX,
+    "reference_price_ticks": PRICE_TICKS_MAX,
+    "quantity_lots": QUANTITY_LOTS_MAX,
+    "quantity_lots_min": QUANTITY_LOTS_MAX,
+    "quantity_lots_max": QUANTITY_LOTS_MAX,
+    "maker_fee_ppm": FEE_PPM_MAX,
+    "taker_fee_ppm": FEE_PPM_MAX,
+    "amount_units": UNITS_MAX,
+    "notional_units_min": UNITS_MAX,
+    "notional_units_max": UNITS_MAX,
+}
+
+
+def _values(command: Any) -> dict[str, Any]:
+    if not dataclasses.is_dataclass(command):
+        return {}
+    return {field.name: getattr(command, field.name) for field in dataclasses.fields(command)}
+
+
+def _ranges(kind: Any) -> dict[str, tuple[int, int] | int]:
+    """Of each field: least and most, or how many bytes. The layout is a word of kind and sequence, then the fields."""
+    names = [field.name for field in dataclasses.fields(kind) if field.name not in ("flags", "client_sequence")]
+    codes = re.findall(r"([0-9]*)([A-Za-z])", kind._STRUCT.format)
+    fields = [(count, code) for count, code in codes if code != "x"][1:]
+    found: dict[str, tuple[int, int] | int] = {"flags": (0, 255), "client_sequence": (0, 2**48 - 1)}
+    for name, (count, code) in zip(names, fields, strict=True):
+        if code == "s":
+            found[name] = int(count)
+            continue
+        least = -FEE_PPM_MAX if name.endswith("_fee_ppm") else 0  # below zero: a rebate
+        found[name] = least, _MOST.get(name, 2 ** (_SIZES[code] - code.islower()) - 1)
+    return found
+
+
+def _no_fit(kind: type, found: dict[str, Any], error: Exception) -> InputInvalid:
+    """The first argument that a frame has no room for, with its range, or its type if that is wrong."""
+    hint = "see schemas/wire/frames.md for what each field holds"
+    where = f"a {kind.__name__}; nothing was sent"
+    if not dataclasses.is_dataclass(kind) or not hasattr(kind, "_STRUCT"):
+        return InputInvalid(f"a command must be one of ironbook.Command, was a {kind.__name__}")
+    ranges = _ranges(kind)
+    for name, value in found.items():
+        span = ranges[name]
+        if isinstance(span, int):
+            if not isinstance(value, bytes) or len(value) > span:
+                return InputInvalid(f"{name} must be at most {span} bytes, was {value!r}", detail=where, hint=hint)
+        elif not hasattr(value, "__index__"):
+            was = f"{value!r} ({type(value).__name__})"
+            return InputInvalid(f"{name} must be a whole number (int), was {was}", detail=where, hint=hint)
+        elif not span[0] <= value <= span[1]:
+            must = f"{name} must be from {span[0]} to {_power(span[1])}, was {value}"
+            return InputInvalid(must, detail=where, hint=hint)
+    return InputInvalid(f"every field must fit the wire: {error}", detail=where, hint=hint)
+
+
+def _power(most: int) -> str:
+    """2^n - 1 and 2^n by their exponents: people know them so."""
+    if most < 2**31:
+        return str(most)
+    exponent = most.bit_length()
+    return f"2^{exponent - 1}" if most == 2 ** (exponent - 1) else f"2^{exponent}-1"

@@ -16,6 +16,8 @@ import orjson
 import typer
 from rich.markup import escape
 
+from engine_node.errors import SettingsError
+from engine_node.settings import load
 from ironbook import Client, EngineFailed, Key
 from ironbook.cli import _demo
 from ironbook.cli._output import JsonOption, say_json, stderr, stdout
@@ -33,6 +35,12 @@ from ironbook.keystore import PASSPHRASE_FILE_VARIABLE
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.02
+_OPTIONS = {  # the engine reads variables; whoever gave an option is told of the option
+    "IRONBOOK_ENGINE_DATA_DIRECTORY": "--data",
+    "IRONBOOK_ENGINE_LISTEN": "--listen",
+    "IRONBOOK_ENGINE_SURVIVAL_LEVEL": "--level",
+}
+_UNSEEN = frozenset({"counters"})  # a kilobyte every ten seconds: for machines, which read the log_file of the settings
 _COLOURS = {"debug": "dim", "info": "green", "warning": "yellow", "error": "bold red"}
 
 
@@ -69,9 +77,10 @@ def up(
             detail=f"{data.absolute()}, listening at {', '.join(map(str, running.get('addresses', [])))}",
             hint="use it as it is, stop it first, or choose another --data",
         )
+    engine = _Engine(data, listen, level, settings, json)
+    engine.check_settings()
     keys = _demo.open_or_make_key_file(data)
     made = _demo.make_keys(keys, data)
-    engine = _Engine(data, listen, level, settings, json)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     ready, code = False, 0
     try:
@@ -88,7 +97,7 @@ def up(
         engine.stop()
         signal.signal(signal.SIGTERM, previous)
     if code:
-        raise EngineFailed(f"the engine node must end with status 0, was {code}", hint="its log above says why")
+        raise _ended(data, code, engine.last_problem())
 
 
 class _Engine:
@@ -108,7 +117,16 @@ class _Engine:
             self.environment["IRONBOOK_ENGINE_SETTINGS"] = str(settings)
         self.process: subprocess.Popen[bytes] | None = None
         self.problems: list[dict[str, Any]] = []
+        self._ready = False
+        self._held: list[dict[str, Any]] = []  # problems of the start: the last of them becomes the error
         self._reader: threading.Thread | None = None
+
+    def check_settings(self) -> None:
+        """Are options, variables and settings file good? Raises SettingsError, in which options are called options."""
+        try:
+            load(environment=self.environment)
+        except SettingsError as error:
+            raise SettingsError(_by_option(error.message), detail=_by_option(error.detail), hint=error.hint) from None
 
     def start(self) -> None:
         """Start it; its log is shown from now on."""
@@ -125,24 +143,35 @@ class _Engine:
             self._reader.start()
 
     def wait_until_ready(self) -> str:
-        """Its first address. Raises EngineFailed with what its log said."""
+        """Its first address. Raises EngineFailed with what it said last."""
         process = self.process
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while process is not None and process.poll() is None and time.monotonic() < deadline_s:
             state = engine_state(self.data)
             if state is not None and state["pid"] == process.pid and state.get("addresses"):
+                self._ready = True
+                self._show_held()
                 return str(state["addresses"][0])
             time.sleep(_POLL_S)
         if self._reader is not None:
             self._reader.join(1.0)
-        found = "it ended" if process is None or process.poll() is not None else "it did not say so in time"
-        last = self.problems[-1] if self.problems else {}
-        said = (last.get("message") or last.get("event"), last.get("detail"))
+        last = self.last_problem()
+        if last in self._held:
+            self._held.remove(last)
+        self._show_held()
+        if process is not None and process.poll():
+            raise _ended(self.data, process.returncode, last)
         raise EngineFailed(
-            f"the engine node must become ready within {START_TIMEOUT_S:.0f} s, {found}",
-            detail="; ".join(str(part) for part in said if part),
-            hint=str(last.get("hint") or "its log above says why"),
+            f"the engine node must become ready within {START_TIMEOUT_S:.0f} s, did not",
+            detail=str(last.get("message") or last.get("event") or ""),
+            hint=str(last.get("hint") or "a long journal takes long to replay: its log above tells how far it came"),
         )
+
+    def last_problem(self) -> dict[str, Any]:
+        """The last warning or error that it logged."""
+        if self._reader is not None and self.process is not None and self.process.poll() is not None:
+            self._reader.join(1.0)
+        return self.problems[-1] if self.problems else {}
 
     def wait(self, seconds: float | None) -> int:
         """Until it ends, or the time is over; its exit status, 0 if the time is over."""
@@ -165,6 +194,7 @@ class _Engine:
                 process.wait()
         if self._reader is not None:
             self._reader.join(1.0)
+        self._show_held()
 
     def _take_text(self, text: str) -> dict[str, Any]:
         """A line that is no log entry: settings are refused before there is a log, as `name: text` on three lines."""
@@ -183,8 +213,40 @@ class _Engine:
             if entry.get("level") in ("warning", "error"):
                 self.problems.append(entry)
                 del self.problems[:-20]
-            if not self.as_json:
-                stderr.print(format_log_line(entry), soft_wrap=True)
+            if not self._ready and entry.get("level") == "error":
+                self._held.append(entry)
+            else:
+                self._show(entry)
+
+    def _show_held(self) -> None:
+        while self._held:
+            self._show(self._held.pop(0))
+
+    def _show(self, entry: dict[str, Any]) -> None:
+        if not self.as_json and entry.get("event") not in _UNSEEN:
+            stderr.print(format_log_line(entry), soft_wrap=True)
+
+
+def _by_option(text: str) -> str:
+    for variable, option in _OPTIONS.items():
+        text = text.replace(f"variable {variable}", f"option {option}")
+    return text
+
+
+def _ended(data: Path, status: int, last: dict[str, Any]) -> EngineFailed:
+    """The engine ended by itself: by a signal, or with an error of its own, which is told in its words."""
+    if status < 0:
+        return EngineFailed(
+            f"the engine node must run until it is stopped, was killed by signal {-status}",
+            detail=f"data in {data.absolute()}",
+            hint="`ironbook up` resumes: nothing acknowledged is lost",
+        )
+    message = str(last.get("message") or f"the engine node must end with status 0, was {status}")
+    return EngineFailed(
+        message,
+        detail=str(last.get("detail") or f"data in {data.absolute()}"),
+        hint=str(last.get("hint") or "its log above says why; mend it, then `ironbook up` resumes"),
+    )
 
 
 def format_log_line(entry: dict[str, Any]) -> str:

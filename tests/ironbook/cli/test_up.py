@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import orjson
+import pytest
 
 from engine_node.replica import Replica
+from ironbook.cli._app import run
 from ironbook.cli.up import format_log_line
 from tests.ironbook.cli.conftest import Up
+from tests.support.node import ROOT
 
 
 def ready(up: Up) -> dict[str, object]:
@@ -53,23 +60,25 @@ def test_a_start_that_was_interrupted_goes_on_where_it_stopped(tmp_path: Path) -
 
 def test_people_see_a_readable_log_where_it_listens_and_what_to_try(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    up = Up(data, "--level", "process")
+    up = Up(data, "--level", "process", IRONBOOK_ENGINE_COUNTERS_INTERVAL_S="1")
     said = b""
     while b"Ctrl-C" not in said:
         line = up.first_line()
         assert line, up.stop()
         said += line
+    time.sleep(1.2)  # long enough for a line of counters, which people are not shown
     code, _, log = up.stop(signal.SIGINT)
     assert code == 0
     assert b"Ironbook listens at 127.0.0.1:" in said
     assert f"ironbook accounts show 1 --data {data}".encode() in said
     assert "set up" in log
     assert "ready" in log
+    assert "counters" not in log
     assert (data / "passphrase").read_text().strip() not in log + said.decode()
     assert "{" not in log.splitlines()[0]
 
 
-def test_a_second_engine_in_a_directory_and_a_wrong_setting_say_so(tmp_path: Path) -> None:
+def test_a_second_engine_in_a_directory_says_so(tmp_path: Path) -> None:
     data = tmp_path / "data"
     first = Up(data, "--json", "--level", "process", "--no-demo")
     address = ready(first)["address"]
@@ -78,12 +87,36 @@ def test_a_second_engine_in_a_directory_and_a_wrong_setting_say_so(tmp_path: Pat
     assert orjson.loads(out)["error"] == "engine_failed"
     assert str(address) in orjson.loads(out)["detail"]
     assert first.stop()[0] == 0
-    code, out, err = Up(tmp_path / "other", "--json", "--level", "paper").end()
+
+
+def test_a_wrong_setting_is_told_once_by_the_option_that_gave_it_and_nothing_is_made(tmp_path: Path) -> None:
+    code, out, err = Up(tmp_path / "one", "--json", "--level", "paper").end()
+    said = orjson.loads(out)
+    assert (code, said["error"], said["detail"], err) == (1, "settings", "option --level", "")
+    assert "survival_level must be 'process' or 'disk', was 'paper'" in said["message"]
+    code, out, err = Up(tmp_path / "two", "--listen", "nonsense").end()
+    assert (code, out, err.count("nonsense"), err.count("--listen")) == (1, "", 1, 1)
+    assert "IRONBOOK_ENGINE" not in err
+    assert "60 s" not in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_wrong_lines_of_a_settings_file_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "engine.toml"
+    file.write_text('idle_ms = 1\nnode = "x"\nunheard_of = 3\n')
+    code, out, _ = Up(tmp_path / "data", "--json", "--settings", str(file)).end()
     assert code == 1
-    assert "survival_level" in out + err
-    code, out, _ = Up(tmp_path / "third", "--json", "--listen", "nowhere").end()
+    for part in ("line 1", "line 2", "line 3", "idle_ms must be", "node must be", "unheard_of"):
+        assert part in orjson.loads(out)["message"], part
+
+
+def test_what_keeps_the_engine_from_starting_is_the_error_and_is_told_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, _, err = Up(tmp_path / "data", "--no-demo", "--level", "process", "--listen", address).end()
     assert code == 1
-    assert orjson.loads(out)["error"] == "engine_failed"
+    assert err.count("in use") == 1, err
+    assert "60 s" not in err
 
 
 def test_an_engine_that_dies_is_noticed(tmp_path: Path) -> None:
@@ -95,7 +128,9 @@ def test_an_engine_that_dies_is_noticed(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGKILL)
     code, out, _ = up.end()
     assert code == 1
-    assert "-9" in orjson.loads(out)["message"]
+    said = orjson.loads(out)
+    assert "killed by signal 9" in said["message"]
+    assert "`ironbook up` resumes: nothing acknowledged is lost" in said["hint"]
 
 
 def test_a_log_line_is_shown_with_its_fields() -> None:
@@ -117,3 +152,31 @@ def test_a_passphrase_from_the_environment_opens_the_key_file_and_is_written_now
     assert (code, orjson.loads(out)["error"]) == (1, "passphrase_missing")
     code, out, _ = Up(data, "--json", "--level", "process", IRONBOOK_KEY_PASSPHRASE="wrong horse battery").end()
     assert (code, orjson.loads(out)["error"]) == (1, "passphrase_wrong")
+
+
+def test_what_is_shown_without_an_engine_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "data"
+    node = Up(data, "--json", "--level", "process")
+    assert orjson.loads(node.first_line())["ready"]
+    live = subprocess.Popen(
+        [sys.executable, "-m", "ironbook", "book", "BTC/USD", "--seconds", "30", "--json", "--data", str(data)],
+        cwd=ROOT, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert live.stdout is not None
+    assert orjson.loads(live.stdout.readline())["engine_running"] is True
+    node.stop()
+    while orjson.loads(live.stdout.readline())["engine_running"]:
+        pass  # what else the engine's end changed
+    live.terminate()
+    live.wait(10)
+    live.stdout.close()
+    capfd.readouterr()
+    for command in (["book", "BTC/USD", "--once"], ["accounts", "show", "1"], ["watch", "--seconds", "0.1"]):
+        assert run([*command, "--data", str(data)]) == 0
+        out, err = capfd.readouterr()
+        assert err.startswith("engine not running; as of "), command
+        assert "engine not running" not in out
+    for command in (["book", "BTC/USD", "--once"], ["accounts", "show", "1"], ["accounts", "list"], ["assets", "list"]):
+        assert run([*command, "--data", str(data), "--json"]) == 0
+        out, err = capfd.readouterr()
+        assert (orjson.loads(out)["engine_running"], err) == (False, "")

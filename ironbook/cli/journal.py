@@ -24,10 +24,29 @@ import orjson
 import typer
 from rich.markup import escape
 
-from ironbook import DependencyMissing, EngineFailed, JournalInvalid
+from ironbook import DependencyMissing, EngineFailed, InputInvalid, JournalInvalid
 from ironbook.cli._output import JsonOption, progress, say_json, show, stdout
 from ironbook.cli._place import DATA, DataOption
-from schemas.vocabulary import COMMANDS, RECORD_BYTES, REPORT_BYTES, Code, EventKind, Kind, Record
+from schemas.vocabulary import (
+    COMMANDS,
+    RECORD_BYTES,
+    REPORT_BYTES,
+    Code,
+    EventKind,
+    HaltAction,
+    HaltScope,
+    Kind,
+    Level3Action,
+    LogoffReason,
+    LogonOption,
+    OrderOption,
+    OrderType,
+    Record,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+    TradingState,
+)
 from schemas.vocabulary import Report as WireReport
 
 app = typer.Typer(
@@ -148,9 +167,7 @@ def show_records(
         if json:
             say_json(row)
         else:
-            fields = "  ".join(f"[dim]{n}[/]={escape(str(v))}" for n, v in row["fields"].items() if v not in (0, ""))
-            head = f"[dim]{sequence:>10}[/] [cyan]{row['kind']:<17}[/] key {record.key:<4}"
-            stdout.print(f"{head} {row['client_sequence']:>8}  {fields}", soft_wrap=True)
+            stdout.print(_line(row), soft_wrap=True)
         told += 1
         if count and told >= count:
             return
@@ -174,11 +191,19 @@ def export(
 
       ironbook journal export events.parquet --what events --from 1000
     """
-    chosen = format_ or (Format.PARQUET if out.suffix in (".parquet", ".pq") else Format.CSV)
-    _require_journal(data)
-    beside = out.with_name(f".{out.name}.part")
+    chosen = format_ or _format_of(out)
+    if last is not None and last < first:
+        raise typer.BadParameter(f"--to must be at least --from ({first}), was {last}")
     if out.exists():
         raise typer.BadParameter(f"{out} exists; name a new file")
+    if not out.absolute().parent.is_dir():
+        raise InputInvalid(
+            "the directory of the file to write must be there, is not",
+            detail=str(out.absolute().parent),
+            hint=f"make it (mkdir -p {out.absolute().parent}), or name a file elsewhere",
+        )
+    _require_journal(data)
+    beside = out.with_name(f".{out.name}.part")
     rows = _command_rows if what is What.COMMANDS else _event_rows
     columns = COMMAND_COLUMNS if what is What.COMMANDS else EVENT_COLUMNS
     written = 0
@@ -194,6 +219,16 @@ def export(
     size = out.stat().st_size
     answer = {"file": str(out), "format": chosen.value, "what": what.value, "rows": written, "bytes": size}
     show(json, answer, lambda console: console.print(f"{written} {what.value} in {escape(str(out))} ({size} bytes)"))
+
+
+def _format_of(out: Path) -> Format:
+    known = {".csv": Format.CSV, ".parquet": Format.PARQUET, ".pq": Format.PARQUET}
+    try:
+        return known[out.suffix.lower()]
+    except KeyError:
+        raise typer.BadParameter(
+            f"the file's name must end in {', '.join(known)}, was {out.name!r}; or give --format"
+        ) from None
 
 
 # ---- Reading ---------------------------------------------------------------------------------------------------------
@@ -253,6 +288,70 @@ def _kind(name: str) -> int:
         raise typer.BadParameter(f"a kind must be one of {known}; was {name!r}") from None
 
 
+# Fields that hold one of a list: shown and exported by name. 0 is none of them; flags are joined by "+".
+_ENUMERATIONS: dict[str, type[enum.IntEnum]] = {
+    "side": Side,
+    "order_type": OrderType,
+    "time_in_force": TimeInForce,
+    "self_trade_prevention": SelfTradePrevention,
+    "trading_state": TradingState,
+    "scope": HaltScope,
+    "action": HaltAction,
+    "reason": LogoffReason,
+    "code": Code,
+    "refused_kind": Kind,
+}
+_FLAGS: dict[tuple[str, int], type[enum.IntFlag]] = {
+    ("options", int(Kind.NEW_ORDER)): OrderOption,
+    ("options", int(Kind.LOGON)): LogonOption,
+}
+
+
+def _named(name: str, value: Any, kind: int = 0) -> Any:
+    """The name of a value, "" for none; the number as a text if it has no name, as a client may have sent it."""
+    if name in _ENUMERATIONS:
+        known = _ENUMERATIONS[name]
+        return "" if value == 0 and name != "code" else _name(known, value)
+    if flags := _FLAGS.get((name, kind)):
+        unnamed = value & ~sum(flags)
+        names = [str(flag.name).lower() for flag in flags if value & flag] + ([str(unnamed)] if unnamed else [])
+        return "+".join(names)
+    return value
+
+
+@functools.lru_cache(maxsize=4096)
+def _name(known: type[enum.IntEnum], value: int) -> str:
+    try:
+        return known(value).name.lower()
+    except ValueError:
+        return str(value)
+
+
+_SHORT = {
+    "instrument": "book",
+    "price_ticks": "ticks",
+    "quantity_lots": "lots",
+    "client_order_id": "own",
+    "target_client_order_id": "target_own",
+}
+_USUAL = {"order_type": "limit", "time_in_force": "good_till_cancelled", "self_trade_prevention": "cancel_taker"}
+
+
+def _line(row: dict[str, Any]) -> str:
+    """A record on a line: what is named by itself, numbers behind their names; nothing, zero and the usual left out."""
+    parts = []
+    for name, value in row["fields"].items():
+        if value in (0, "") or _USUAL.get(name) == value:
+            continue
+        text = escape(str(value))
+        bare = name in _ENUMERATIONS or name == "options"
+        parts.append((not bare, f"[cyan]{text}[/]" if bare else f"[dim]{_SHORT.get(name, name)}[/]={text}"))
+    fields = " ".join(text for _, text in sorted(parts, key=lambda part: part[0]))
+    head = f"[dim]{row['sequence']:>8}[/] [cyan]{row['kind']:<13}[/]"
+    signed = f"key {row['key']} #{row['client_sequence']}" if row["key"] else ""
+    return f"{head} {signed:<12} {fields}".rstrip()
+
+
 @functools.cache
 def _field_names(known: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(known) if field.name not in ("flags", "client_sequence"))
@@ -268,7 +367,7 @@ def _row(sequence: int, record: Record) -> dict[str, Any]:
             value = getattr(command, name)
             if isinstance(value, bytes):
                 value = value.rstrip(b"\0").decode("ascii", "replace") if name == "text" else value.hex()
-            fields[name] = value
+            fields[name] = _named(name, value, record.command[0])
     kind = record.command[0]
     return {
         "sequence": sequence,
@@ -294,14 +393,19 @@ COMMAND_COLUMNS: dict[str, str] = {
     "client_order_id": "u64",
     "price_ticks": "i64",
     "quantity_lots": "i64",
+    "side": "text",
+    "order_type": "text",
+    "time_in_force": "text",
     "fields": "text",
 }
+_FIELD_COLUMNS = tuple(COMMAND_COLUMNS.items())[5:-1]
 EVENT_COLUMNS: dict[str, str] = {
     "sequence": "u64",
     "n": "u32",
     "received_ns": "u64",
     "kind": "text",
     "code": "text",
+    "side": "text",
     "flags": "u32",
     "key": "u32",
     "report_number": "u64",
@@ -316,8 +420,9 @@ EVENT_COLUMNS: dict[str, str] = {
     "amount_units": "i64",
 }
 Row = tuple[Any, ...]
-_CODES = {int(code): code.name.lower() for code in Code}
 _EVENTS = {int(kind): kind.name.lower() for kind in EventKind}
+_CODE_OF: dict[int, type[enum.IntEnum]] = {EventKind.STATE: TradingState, EventKind.LEVEL3: Level3Action}
+_SIDELESS = frozenset({EventKind.APPLIED, EventKind.TRADE, EventKind.STATE, EventKind.BALANCE})
 
 
 @contextmanager
@@ -353,7 +458,7 @@ def _command_row(sequence: int, records: bytes, offset: int) -> Row:
         row["key"],
         row["client_sequence"],
         row["kind"],
-        *(fields.get(name, 0) for name in tuple(COMMAND_COLUMNS)[5:11]),
+        *(fields.get(name, "" if kind == "text" else 0) for name, kind in _FIELD_COLUMNS),
         orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode(),
     )
 
@@ -377,15 +482,23 @@ def _event_rows(data: Path, first: int, last: int | None, quiet: bool) -> Iterat
             yield batches()
 
 
+_SIDES = ("buy", "sell")  # by ReportFlag.SELL, which is 1
 _unpack_event = WireReport._STRUCT.unpack_from
+
+
+def _refuses_order(rest: list[int]) -> bool:
+    """Does a reject repeat a new order? Other commands have an order id or no quantity, and say no side."""
+    order_id, quantity_lots = rest[0], rest[3]
+    return not order_id and quantity_lots != 0
 
 
 def _event_row(events: bytes, offset: int) -> Row:
     kind, flags, code, instrument, account, n, word, sequence, received_ns, *rest = _unpack_event(events, offset)
-    text = _CODES.get(code, str(code)) if kind < EventKind.TRADE else str(code)
+    text = _name(_CODE_OF.get(kind, Code), code)
+    side = "" if kind in _SIDELESS or (kind == EventKind.REJECTED and not _refuses_order(rest)) else _SIDES[flags & 1]
     name = _EVENTS.get(kind, str(kind))
     number, key = word >> 16, word & 0xFFFF
-    return (sequence, n, received_ns, name, text, flags, key, number, account, instrument, *rest)
+    return (sequence, n, received_ns, name, text, side, flags, key, number, account, instrument, *rest)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ironbook import Side
-from ironbook.cli._app import EXIT_DAMAGED, EXIT_FAILED
+from ironbook.cli._app import EXIT_DAMAGED, EXIT_FAILED, EXIT_USAGE
 from tests.ironbook.cli.conftest import Command, Said
 from tests.ironbook.conftest import Market, make_market
 
@@ -73,7 +73,10 @@ def test_records_are_shown_decoded_and_filtered(journal: Command) -> None:
     assert {line["kind"] for line in orders} == {"new_order", "asset"}
     assert sum(line["kind"] == "new_order" for line in orders) == 120
     order = next(line for line in orders if line["kind"] == "new_order")
-    assert order["fields"]["client_order_id"] == 1
+    assert (order["fields"]["client_order_id"], order["fields"]["side"]) == (1, "sell")
+    for line in journal("show", "--kind", "new_order", "--count", "0").out.splitlines():
+        assert len(line) <= 100, line
+        assert "buy" in line or "sell" in line
     names = journal("show", "--kind", "text", "--json").lines
     assert [line["fields"]["text"] for line in names] == ["BTC", "USD", "BTC/USD"]
     own = journal("show", "--key-number", "2", "--count", "3", "--json").lines
@@ -93,7 +96,12 @@ def test_commands_are_exported_to_both_formats_alike(journal: Command, tmp_path:
     table = pq.read_table(tmp_path / "commands.parquet").to_pylist()
     assert [{name: str(value) for name, value in row.items()} for row in table] == rows
     orders = [row for row in table if row["kind"] == "new_order"]
-    assert orjson.loads(orders[0]["fields"])["side"] == Side.SELL
+    assert {row["side"] for row in orders} == {"buy", "sell"}
+    named = (orders[0]["side"], orders[0]["order_type"], orders[0]["time_in_force"])
+    assert named == ("sell", "limit", "good_till_cancelled")
+    fields = orjson.loads(orders[0]["fields"])
+    assert (fields["side"], fields["self_trade_prevention"], fields["options"]) == ("sell", "cancel_taker", "")
+    assert {row["side"] for row in table if row["kind"] != "new_order"} == {""}
     part = journal("export", tmp_path / "part.csv", "--from", "10", "--to", "19", "--json").json
     assert part["rows"] == 10
 
@@ -103,6 +111,13 @@ def test_events_are_exported_with_names(journal: Command, tmp_path: Path) -> Non
     rows = pq.read_table(tmp_path / "events.parquet").to_pylist()
     kinds = {row["kind"] for row in rows}
     assert {"accepted", "filled", "trade", "book_update", "level3", "balance", "applied"} <= kinds
+    assert {row["code"] for row in rows if row["kind"] == "level3"} == {"add", "change", "remove"}
+    assert not any(row["code"].isdecimal() for row in rows)
+    sides = {kind: {row["side"] for row in rows if row["kind"] == kind} for kind in kinds}
+    for kind in ("accepted", "filled", "book_update", "level3"):
+        assert sides[kind] == {"buy", "sell"}, kind
+    for kind in ("trade", "balance", "applied"):
+        assert sides[kind] == {""}, kind
     filled = sum(row["quantity_lots"] for row in rows if row["kind"] == "filled")
     assert filled == 2 * sum(row["quantity_lots"] for row in rows if row["kind"] == "trade") > 0
     names = [(row["sequence"], row["n"]) for row in rows]
@@ -110,6 +125,19 @@ def test_events_are_exported_with_names(journal: Command, tmp_path: Path) -> Non
     assert names == sorted(names)
     late = journal("export", tmp_path / "late.csv", "--what", "events", "--from", "100", "--json").json["rows"]
     assert late == sum(row["sequence"] >= 100 for row in rows)
+
+
+def test_an_export_that_cannot_be_meant_is_refused_and_says_how_to_mend_it(journal: Command, tmp_path: Path) -> None:
+    said = journal("export", tmp_path / "c.xlsx", "--json")
+    assert (said.code, said.json["error"]) == (EXIT_USAGE, "usage")
+    assert ".csv, .parquet, .pq" in said.json["message"]
+    assert journal("export", tmp_path / "c.txt", "--format", "csv").code == 0
+    said = journal("export", tmp_path / "c.csv", "--from", "50", "--to", "10", "--json")
+    assert said.code == EXIT_USAGE
+    assert "--to must be at least --from (50), was 10" in said.json["message"]
+    said = journal("export", tmp_path / "not" / "there" / "c.csv", "--json")
+    assert (said.code, said.json["error"]) == (EXIT_FAILED, "input_invalid")
+    assert f"mkdir -p {tmp_path / 'not' / 'there'}" in said.json["hint"]
 
 
 def test_an_export_never_overwrites_and_a_missing_journal_says_so(journal: Command, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ import orjson
 import typer
 
 from ironbook import Client, ConnectionFailed, EngineFailed, InputInvalid, Key, Options, Units
+from ironbook.cli._output import stderr
 from ironbook.keystore import (
     KEY_FILE_NAME,
     PASSPHRASE_FILE_VARIABLE,
@@ -43,6 +45,7 @@ KeyOption: TypeAlias = Annotated[
 DATA = Path(".ironbook")
 ADMIN_KEY = "admin"
 TRADER_KEY = "demo-1"
+_PULSE_S = 1.0
 
 
 def client_key_path(data: Path, key_id: str) -> Path:
@@ -68,6 +71,50 @@ def engine_state(data: Path) -> dict[str, Any] | None:
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return None
     return state if isinstance(state, dict) else None
+
+
+def engine_running(data: Path) -> bool:
+    """Does the process that engine.json names live? One of another user does, one that only waits to be buried not."""
+    try:
+        pid = int(orjson.loads((data / "engine.json").read_bytes())["pid"])
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return False
+    try:
+        return not Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].lstrip().startswith(b"Z")
+    except OSError:
+        return True
+
+
+class Pulse:
+    """Is the engine running? Looks once a second at most, however often it is asked."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._next_s = 0.0
+        self._running = False
+
+    def __call__(self) -> bool:
+        if time.monotonic() >= self._next_s:
+            self._running, self._next_s = engine_running(self._data), time.monotonic() + _PULSE_S
+        return self._running
+
+
+def as_of(received_ns: int) -> str:
+    """What to say of a state that no engine keeps up to date. received_ns: time of its last record."""
+    moment = time.localtime(received_ns / 1e9)
+    today = time.localtime()[:3] == moment[:3]
+    return f"engine not running; as of {time.strftime('%H:%M:%S' if today else '%Y-%m-%d %H:%M:%S', moment)}"
+
+
+def note_engine(data: Path, core: Any, as_json: bool) -> bool:
+    """Is the engine running? If not, people are told on standard error how old what they see is."""
+    running = engine_running(data)
+    if not running and not as_json:
+        stderr.print(as_of(core.received_ns()), style="yellow", soft_wrap=True)
+    return running
 
 
 def find_address(data: Path, address: str | None) -> str:

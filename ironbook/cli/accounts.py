@@ -16,6 +16,7 @@ from ironbook.cli._place import (
     KeyOption,
     Names,
     connect,
+    note_engine,
     open_replica,
 )
 from schemas.vocabulary import Side
@@ -38,13 +39,14 @@ def list_accounts(data: DataOption = DATA, json: JsonOption = False) -> None:
         names = Names(replica.core)
         count = replica.core.options()["account_count_max"]
         accounts = [_account(names, number) for number in range(1, count) if replica.core.account(number) is not None]
+        running = note_engine(data, replica.core, json)
     rows = (
         (a["account"], a["firm"], "halted" if a["halted"] else "open", a["open_orders"], _balances_text(a))
         for a in accounts
     )
     columns = ("account", "firm", "state", "open orders", "free (locked)")
     listed = table("", columns, rows, right=("account", "firm", "open orders"))
-    show(json, {"accounts": accounts}, lambda console: console.print(listed))
+    show(json, {"accounts": accounts, "engine_running": running}, lambda console: console.print(listed))
 
 
 @app.command("show")
@@ -60,6 +62,7 @@ def show_account(account: Number, data: DataOption = DATA, json: JsonOption = Fa
         found = _account(names, account) | {
             "positions": _positions(names, account),
             "orders": _orders(names, account),
+            "engine_running": note_engine(data, replica.core, json),
         }
     show(json, found, lambda console: _render(console, found))
 

@@ -16,6 +16,7 @@ from ironbook.cli._place import (
     KeyOption,
     Names,
     connect,
+    note_engine,
     open_replica,
 )
 from ironbook.cli.accounts import applied
@@ -40,9 +41,10 @@ def list_assets(data: DataOption = DATA, json: JsonOption = False) -> None:
             }
             for asset in Names(replica.core).assets.values()
         ]
+        running = note_engine(data, replica.core, json)
     columns = ("asset", "name", "decimals", "supply", "fees")
     listed = table("", columns, ([a[c] for c in columns] for a in found), right=("asset", "decimals", "supply", "fees"))
-    show(json, {"assets": found}, lambda console: console.print(listed))
+    show(json, {"assets": found, "engine_running": running}, lambda console: console.print(listed))
 
 
 @app.command("create")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from ironbook import Side, TradingState, Units
 from ironbook.cli._output import JsonOption, say_json, stdout
-from ironbook.cli._place import DATA, DataOption, Names, open_replica
+from ironbook.cli._place import DATA, DataOption, Names, Pulse, as_of, note_engine, open_replica
 from schemas.vocabulary import REPORT_BYTES, EventKind
 from schemas.vocabulary import Report as WireReport
 
@@ -42,52 +43,49 @@ def book(
         names = Names(replica.core)
         found = names.instrument(symbol)
         number, units = int(found["instrument"]), names.units(found)
+        pulse = Pulse(data)
+
+        def take() -> dict[str, Any]:
+            return snapshot(replica.core, number, units, depth) | {"engine_running": pulse()}
+
         trades: list[dict[str, Any]] = []
-        shown = snapshot(replica.core, number, units, depth)
         if once:
-            say_json(shown) if json else stdout.print(ladder(shown, trades))
+            running = note_engine(data, replica.core, json)
+            shown = snapshot(replica.core, number, units, depth) | {"engine_running": running}
+            say_json(shown) if json else stdout.print(ladder(shown, trades, noted=True))
             return
         deadline_s = None if seconds is None else time.monotonic() + seconds
-        _follow(replica, number, units, depth, deadline_s, json, shown, trades)
+
+        def trade(events: bytes) -> None:
+            _take_trades(events, number, units, trades)
+
+        _show(_pictures(replica, take, trade, deadline_s), json, trades)
 
 
-def _follow(
-    replica: Any,
-    number: int,
-    units: Units,
-    depth: int,
-    deadline_s: float | None,
-    as_json: bool,
-    shown: dict[str, Any],
-    trades: list[dict[str, Any]],
-) -> None:
+def _show(pictures: Iterator[dict[str, Any]], as_json: bool, trades: list[dict[str, Any]]) -> None:
     if as_json:
-        say_json(shown)
-        for changed in _changes(replica, number, units, depth, deadline_s, shown, trades):
-            say_json(changed)
+        for shown in pictures:
+            say_json(shown)
         return
-    with Live(ladder(shown, trades), console=stdout, auto_refresh=False, screen=stdout.is_terminal) as live:
-        for changed in _changes(replica, number, units, depth, deadline_s, shown, trades):
-            live.update(ladder(changed, trades), refresh=True)
+    first = ladder(next(pictures), trades)
+    with Live(first, console=stdout, auto_refresh=False, screen=stdout.is_terminal) as live:
+        for shown in pictures:
+            live.update(ladder(shown, trades), refresh=True)
 
 
-def _changes(
-    replica: Any,
-    number: int,
-    units: Units,
-    depth: int,
-    deadline_s: float | None,
-    shown: dict[str, Any],
-    trades: list[dict[str, Any]],
-) -> Any:
-    """Each new picture of the book, at most one a frame."""
+def _pictures(
+    replica: Any, take: Callable[[], dict[str, Any]], trade: Callable[[bytes], None], deadline_s: float | None
+) -> Iterator[dict[str, Any]]:
+    """The book, and again when it or the engine's being there has changed: at most one a frame."""
+    shown = take()
+    yield shown
     while deadline_s is None or time.monotonic() < deadline_s:
         step = replica.step()
         while step is not None:
-            _take_trades(step.events, number, units, trades)
+            trade(step.events)
             step = replica.step()
-        now = snapshot(replica.core, number, units, depth)
-        if now["sequence"] != shown["sequence"]:
+        now = take()
+        if (now["sequence"], now["engine_running"]) != (shown["sequence"], shown["engine_running"]):
             shown = now
             yield now
         time.sleep(_FRAME_S)
@@ -119,14 +117,18 @@ def snapshot(core: Any, number: int, units: Units, depth: int) -> dict[str, Any]
         "symbol": str(found["name"]),
         "state": TradingState(found["trading_state"]).name.lower(),
         "sequence": core.sequence(),
+        "received_ns": core.received_ns(),
         "reference": units.price_text(reference) if reference else "",
         "bids": levels(Side.BUY),
         "asks": levels(Side.SELL),
     }
 
 
-def ladder(shown: dict[str, Any], trades: list[dict[str, Any]]) -> RenderableType:
-    """Asks above, bids below, best ones in the middle; bars in proportion to the quantity."""
+def ladder(shown: dict[str, Any], trades: list[dict[str, Any]], *, noted: bool = False) -> RenderableType:
+    """Asks above, bids below, best ones in the middle; bars in proportion to the quantity.
+
+    noted  that no engine is running was said elsewhere
+    """
     most = max((level["lots"] for level in shown["asks"] + shown["bids"]), default=1)
     made = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
     for name in ("orders", "quantity", "price"):
@@ -152,6 +154,8 @@ def ladder(shown: dict[str, Any], trades: list[dict[str, Any]]) -> RenderableTyp
         (f"  sequence {shown['sequence']}", "dim"),
     )  # fmt: skip
     parts: list[RenderableType] = [title, made]
+    if not shown["engine_running"] and not noted:
+        parts.insert(0, Text(as_of(shown["received_ns"]), style="bold yellow"))
     if trades:
         parts.append(Text("trades", style="dim"))
         parts.extend(

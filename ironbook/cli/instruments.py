@@ -17,6 +17,7 @@ from ironbook.cli._place import (
     KeyOption,
     Names,
     connect,
+    note_engine,
     open_replica,
 )
 from ironbook.cli.accounts import applied
@@ -39,9 +40,10 @@ def list_instruments(data: DataOption = DATA, json: JsonOption = False) -> None:
     with open_replica(data) as replica:
         names = Names(replica.core)
         found = [_instrument(names, instrument) for instrument in names.instruments.values()]
+        running = note_engine(data, replica.core, json)
     columns = ("instrument", "symbol", "state", "tick", "lot", "bid", "ask", "reference", "maker_fee", "taker_fee")
     listed = table("", columns, ([i[c] for c in columns] for i in found), right=("instrument", *columns[3:]))
-    show(json, {"instruments": found}, lambda console: console.print(listed))
+    show(json, {"instruments": found, "engine_running": running}, lambda console: console.print(listed))
 
 
 @app.command("create")

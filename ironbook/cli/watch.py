@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +11,15 @@ import typer
 from rich.markup import escape
 
 from ironbook import Client, Options, ResumeState, Side
-from ironbook.cli._output import JsonOption, say_json, stdout
+from ironbook.cli._output import JsonOption, say_json, stderr, stdout
 from ironbook.cli._place import (
     DATA,
     AddressOption,
     DataOption,
     KeyOption,
     Names,
+    Pulse,
+    as_of,
     find_address,
     find_key,
     open_key_file,
@@ -67,13 +69,29 @@ def watch(
     with open_replica(data) as replica:
         names = Names(replica.core)
     with open_replica(data) if not past else _whole_replica(data) as replica:
-        for event in _events(replica, names, symbol, number, level3, count, deadline_s):
+        for event in _events(replica, names, symbol, number, level3, count, _stop(data, replica.core, deadline_s)):
             if event.instrument and event.instrument not in names.instruments:
                 names = Names(replica.core)
             if json:
                 say_json(event_json(event, names))
             else:
                 stdout.print(event_line(event, names), soft_wrap=True)
+
+
+def _stop(data: Path, core: Any, deadline_s: float | None) -> Callable[[], bool]:
+    """Is the time over? Says on standard error, on the way, when the engine goes and when it is back."""
+    pulse = Pulse(data)
+    was_running = True
+
+    def stop() -> bool:
+        nonlocal was_running
+        if pulse() != was_running:
+            was_running = not was_running
+            said = "engine running again" if was_running else as_of(core.received_ns())
+            stderr.print(said, style="yellow", soft_wrap=True)
+        return deadline_s is not None and time.monotonic() >= deadline_s
+
+    return stop
 
 
 def _whole_replica(data: Path) -> Any:
@@ -89,11 +107,11 @@ def _events(
     key_number: int | None,
     level3: bool,
     count: int | None,
-    deadline_s: float | None,
+    stop: Callable[[], bool],
 ) -> Iterator[WireReport]:
     told = 0
     wanted = int(names.instrument(symbol)["instrument"]) if symbol is not None else None
-    for step in replica.follow(lambda: deadline_s is not None and time.monotonic() >= deadline_s):
+    for step in replica.follow(stop):
         for offset in range(0, len(step.events), REPORT_BYTES):
             event = WireReport.unpack(step.events, offset)
             if wanted is not None and event.instrument != wanted:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import time
 from typing import Any
 
 import pytest
@@ -33,7 +35,8 @@ def level(price: str, quantity: str, lots: int, orders: int = 1) -> dict[str, An
 
 
 def shown(bids: list[dict[str, Any]], asks: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"symbol": "BTC/USD", "state": "open", "sequence": 42, "reference": "100", "bids": bids, "asks": asks}
+    told = {"symbol": "BTC/USD", "state": "open", "sequence": 42, "received_ns": 1, "engine_running": True}
+    return told | {"reference": "100", "bids": bids, "asks": asks}
 
 
 def test_a_ladder_has_asks_above_bids_and_bars_in_proportion() -> None:
@@ -49,6 +52,14 @@ def test_a_ladder_has_asks_above_bids_and_bars_in_proportion() -> None:
 
 def test_an_empty_book_says_so() -> None:
     assert any(line.strip() == "empty" for line in recorded(ladder(shown([], []), [])))
+
+
+def test_a_ladder_says_that_no_engine_is_running_and_how_old_it_is() -> None:
+    gone = shown([], []) | {"engine_running": False, "received_ns": time.time_ns()}
+    first = recorded(ladder(gone, []))[0]
+    assert re.fullmatch(r"engine not running; as of [0-9]{2}:[0-9]{2}:[0-9]{2}", first)
+    old = recorded(ladder(gone | {"received_ns": 1}, []))[0]
+    assert re.search(r"as of [0-9]{4}-[0-9]{2}-[0-9]{2} ", old)
 
 
 def report(kind: EventKind, **fields: Any) -> Report:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
@@ -169,6 +170,25 @@ def open_replica(data: Path, **options: Any) -> Iterator[Replica]:
         yield replica
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """What is needed to say the numbers of an instrument's reports in decimals."""
+
+    symbol: str
+    quote: str  # name of the asset that prices and fees are in
+    units: Units
+
+
+def local_markets(data: Path, address: str | None) -> dict[int, Market]:
+    """The markets of the engine at `address`, if it is the one of this data directory; else none are known here."""
+    if address is not None and address not in ((engine_state(data) or {}).get("addresses") or ()):
+        return {}
+    if not (data / "journal").is_dir():
+        return {}
+    with open_replica(data) as replica:
+        return Names(replica.core).markets()
+
+
 class Names:
     """Symbols and asset names of a replica, and what their units are worth."""
 
@@ -192,6 +212,15 @@ class Names:
         """Of an instrument."""
         base, quote = self.assets[instrument["base_asset"]], self.assets[instrument["quote_asset"]]
         return Units.of(instrument, base, quote)
+
+    def market(self, instrument: dict[str, Any]) -> Market:
+        """Of an instrument."""
+        quote = str(self.assets[instrument["quote_asset"]]["name"])
+        return Market(symbol=str(instrument["name"]), quote=quote, units=self.units(instrument))
+
+    def markets(self) -> dict[int, Market]:
+        """Of all instruments, by number."""
+        return {number: self.market(found) for number, found in self.instruments.items()}
 
     def instrument_name_is_free(self, number: int, name: str) -> None:
         """Raises InputInvalid if another instrument has this symbol, in any case of its letters."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from ironbook import Key
 from ironbook.cli._output import JsonOption, show, table
@@ -147,12 +149,19 @@ def _words(value: object) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
+def _text(name: str, value: object) -> str:
+    if name == "secrets":
+        return str(len(_words(value)))
+    if name.endswith("_ns") and isinstance(value, int):
+        return datetime.datetime.fromtimestamp(value // 1_000_000_000, datetime.UTC).isoformat()
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _said(as_json: bool, what: str, summary: dict[str, object], **more: str) -> None:
     def render(console: Any) -> None:
         console.print(f"key [bold]{summary['key_id']}[/] {what}")
         for name, value in {**summary, **more}.items():
             if name != "key_id" and value not in ("", [], 0):
-                shown = ",".join(map(str, value)) if isinstance(value, list) and name != "secrets" else value
-                console.print(f"  [dim]{name:<18}[/] {len(_words(value)) if name == 'secrets' else shown}")
+                console.print(f"  [dim]{name.removesuffix('_ns'):<18}[/] {escape(_text(name, value))}", soft_wrap=True)
 
     show(as_json, {"key": summary, "done": what, **more}, render)

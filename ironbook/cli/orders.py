@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from ironbook import EventKind, OrderType, Outcome, Report, SelfTradePrevention, Side, TimeInForce, Units
-from ironbook.cli._output import JsonOption, show
+from ironbook import EventKind, OrderType, Outcome, Report, SelfTradePrevention, Side, TimeInForce, Units, amount_text
+from ironbook.cli._output import JsonOption, plural, show
 from ironbook.cli._place import (
     DATA,
     TRADER_KEY,
     AddressOption,
     DataOption,
     KeyOption,
+    Market,
     Names,
     connect,
+    local_markets,
     open_replica,
 )
 
@@ -80,7 +83,8 @@ def order(
 
       ironbook order buy 0.1 BTC/USD                 (market, capped by the collar)
     """
-    number, units = _instrument(data, symbol, raw)
+    number, found = _instrument(data, symbol, raw)
+    units = found.units if found else None
     market = price is None
     chosen = _TIME_IN_FORCE[tif or (TimeInForceName.IOC if market else TimeInForceName.GTC)]
     limit = cap if market else price
@@ -98,7 +102,7 @@ def order(
             post_only=post_only,
         )
     outcome.raise_if_rejected()
-    show_outcome(json, outcome, units)
+    show_outcome(json, outcome, {number: found} if found else {})
 
 
 def cancel(
@@ -126,17 +130,21 @@ def cancel(
     """
     if sum((bool(order_id), bool(by_client_order_id), everything)) != 1:
         raise typer.BadParameter("name one order (ORDER_ID or --client-order-id), or give --all")
-    number, units = (0, None) if symbol == "all" and everything else _instrument(data, symbol, raw)
+    if symbol == "all" and everything:
+        number, markets = 0, {} if raw else local_markets(data, address)
+    else:
+        number, found = _instrument(data, symbol, raw)
+        markets = {number: found} if found else {}
     with connect(data, address, key, TRADER_KEY) as client:
         if everything:
             outcome = client.mass_cancel(number, side=Side[side.name] if side else 0, account=account)
         else:
             outcome = client.cancel(number, order_id, target_client_order_id=by_client_order_id, account=account)
     outcome.raise_if_rejected()
-    show_outcome(json, outcome, units)
+    show_outcome(json, outcome, markets)
 
 
-def _instrument(data: Any, symbol: str, raw: bool) -> tuple[int, Units | None]:
+def _instrument(data: Any, symbol: str, raw: bool) -> tuple[int, Market | None]:
     if raw:
         if not symbol.isdecimal():
             raise typer.BadParameter(f"with --raw SYMBOL must be an instrument's number, was {symbol!r}")
@@ -144,7 +152,7 @@ def _instrument(data: Any, symbol: str, raw: bool) -> tuple[int, Units | None]:
     with open_replica(data) as replica:
         names = Names(replica.core)
         found = names.instrument(symbol)
-        return int(found["instrument"]), names.units(found)
+        return int(found["instrument"]), names.market(found)
 
 
 def _ticks(text: str | None, units: Units | None) -> int:
@@ -164,17 +172,19 @@ def _whole(text: str, what: str) -> int:
         raise typer.BadParameter(f"with --raw {what} must be a whole number, was {text!r}") from None
 
 
-def show_outcome(as_json: bool, outcome: Outcome, units: Units | None) -> None:
-    """The answer and every report behind it."""
+def show_outcome(as_json: bool, outcome: Outcome, markets: Mapping[int, Market]) -> None:
+    """The answer and every report behind it. A command to every instrument (0) has the symbol in each line."""
+    named = len(markets) > 1
 
     def render(console: Any) -> None:
         for report in outcome.reports:
-            console.print(report_line(report, units), soft_wrap=True)
+            console.print(report_line(report, markets.get(report.instrument), named=named), soft_wrap=True)
 
     said = outcome.to_json()
-    if units is not None:
-        for report, fields in zip(outcome.reports, said["reports"], strict=True):
-            fields |= {"price": units.price_text(report.price_ticks), "quantity": _quantity(report, units)}
+    for report, fields in zip(outcome.reports, said["reports"], strict=True):
+        market = markets.get(report.instrument)
+        if market is not None:
+            fields |= {"price": market.units.price_text(report.price_ticks), "quantity": _quantity(report, market)}
     show(as_json, said, render)
 
 
@@ -188,31 +198,43 @@ _COLOUR = {
 }
 
 
-def report_line(report: Report, units: Units | None) -> str:
-    """One report for people."""
+def report_line(report: Report, market: Market | None, *, named: bool = False) -> str:
+    """One report for people: in decimals where the market is known, else in ticks, lots and units.
+
+    named  with the symbol
+    """
     kind = report.kind
     parts = [f"[{_COLOUR[kind]}]{kind.name.lower():<9}[/]"]
     if kind is EventKind.APPLIED:
-        parts.append(f"{report.quantity_lots} orders cancelled" if report.quantity_lots else "done")
+        parts.append(f"{plural(report.quantity_lots, 'order')} cancelled" if report.quantity_lots else "done")
         return " ".join(parts)
     if report.order_id:
         parts.append(f"order {report.order_id}")
     if report.client_order_id:
         parts.append(f"[dim](yours: {report.client_order_id})[/]")
-    price = units.price_text(report.price_ticks) if units else f"{report.price_ticks} ticks"
-    parts.append(f"{report.side.name.lower()} {_quantity(report, units)} @ {price}")
+    if named and market is not None:
+        parts.append(escape(market.symbol))
+    if report.price_ticks or report.quantity_lots:  # a refused deposit has neither
+        price = market.units.price_text(report.price_ticks) if market else f"{report.price_ticks} ticks"
+        parts.append(f"{report.side.name.lower()} {_quantity(report, market)} @ {price}")
     if kind is EventKind.FILLED:
         parts.append("maker" if report.maker else "taker")
-        parts.append(f"[dim]trade {report.reference}, fee {report.amount_units} units[/]")
+        parts.append(f"[dim]trade {report.reference}, fee {_fee(report, market)}[/]")
     if report.code:
         parts.append(f"[dim]{escape(report.code.name.lower())}: {escape(report.text)}[/]")
     if report.done:
         parts.append("[bold]done[/]")
     elif report.remaining_lots:
-        rest = units.quantity_text(report.remaining_lots) if units else f"{report.remaining_lots} lots"
+        rest = market.units.quantity_text(report.remaining_lots) if market else f"{report.remaining_lots} lots"
         parts.append(f"[dim]open {rest}[/]")
     return " ".join(parts)
 
 
-def _quantity(report: Report, units: Units | None) -> str:
-    return units.quantity_text(report.quantity_lots) if units else f"{report.quantity_lots} lots"
+def _quantity(report: Report, market: Market | None) -> str:
+    return market.units.quantity_text(report.quantity_lots) if market else f"{report.quantity_lots} lots"
+
+
+def _fee(report: Report, market: Market | None) -> str:
+    if market is None:
+        return f"{report.amount_units} units"
+    return f"{amount_text(report.amount_units, market.units.quote_decimals)} {escape(market.quote)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ironbook import Client, Options, ResumeState, Side
-from ironbook.cli._output import JsonOption, say_json, stderr, stdout
+from ironbook import Client, Options, Report, ResumeState, Side, amount_text
+from ironbook.cli._output import JsonOption, plural, say_json, stderr, stdout
 from ironbook.cli._place import (
     DATA,
     AddressOption,
@@ -22,6 +23,7 @@ from ironbook.cli._place import (
     as_of,
     find_address,
     find_key,
+    local_markets,
     open_key_file,
     open_replica,
 )
@@ -139,7 +141,8 @@ def _watch_session(
     if key is None:
         raise typer.BadParameter("--log-on needs --key")
     resume = None if after_report is None else ResumeState(last_report_number=after_report, last_client_sequence=0)
-    told = 0
+    told, markets = 0, local_markets(data, address)
+    sought: set[int] = set()  # instruments looked for a second time: not for each report
     options = Options(keep_alive=True)
     with Client(find_address(data, address), find_key(data, key, key), options=options, resume=resume) as client:
         while deadline_s is None or time.monotonic() < deadline_s:
@@ -148,7 +151,12 @@ def _watch_session(
                 if as_json:
                     say_json(report.to_json())
                 else:
-                    stdout.print(report_line(report, None), soft_wrap=True)
+                    market = markets.get(report.instrument)
+                    if market is None and report.instrument not in (0, *sought):  # defined since then
+                        sought.add(report.instrument)
+                        markets = local_markets(data, address)
+                        market = markets.get(report.instrument)
+                    stdout.print(report_line(report, market, named=True), soft_wrap=True)
                 told += 1
                 if count is not None and told >= count:
                     return
@@ -204,11 +212,29 @@ def event_line(event: WireReport, names: Names) -> str:
     if kind == "trade":
         return f"{head} [bold]trade[/]  [{colour}]{said['side']} {quantity} @ {price}[/] [dim]#{event.reference}[/]"
     if kind == "book_update":
-        return f"{head} book   [{colour}]{said['side']} {price}: {quantity}[/] [dim]({event.remaining_lots} orders)[/]"
+        orders = plural(event.remaining_lots, "order")
+        return f"{head} book   [{colour}]{said['side']} {price}: {quantity}[/] [dim]({orders})[/]"
     if kind == "state":
         whose = f"account {event.account}" if event.account else "instrument" if event.instrument else "everything"
         return f"{head} state  {whose} [bold]{said['code']}[/]"
     if kind == "level3":
         return f"{head} order  [{colour}]{said['code']} {event.order_id} {said['side']} {quantity} @ {price}[/]"
-    more = f" [dim]{said['code']}[/]" if event.code else ""
-    return f"{head} {kind:<9} order {event.order_id} [{colour}]{said['side']} {quantity} @ {price}[/]{more}"
+    if kind == "balance":
+        return f"{head} {_balance(event, names)}"
+    instrument = names.instruments.get(event.instrument)
+    return f"{head} {report_line(_report(event), names.market(instrument) if instrument is not None else None)}"
+
+
+def _balance(event: WireReport, names: Names) -> str:
+    """A deposit or withdrawal: `instrument` holds its asset."""
+    asset = names.assets.get(event.instrument)
+    if asset is None:
+        return f"balance   account {event.account} {event.amount_units:+d} units of asset {event.instrument}"
+    change, free = (amount_text(units, int(asset["decimals"])) for units in (event.amount_units, event.quantity_lots))
+    sign = "+" if event.amount_units > 0 else ""
+    return f"balance   account {event.account} {sign}{change} {escape(str(asset['name']))} [dim]free {free}[/]"
+
+
+def _report(event: WireReport) -> Report:
+    fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(Report)}
+    return Report(**fields | {"kind": EventKind(event.kind), "code": Code(event.code)})

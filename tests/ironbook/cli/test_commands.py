@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -193,6 +194,26 @@ def test_a_symbol_and_an_asset_name_belong_to_one_number(cli: Command, up: Up) -
 def test_a_step_that_is_too_small_is_told_in_digits(cli: Command) -> None:
     said = cli("instruments", "create", "9", "X", "--base", "ETH", "--quote", "USD", "--tick", "0.0000000001", "--json")
     assert "is 0.00000001 of them" in said.json["message"]
+
+
+def test_people_read_decimals_and_clock_times(cli: Command) -> None:
+    assert cli("order", "sell", "0.5", "ETH/USD", "-p", "3001", "--key", "demo-2").code == 0
+    said = [
+        cli("order", "buy", "0.25", "ETH/USD", "-p", "3001").out,
+        cli("cancel", "all", "--all", "--key", "demo-2").out,
+    ]
+    assert "ETH/USD sell 0.25 @ 3001" in said[1]
+    assert "1 order cancelled" in said[1]
+    said.append(cli("watch", "--key", "demo-1", "--log-on", "--after-report", "0", "--seconds", "1").out)
+    said.append(cli("watch", "--key", "demo-1", "--past", "--seconds", "1").out)
+    said.append(cli("watch", "--past", "--seconds", "1").out)
+    for text in (said[0], said[2], said[3]):
+        assert re.search(r"0\.25 @ 3001 taker trade [0-9]+, fee [0-9.]+ USD", text), text
+    for text in said:
+        assert not re.search(r"\b(ticks|lots|units)\b|\b1 orders", text), text
+    made = cli("keys", "create", "clock")
+    assert re.search(r"created +20[0-9-]+T[0-9:]+\+00:00", made.out)
+    assert "_ns" not in made.out
 
 
 def test_a_key_is_made_used_rotated_and_revoked_while_the_engine_runs(cli: Command, up: Up) -> None:

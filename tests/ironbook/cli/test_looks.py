@@ -15,12 +15,14 @@ from ironbook import Units
 from ironbook._reports import Report
 from ironbook.cli import _output, _reference
 from ironbook.cli._app import EPILOG, app, run
+from ironbook.cli._place import Market
 from ironbook.cli.book import ladder
 from ironbook.cli.orders import report_line
 from schemas.vocabulary import Code, EventKind
 from tests.support.node import ROOT
 
 UNITS = Units(base_decimals=8, quote_decimals=6, base_units_per_lot=10_000, quote_units_per_tick_lot=1)
+MARKET = Market(symbol="BTC/USD", quote="USD", units=UNITS)
 
 
 def recorded(*things: Any, width: int = 80) -> list[str]:
@@ -79,7 +81,7 @@ def report(kind: EventKind, **fields: Any) -> Report:
                 EventKind.FILLED, order_id=5, flags=1 | 2 | 4, price_ticks=100, quantity_lots=1, reference=9,
                 amount_units=-3, client_order_id=8,
             ),
-            "filled    order 5 (yours: 8) sell 0.0001 @ 1 maker trade 9, fee -3 units done",
+            "filled    order 5 (yours: 8) sell 0.0001 @ 1 maker trade 9, fee -0.000003 USD done",
         ),
         (
             report(EventKind.REJECTED, code=Code.INSUFFICIENT_FUNDS, price_ticks=1, quantity_lots=1),
@@ -87,11 +89,12 @@ def report(kind: EventKind, **fields: Any) -> Report:
             "takes out.",
         ),
         (report(EventKind.APPLIED, quantity_lots=3), "applied   3 orders cancelled"),
+        (report(EventKind.APPLIED, quantity_lots=1), "applied   1 order cancelled"),
         (report(EventKind.APPLIED), "applied   done"),
     ],
 )  # fmt: skip
 def test_a_report_is_one_line(told: Report, line: str) -> None:
-    assert " ".join(recorded(report_line(told, UNITS))) == line
+    assert " ".join(recorded(report_line(told, MARKET))) == line
 
 
 def test_tables_are_whole_where_nobody_looks() -> None:

@@ -347,8 +347,9 @@ def _line(row: dict[str, Any]) -> str:
         bare = name in _ENUMERATIONS or name == "options"
         parts.append((not bare, f"[cyan]{text}[/]" if bare else f"[dim]{_SHORT.get(name, name)}[/]={text}"))
     fields = " ".join(text for _, text in sorted(parts, key=lambda part: part[0]))
-    head = f"[dim]{row['sequence']:>8}[/] [cyan]{row['kind']:<13}[/]"
-    signed = f"key {row['key']} #{row['client_sequence']}" if row["key"] else ""
+    head = f"[dim]{row['sequence']:>8}[/] [cyan]{row['kind']:<17}[/]"
+    number = f" #{row['client_sequence']}" if row["client_sequence"] else ""
+    signed = f"key {row['key']}{number}" if row["key"] else ""
     return f"{head} {signed:<12} {fields}".rstrip()
 
 

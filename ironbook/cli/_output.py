@@ -83,12 +83,13 @@ class Listing:
         return made
 
     def _lines(self, row: list[str], width: int) -> Iterator[Text]:
-        """One row on as many lines as it needs: the first two cells say which it is, the others are named."""
+        """One row on as many lines as it needs: number and name come first, all others are named."""
         line = Text(overflow="fold")
         for place, (name, cell) in enumerate(zip(self.columns, row, strict=True)):
             if not cell:
                 continue
-            part = Text(cell, style="bold") if place < 2 else Text.assemble((f"{name} ", "dim"), cell)
+            known = place == 0 or (place == 1 and name not in self.right)
+            part = Text(cell, style="bold") if known else Text.assemble((f"{name} ", "dim"), cell)
             if line and cell_len(line.plain) + GAP + cell_len(part.plain) > width:
                 yield line
                 line = Text(" ", overflow="fold")

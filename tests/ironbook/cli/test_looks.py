@@ -127,6 +127,11 @@ def test_a_table_that_is_too_wide_becomes_lines_and_keeps_every_cell(width: int)
         assert any("price 1234567890.00000001" in line for line in lines)
 
 
+def test_a_second_number_of_a_line_is_named() -> None:
+    wide = _output.table("", ("account", "firm", "free"), [(1, 3, "x" * 90)], right=("account", "firm"))
+    assert recorded(wide)[0] == "1  firm 3"
+
+
 def test_a_ladder_gives_up_its_bars_before_its_numbers() -> None:
     asks = [level("1234567890.00000001", "0.000000000000000001", 5)]
     lines = recorded(ladder(shown([], asks), []), width=52)

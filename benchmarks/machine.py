@@ -32,12 +32,13 @@ class Placement:
 
 
 def placement(priority: int = 10) -> Placement:
-    """The last two CPUs this process may use. Raises RuntimeError without taskset."""
+    """The last two CPUs this process may use; priority 0: ordinary scheduling. Raises RuntimeError without taskset."""
     if shutil.which("taskset") is None:
         raise RuntimeError("taskset (util-linux) must be installed to pin servers and load")
     cpus = sorted(os.sched_getaffinity(0))
     granted = (
-        shutil.which("chrt") is not None
+        priority > 0
+        and shutil.which("chrt") is not None
         and subprocess.run(["chrt", "-f", str(priority), "true"], capture_output=True).returncode == 0
     )
     return Placement(server_cpu=cpus[-1], load_cpu=cpus[-2:][0], realtime_priority=priority if granted else 0)

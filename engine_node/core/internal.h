@@ -114,8 +114,9 @@ typedef struct book_order { /* what matching touches: one cache line */
     uint32_t position;
     int32_t maker_fee_ppm, taker_fee_ppm; /* fixed when it entered */
     uint16_t key;
-    uint8_t side, options, self_trade_prevention;
-    uint8_t padding[3];
+    uint8_t side : 2, self_trade_prevention : 6;
+    uint8_t options;
+    uint32_t extra; /* slot of what only other kinds than a plain limit order have; 0 for a plain one */
 } book_order;
 static_assert(sizeof(book_order) == 64, "an order's hot half is one cache line");
 

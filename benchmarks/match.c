@@ -22,7 +22,7 @@
 #include "support/operations.h"
 
 enum {
-    EVENT_ROOM = 1024, /* events lie behind each other here, as for a publisher that takes some hundred at a time */
+    EVENT_ROOM = 256, /* events lie behind each other here, as for a publisher that takes some hundred at a time */
     QUOTE_ASSET = 1,   /* the base asset of instrument n is n + 1 */
     KEY_COUNT_MAX = 4096,
     CHECKED_INSTRUMENTS_MAX = 64, /* core_check of very many balances takes longer than the benchmark */

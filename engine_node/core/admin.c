@@ -204,17 +204,14 @@ static void put_transfer(core *c, const wire_deposit *o, uint32_t slot, int64_t 
     balance_add(c, slot, amount_units, 0);
     asset *a = &c->assets[o->asset];
     SET(c, a, supply_units, 3, a->supply_units + amount_units);
-    wire_report *e = public_place(c, CORE_EVENTS_ACCOUNTS);
-    if (e != NULL) {
-        *e = (wire_report){.kind = EVENT_BALANCE,
-                           .instrument = o->asset,
-                           .account = o->account,
-                           .quantity_lots = c->balances[slot].free_units,
-                           .remaining_lots = c->balances[slot].locked_units,
-                           .reference = o->reference,
-                           .amount_units = amount_units};
-        public_end(c);
-    }
+    put_public(c, CORE_EVENTS_ACCOUNTS,
+               (wire_report){.kind = EVENT_BALANCE,
+                             .instrument = o->asset,
+                             .account = o->account,
+                             .quantity_lots = c->balances[slot].free_units,
+                             .remaining_lots = c->balances[slot].locked_units,
+                             .reference = o->reference,
+                             .amount_units = amount_units});
     put_applied(c, o->account, 0, o->reference, 0, 0);
 }
 

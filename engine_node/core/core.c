@@ -266,9 +266,28 @@ const char *core_full_pool(const core *c) { return c->full_pool; }
 
 /* ---- Commands ---------------------------------------------------------------------------------------------------- */
 
+static inline void events_begin(core *c, core_events *out) {
+    c->out = out;
+    c->event_next = out->events;
+    c->event_end = out->events == NULL ? NULL : out->events + out->room;
+    c->reports = 0;
+}
+
+static inline core_status events_done(core *c, core_status status) {
+    c->out->count = c->event_next == NULL ? 0 : (uint32_t)(c->event_next - c->out->events);
+    c->out->reports = c->reports;
+    return status;
+}
+
+/* Room for the most events and reports of one step? */
+static inline bool room_for_step(const core *c) {
+    return c->out->room - c->reports >= CORE_EVENTS_STEP_MAX &&
+           (c->event_next == NULL || c->event_end - c->event_next >= (ptrdiff_t)CORE_EVENTS_STEP_MAX);
+}
+
 static void begin(core *c, const wire_record *records, uint32_t count, core_events *out) {
     const wire_record *last = &records[count - 1];
-    c->out = out;
+    events_begin(c, out);
     c->digest += entity_key(TAG_WHOLE, 0, 0) * (mix(1) * count + mix(2) * (last->received_ns - c->received_ns));
     c->sequence += count;
     c->received_ns = last->received_ns;
@@ -339,7 +358,7 @@ core_status core_apply(core *c, const wire_record *records, uint32_t count, core
     c->full_pool = full_pool(c, command_of(last), has_nonce, last->received_ns);
     if (UNLIKELY(*c->full_pool != '\0')) return CORE_E_FULL;
     begin(c, records, count, out);
-    if (is_prefix(kind)) return CORE_OK;
+    if (is_prefix(kind)) return events_done(c, CORE_OK);
     if (is_client_kind(kind)) {
         count_client_sequence(c, last->key, count);
         dispatch(c, records, count);
@@ -355,21 +374,18 @@ core_status core_apply(core *c, const wire_record *records, uint32_t count, core
 /* Run steps until the command is done or the chunk may not hold the next step's events. */
 core_status run_go_on(core *c) {
     while (c->run.stage != RUN_DONE) {
-        const uint32_t made = c->out->count > c->out->reports ? c->out->count : c->out->reports;
-        if (c->out->room - made < CORE_EVENTS_STEP_MAX) return CORE_MORE;
+        if (UNLIKELY(!room_for_step(c))) return events_done(c, CORE_MORE);
         switch (c->run.stage) {
         case RUN_MATCH: match_step(c); break;
         case RUN_REST: rest_step(c); break;
         default: sweep_step(c); break;
         }
     }
-    return CORE_OK;
+    return events_done(c, CORE_OK);
 }
 
 core_status core_next(core *c, core_events *out) {
     INVARIANT(c->run.stage != RUN_DONE && out->room >= CORE_EVENTS_CHUNK_MIN);
-    out->count = 0;
-    out->reports = 0;
-    c->out = out;
+    events_begin(c, out);
     return run_go_on(c);
 }

@@ -247,7 +247,9 @@ struct core {
     uint64_t nonce_window_ns; /* set by a term; until then the option rules */
     uint8_t everything_halted;
     const char *full_pool;
-    core_events *out; /* during core_apply and core_next */
+    core_events *out;                    /* during core_apply and core_next */
+    wire_report *event_next, *event_end; /* in it: where the next event goes, and where its room ends */
+    uint32_t reports;                    /* made since core_apply or core_next, handed out or not */
     run run;
 
     pool order_pool, level_pool, ladder_pool, balance_pool, position_pool;
@@ -264,7 +266,6 @@ struct core {
     wire_report *rings; /* key × reports_kept */
     uint16_t *touched;  /* keys that got reports since core_touched was asked */
     uint32_t touched_count;
-    wire_report scratch;  /* where an event is written that nobody wants */
     nonce_entry *nonces;  /* a ring: nonce_first .. nonce_first + nonce_count - 1 */
     uint64_t nonce_first; /* counts on for ever; place is modulo nonce_count_max */
     uint32_t nonce_count;
@@ -276,16 +277,82 @@ struct core {
 
 #define DIGEST_ADD(c, entity, field, by) ((c)->digest += (entity)->digest_key * (mix(field) * (uint64_t)(by)))
 
+/* ---- Where report `number` of a key is kept ---------------------------------------------------------------------- */
+
+static inline wire_report *ring_place(const core *c, uint32_t key, uint64_t number) {
+    return &c->rings[(size_t)key * c->options.reports_kept + (number & (c->options.reports_kept - 1))];
+}
+
 /* ---- core.c ------------------------------------------------------------------------------------------------------ */
 uint32_t pool_take(pool *p, void *slots, size_t slot_bytes);
 void pool_give(pool *p, void *slots, size_t slot_bytes, uint32_t slot);
 core_status run_go_on(core *c);
 
+/* ---- Writing events: numbered, stamped, kept for the key they go to, and handed out if someone asked.
+ *
+ *   put_report(c, key, (wire_report){ what is known here })      told to one key
+ *   put_public(c, class, (wire_report){ what is known here })    for the public
+ *
+ * An event is written once, in whole words, where it stays: into the ring of its key (the last `reports_kept`, from
+ * which the ingress sends and a client resumes), or into the caller's chunk where no reports are kept. Only a core
+ * that does both copies it. (An event put together elsewhere and copied costs more than the match itself: wide loads
+ * of just-written narrow fields wait for the stores.) Numbers rise in any case, so that every replica counts alike
+ * whatever it asked for.
+ */
+typedef uint64_t __attribute__((may_alias)) event_word;
+
+static inline void event_write(const core *c, wire_report *place, const wire_report *v, uint32_t n,
+                               uint64_t key_number) {
+    event_word *word = (event_word *)place;
+    word[0] = v->kind | (uint64_t)v->flags << 8 | (uint64_t)v->code << 16 | (uint64_t)v->instrument << 32;
+    word[1] = v->account | (uint64_t)n << 32;
+    word[2] = key_number;
+    word[3] = c->sequence;
+    word[4] = c->received_ns;
+    word[5] = v->order_id;
+    word[6] = v->client_order_id;
+    word[7] = (uint64_t)v->price_ticks;
+    word[8] = (uint64_t)v->quantity_lots;
+    word[9] = (uint64_t)v->remaining_lots;
+    word[10] = v->reference;
+    word[11] = (uint64_t)v->amount_units;
+}
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && sizeof(wire_report) == 12 * sizeof(event_word) &&
+                  offsetof(wire_report, account) == 8 && offsetof(wire_report, sequence) == 24 &&
+                  offsetof(wire_report, order_id) == 40 && offsetof(wire_report, amount_units) == 88,
+              "an event is twelve words in this order");
+
+static inline wire_report *event_place(core *c) {
+    INVARIANT(c->event_next < c->event_end);
+    return c->event_next++;
+}
+
+static inline __attribute__((always_inline)) void put_public(core *c, uint32_t class, wire_report v) {
+    const uint32_t n = c->run.n++;
+    if ((c->options.event_mask & class) != 0) event_write(c, event_place(c), &v, n, 0);
+}
+
+static inline __attribute__((always_inline)) void put_report(core *c, uint32_t key, wire_report v) {
+    key_state *k = &c->keys[key];
+    const uint64_t number = ++k->last_report_number;
+    const uint32_t n = c->run.n++;
+    const bool asked = (c->options.event_mask & CORE_EVENTS_REPORTS) != 0;
+    DIGEST_ADD(c, k, 2, 1);
+    c->reports++;
+    if (!k->touched) {
+        k->touched = 1;
+        c->touched[c->touched_count++] = (uint16_t)key;
+    }
+    if (c->options.reports_kept != 0) {
+        wire_report *kept = ring_place(c, key, number);
+        event_write(c, kept, &v, n, key | number << 16);
+        if (asked) *event_place(c) = *kept;
+    } else if (asked) {
+        event_write(c, event_place(c), &v, n, key | number << 16);
+    }
+}
+
 /* ---- events.c ---------------------------------------------------------------------------------------------------- */
-wire_report *report_place(core *c, uint32_t key);
-void report_end(core *c, uint32_t key);
-wire_report *public_place(core *c, uint32_t class);
-void public_end(core *c);
 void put_reject(core *c, const wire_header *command, uint16_t code);
 void put_applied(core *c, uint32_t account, uint32_t instrument_number, uint64_t order_id, uint64_t client_order_id,
                  int64_t count);

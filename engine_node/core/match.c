@@ -126,18 +126,18 @@ static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, 
         }
         c->digest += order_digest(c, slot);
     }
-    *report_place(c, b->key) = (wire_report){.kind = EVENT_CANCELLED,
-                                             .flags = sell_flag(b->side) | (done ? REPORT_FLAG_DONE : 0),
-                                             .code = code,
-                                             .instrument = p->instrument,
-                                             .account = p->account,
-                                             .order_id = b->id,
-                                             .client_order_id = b->client_order_id,
-                                             .price_ticks = price_ticks,
-                                             .quantity_lots = lots,
-                                             .remaining_lots = b->rest_lots,
-                                             .reference = reference};
-    report_end(c, b->key);
+    put_report(c, b->key,
+               (wire_report){.kind = EVENT_CANCELLED,
+                             .flags = sell_flag(b->side) | (done ? REPORT_FLAG_DONE : 0),
+                             .code = code,
+                             .instrument = p->instrument,
+                             .account = p->account,
+                             .order_id = b->id,
+                             .client_order_id = b->client_order_id,
+                             .price_ticks = price_ticks,
+                             .quantity_lots = lots,
+                             .remaining_lots = b->rest_lots,
+                             .reference = reference});
     put_level3(c, p, b->id, b->side, price_ticks, b->rest_lots, done ? LEVEL3_ACTION_REMOVE : LEVEL3_ACTION_CHANGE);
     if (done) order_forget(c, slot);
 }
@@ -230,19 +230,19 @@ static void put_taker_report(core *c, uint8_t kind, uint16_t code, int64_t price
                              uint64_t reference, int64_t amount_units) {
     const taker *t = &c->run.taker;
     const position *p = position_at(c, t->position);
-    *report_place(c, t->key) = (wire_report){.kind = kind,
-                                             .flags = sell_flag(t->side) | (t->rest_lots == 0 ? REPORT_FLAG_DONE : 0),
-                                             .code = code,
-                                             .instrument = p->instrument,
-                                             .account = p->account,
-                                             .order_id = t->order_id,
-                                             .client_order_id = t->client_order_id,
-                                             .price_ticks = price_ticks,
-                                             .quantity_lots = lots,
-                                             .remaining_lots = t->rest_lots,
-                                             .reference = reference,
-                                             .amount_units = amount_units};
-    report_end(c, t->key);
+    put_report(c, t->key,
+               (wire_report){.kind = kind,
+                             .flags = sell_flag(t->side) | (t->rest_lots == 0 ? REPORT_FLAG_DONE : 0),
+                             .code = code,
+                             .instrument = p->instrument,
+                             .account = p->account,
+                             .order_id = t->order_id,
+                             .client_order_id = t->client_order_id,
+                             .price_ticks = price_ticks,
+                             .quantity_lots = lots,
+                             .remaining_lots = t->rest_lots,
+                             .reference = reference,
+                             .amount_units = amount_units});
 }
 
 /* Take `lots` off the taker unfilled; its lock follows. */
@@ -284,23 +284,22 @@ static void prevent_self_trade(core *c, uint32_t maker) {
 }
 
 static void put_trade(core *c, uint64_t maker_order_id, uint32_t number, const fill *f, uint64_t trade_id) {
-    wire_report *e = public_place(c, CORE_EVENTS_MARKET);
-    if (e == NULL) return;
     const taker *t = &c->run.taker;
-    *e = (wire_report){.kind = EVENT_TRADE,
-                       .flags = sell_flag(t->side),
-                       .instrument = number,
-                       .order_id = maker_order_id,
-                       .client_order_id = t->order_id,
-                       .price_ticks = f->price_ticks,
-                       .quantity_lots = f->quantity_lots,
-                       .reference = trade_id};
-    public_end(c);
+    put_public(c, CORE_EVENTS_MARKET,
+               (wire_report){.kind = EVENT_TRADE,
+                             .flags = sell_flag(t->side),
+                             .instrument = number,
+                             .order_id = maker_order_id,
+                             .client_order_id = t->order_id,
+                             .price_ticks = f->price_ticks,
+                             .quantity_lots = f->quantity_lots,
+                             .reference = trade_id});
 }
 
 static void put_fill_reports(core *c, const book_order *b, const position *mp, const fill *f, uint64_t trade_id) {
     put_trade(c, b->id, mp->instrument, f, trade_id);
-    *report_place(c, b->key) =
+    put_report(
+        c, b->key,
         (wire_report){.kind = EVENT_FILLED,
                       .flags = sell_flag(b->side) | REPORT_FLAG_MAKER | (b->rest_lots == 0 ? REPORT_FLAG_DONE : 0),
                       .instrument = mp->instrument,
@@ -311,8 +310,7 @@ static void put_fill_reports(core *c, const book_order *b, const position *mp, c
                       .quantity_lots = f->quantity_lots,
                       .remaining_lots = b->rest_lots,
                       .reference = trade_id,
-                      .amount_units = f->maker_fee_units};
-    report_end(c, b->key);
+                      .amount_units = f->maker_fee_units});
     put_taker_report(c, EVENT_FILLED, CODE_NONE, f->price_ticks, f->quantity_lots, trade_id, f->taker_fee_units);
 }
 
@@ -448,33 +446,33 @@ void do_new_order(core *c, const wire_new_order *o) {
     lock_release(c, p, t->side, -t->lock_units);
     open_lots_add(c, p, t->side, t->rest_lots);
     rate_count(c, &c->accounts[o->account]);
-    *report_place(c, t->key) = (wire_report){.kind = EVENT_ACCEPTED,
-                                             .flags = sell_flag(t->side),
-                                             .instrument = o->instrument,
-                                             .account = o->account,
-                                             .order_id = t->order_id,
-                                             .client_order_id = t->client_order_id,
-                                             .price_ticks = t->price_ticks,
-                                             .quantity_lots = t->rest_lots,
-                                             .remaining_lots = t->rest_lots,
-                                             .reference = o->client_sequence};
-    report_end(c, t->key);
+    put_report(c, t->key,
+               (wire_report){.kind = EVENT_ACCEPTED,
+                             .flags = sell_flag(t->side),
+                             .instrument = o->instrument,
+                             .account = o->account,
+                             .order_id = t->order_id,
+                             .client_order_id = t->client_order_id,
+                             .price_ticks = t->price_ticks,
+                             .quantity_lots = t->rest_lots,
+                             .remaining_lots = t->rest_lots,
+                             .reference = o->client_sequence});
     c->run.stage = RUN_MATCH;
 }
 
 static void put_replaced(core *c, const book_order *b, const position *p, const wire_replace *o, int64_t rest_lots,
                          bool keeps) {
-    *report_place(c, b->key) = (wire_report){.kind = EVENT_REPLACED,
-                                             .flags = sell_flag(b->side) | (keeps ? REPORT_FLAG_KEPT_PRIORITY : 0),
-                                             .instrument = p->instrument,
-                                             .account = p->account,
-                                             .order_id = b->id,
-                                             .client_order_id = b->client_order_id,
-                                             .price_ticks = o->price_ticks,
-                                             .quantity_lots = o->quantity_lots,
-                                             .remaining_lots = rest_lots,
-                                             .reference = b->key == c->run.key ? o->client_sequence : 0};
-    report_end(c, b->key);
+    put_report(c, b->key,
+               (wire_report){.kind = EVENT_REPLACED,
+                             .flags = sell_flag(b->side) | (keeps ? REPORT_FLAG_KEPT_PRIORITY : 0),
+                             .instrument = p->instrument,
+                             .account = p->account,
+                             .order_id = b->id,
+                             .client_order_id = b->client_order_id,
+                             .price_ticks = o->price_ticks,
+                             .quantity_lots = o->quantity_lots,
+                             .remaining_lots = rest_lots,
+                             .reference = b->key == c->run.key ? o->client_sequence : 0});
 }
 
 /* Same price, no larger: the order stays where it is. */

@@ -15,7 +15,8 @@ from ironbook._errors import Rejected
 from schemas.vocabulary import CODE_TEXT, REPORT_BYTES, Code, EventKind, ReportFlag, Side
 from schemas.vocabulary import Report as WireReport
 
-SELL, MAKER, DONE, KEPT = (int(flag) for flag in ReportFlag)
+SELL, MAKER, DONE = int(ReportFlag.SELL), int(ReportFlag.MAKER), int(ReportFlag.DONE)
+KEPT = int(ReportFlag.KEPT_PRIORITY)
 
 _FIELDS: list[tuple[str, Any]] = [
     ("kind", EventKind),

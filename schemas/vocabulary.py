@@ -19,7 +19,7 @@ RECORD_BYTES = 64  # a record of the journal
 REPORT_BYTES = 96  # a report, an event, or any other message from the engine
 LOGON_BYTES = 96  # a logon request
 TEXT_BYTES_MAX = 36  # text of one prefix: a name, a client order id
-PREFIX_COUNT_MAX = 3  # prefix records before the record that closes them
+PREFIX_COUNT_MAX = 4  # prefix records before the record that closes them
 PRICE_TICKS_MAX = 281474976710655  # 2^48 - 1
 QUANTITY_LOTS_MAX = 281474976710655  # 2^48 - 1
 UNITS_MAX = 4611686018427387904  # 2^62: the most units of an asset, and of a notional
@@ -29,7 +29,13 @@ ASSET_NUMBER_MAX = 65534  # the highest number an asset can have
 INSTRUMENT_NUMBER_MAX = 1048574  # the highest number an instrument can have
 ACCOUNT_NUMBER_MAX = 16777214  # the highest number an account can have
 ASSET_DECIMALS_MAX = 18  # digits behind the point of an asset
-COLLAR_PPM_MAX = 1000000  # 100 %: the widest collar
+COLLAR_PPM_MAX = 1000000  # 100 %: the widest collar, band or breaker level
+PRICE_STEP_COUNT_MAX = 8  # price steps of an instrument
+FEE_TIER_MAX = 7  # the highest fee tier; tier 0 pays the instrument's own rates
+UNLIT_ORDERS_MAX = 64  # pegged and all-or-none orders of one side of a book
+TRAILING_ORDERS_MAX = 64  # waiting trailing stops of one side of an instrument
+TRADES_KEPT = 65536  # trades, of all instruments together, that can still be busted or corrected
+CHECKSUM_LEVEL_COUNT = 10  # best levels of each side in a book checksum
 RESUME_NEW_ONLY = 18446744073709551615  # last_report_number of a logon that wants no earlier reports
 
 
@@ -41,6 +47,7 @@ class Side(enum.IntEnum):
 class OrderType(enum.IntEnum):
     LIMIT = 1
     MARKET = 2
+    MARKET_BY_QUOTE = 3
 
 
 class TimeInForce(enum.IntEnum):
@@ -57,20 +64,44 @@ class SelfTradePrevention(enum.IntEnum):
     DECREMENT = 5
 
 
+class Trigger(enum.IntEnum):
+    NONE = 0
+    STOP = 1
+    TAKE_PROFIT = 2
+    TRAILING = 3
+
+
+class Peg(enum.IntEnum):
+    NONE = 0
+    OWN_BEST = 1
+    OTHER_BEST = 2
+    MIDDLE = 3
+
+
+class LinkAction(enum.IntEnum):
+    ONE_CANCELS_OTHER = 1
+    CANCEL_FIRST = 2
+
+
 class HaltScope(enum.IntEnum):
     EVERYTHING = 1
     INSTRUMENT = 2
     ACCOUNT = 3
+    FIRM = 4
 
 
 class HaltAction(enum.IntEnum):
     HALT = 1
     RESUME = 2
+    KILL = 3
 
 
 class TradingState(enum.IntEnum):
     OPEN = 1
     HALTED = 2
+    PRE_OPEN = 3
+    AUCTION = 4
+    CLOSED = 5
 
 
 class Level3Action(enum.IntEnum):
@@ -93,11 +124,18 @@ class OrderOption(enum.IntFlag):
     POST_ONLY = 1
 
 
+class TermOption(enum.IntFlag):
+    HIDDEN = 1
+    ALL_OR_NONE = 2
+    DAY = 4
+
+
 class ReportFlag(enum.IntFlag):
     SELL = 1
     MAKER = 2
     DONE = 4
     KEPT_PRIORITY = 8
+    AUCTION = 16
 
 
 class LogonOption(enum.IntFlag):
@@ -118,6 +156,7 @@ class Kind(enum.IntEnum):
     REPLACE = 3
     MASS_CANCEL = 4
     PING = 5
+    COUNTDOWN_CANCEL = 6
     ASSET = 16
     INSTRUMENT = 17
     INSTRUMENT_LIMITS = 18
@@ -126,6 +165,14 @@ class Kind(enum.IntEnum):
     DEPOSIT = 21
     WITHDRAWAL = 22
     HALT = 23
+    INSTRUMENT_STATE = 24
+    CIRCUIT_BREAKER = 25
+    FEE_TIER = 26
+    PRICE_STEP = 27
+    BALANCE_FLOOR = 28
+    TRADE_BUST = 29
+    TRADE_CORRECTION = 30
+    FEE_PAYOUT = 31
     TERM = 32
     LOGON = 33
     LOGOFF = 34
@@ -134,6 +181,8 @@ class Kind(enum.IntEnum):
     REFUSED = 37
     TEXT = 64
     NONCE = 65
+    ORDER_TERMS = 66
+    ORDER_LINK = 67
 
 
 class EventKind(enum.IntEnum):
@@ -143,11 +192,18 @@ class EventKind(enum.IntEnum):
     CANCELLED = 4
     REPLACED = 5
     APPLIED = 6
+    TRIGGERED = 7
     TRADE = 32
     BOOK_UPDATE = 33
     STATE = 34
     LEVEL3 = 35
     BALANCE = 36
+    TOP = 37
+    BOOK_CHECKSUM = 38
+    INDICATIVE = 39
+    TRADE_BUST = 40
+    TRADE_CORRECTION = 41
+    ADJUSTMENT = 42
 
 
 class MessageKind(enum.IntEnum):
@@ -174,11 +230,19 @@ class Code(enum.IntEnum):
     DEFINITION_CONFLICT = 12
     LIMITS_INVALID = 13
     UNKNOWN_ORDER = 14
+    LINK_INVALID = 35
+    REPLACE_UNSUPPORTED = 45
+    UNKNOWN_TRADE = 46
     EVERYTHING_HALTED = 15
     INSTRUMENT_HALTED = 16
+    NOT_IN_THIS_STATE = 36
     ACCOUNT_HALTED = 17
     PRICE_INVALID = 18
+    PRICE_NOT_ON_TICK = 37
     QUANTITY_INVALID = 19
+    QUANTITY_NOT_ON_LOT = 38
+    TERMS_INVALID = 39
+    EXPIRY_PASSED = 40
     QUANTITY_TOO_SMALL = 20
     QUANTITY_TOO_LARGE = 21
     REPLACE_QUANTITY_FILLED = 22
@@ -189,9 +253,13 @@ class Code(enum.IntEnum):
     DUPLICATE_CLIENT_ORDER_ID = 27
     ORDER_RATE_EXCEEDED = 28
     OPEN_ORDERS_EXCEEDED = 29
+    SPECIAL_ORDERS_EXCEEDED = 41
     POSITION_EXCEEDED = 30
+    NO_REFERENCE_PRICE = 42
+    TRIGGER_ALREADY_MET = 43
     POST_ONLY_WOULD_TAKE = 31
     FILL_OR_KILL_UNFILLABLE = 32
+    MINIMUM_UNFILLABLE = 44
     INSUFFICIENT_FUNDS = 33
     AMOUNT_INVALID = 34
     CANCELLED_BY_REQUEST = 64
@@ -199,6 +267,14 @@ class Code(enum.IntEnum):
     CANCELLED_UNFILLED = 66
     CANCELLED_SELF_TRADE = 67
     CANCELLED_ON_DISCONNECT = 68
+    CANCELLED_AMOUNT_REACHED = 69
+    CANCELLED_LINKED = 70
+    CANCELLED_EXPIRED = 71
+    CANCELLED_SESSION_CLOSED = 72
+    CANCELLED_COUNTDOWN = 73
+    CANCELLED_BY_KILL = 74
+    CANCELLED_BY_BREAKER = 75
+    CANCELLED_WOULD_TAKE = 76
     JOURNAL_NO_ROOM = 96
     CORE_NO_ROOM = 97
     MESSAGE_RATE_EXCEEDED = 98
@@ -232,11 +308,19 @@ CODE_TEXT: dict[int, tuple[str, str, str]] = {  # code: (class, what must hold, 
     12: ("reject", "What was defined once keeps its decimals, assets and units.", "Use a new number for a new definition; fees and names may change."),
     13: ("reject", "Limits must not be negative, and a least value must not exceed the greatest.", "Send zero for no limit."),
     14: ("reject", "The order must be open, in this instrument, and belong to this account.", "It may have been filled or cancelled; look at the reports before this one."),
+    35: ("reject", "The linked order must be of the same side, not linked yet, and neither pegged nor all-or-none.", "Link it to a plain open order of the same side."),
+    45: ("reject", "Waiting, pegged, all-or-none and linked orders cannot be replaced.", "Cancel it, or enter a new order linked to it with cancel_first."),
+    46: ("reject", "The trade must be one of the last 65536, and not busted.", "Correct instrument and trade id."),
     15: ("reject", "Trading must not be halted for everything.", "Wait until an admin resumes trading; cancels are taken all the time."),
     16: ("reject", "The instrument must be open.", "Wait until it is resumed; cancels are taken all the time."),
+    36: ("reject", "Outside of continuous trading only limit orders that can rest are taken.", "Send a limit order good till cancelled, or wait until the instrument is open."),
     17: ("reject", "The account must not be halted.", "Have the account resumed by risk or an admin; cancels are taken all the time."),
     18: ("reject", "A price must be from 1 to 281474976710655 ticks; a market order may also say 0.", "Correct price_ticks."),
+    37: ("reject", "A limit price must be a multiple of the tick multiple that rules at that price.", "Round the price; the instrument's price steps say to what."),
     19: ("reject", "A quantity must be from 1 to 281474976710655 lots.", "Correct quantity_lots."),
+    38: ("reject", "A quantity must be a multiple of the lot multiple that rules at the order's price.", "Round the quantity; the instrument's price steps say to what."),
+    39: ("reject", "Display, minimum, trigger price and offset of an order must lie within their bounds.", "Compare the order terms with the reference page of order kinds."),
+    40: ("reject", "An order must expire after the time of receipt.", "Send a later expire_ns."),
     20: ("reject", "The quantity must not be below the instrument's least.", "Send at least quantity_lots_min."),
     21: ("reject", "The quantity must not be above the greatest of the instrument and of the account.", "Split the order, or have the limit raised."),
     22: ("reject", "A replacement's total quantity must be above what has been filled.", "Send a larger total, or cancel what is left."),
@@ -247,9 +331,13 @@ CODE_TEXT: dict[int, tuple[str, str, str]] = {  # code: (class, what must hold, 
     27: ("reject", "No open order of the account may have the same client order id.", "Use a new client order id; the open order stands."),
     28: ("reject", "Accepted orders and replacements in a window must stay within the account's rate.", "Send it again in the next window."),
     29: ("reject", "Open orders of the account must stay within its limit.", "Cancel an order first, or have the limit raised."),
+    41: ("reject", "Pegged and all-or-none orders, and trailing stops, of one side of a book are at most 64 each.", "Wait until there is room, or enter a plain order."),
     30: ("reject", "The position, were all open orders on this side filled, must stay within the account's limit.", "Send a smaller order, or cancel open ones."),
+    42: ("reject", "A trailing stop needs a last price to start from.", "Wait for the first trade."),
+    43: ("reject", "A trigger price must not be met already by the last price.", "Enter the order without a trigger, or correct the trigger price."),
     31: ("reject", "A post-only order must not meet an order on the other side.", "Send a price that rests, or drop post-only."),
     32: ("reject", "A fill-or-kill order must be fillable at once and whole.", "Send it smaller, at a better price, or as immediate-or-cancel."),
+    44: ("reject", "The minimum quantity must be fillable at once.", "Send it with a smaller minimum or at a better price."),
     33: ("reject", "The free balance must cover what the command locks or takes out.", "Deposit, cancel open orders, or send less."),
     34: ("reject", "An amount must be above zero, and the total of an asset must stay within 4611686018427387904 units.", "Correct amount_units."),
     64: ("cancel", "Its owner cancelled it.", "Nothing to do."),
@@ -257,6 +345,14 @@ CODE_TEXT: dict[int, tuple[str, str, str]] = {  # code: (class, what must hold, 
     66: ("cancel", "The rest of an immediate-or-cancel or market order found no counterpart.", "Nothing to do."),
     67: ("cancel", "It would have traded with an order of the same account.", "Choose another mode of self-trade prevention if this was not meant."),
     68: ("cancel", "The session that entered it ended, and asked for this at logon.", "Log on and enter it again."),
+    69: ("cancel", "The amount of a market order by quote is used up, or too small for one more lot.", "Nothing to do."),
+    70: ("cancel", "The order that it was linked with traded, fired or ended.", "Nothing to do."),
+    71: ("cancel", "Its time has passed.", "Enter it again with a later expire_ns."),
+    72: ("cancel", "A day order ends when its instrument closes.", "Enter it again in the next session."),
+    73: ("cancel", "The countdown of the key that entered it was not renewed in time.", "Renew the countdown, and enter it again."),
+    74: ("cancel", "A kill switch took it.", "Ask the operator."),
+    75: ("cancel", "The instrument left continuous trading before the rest of an order that cannot rest was filled.", "Enter it again when the instrument is open."),
+    76: ("cancel", "When it fired, a post-only order would have met an order on the other side.", "Enter it again at a price that rests."),
     96: ("refusal", "The journal must have room for the command before it is carried out.", "Free disk space on the engine node; then send it again under the same client sequence."),
     97: ("refusal", "The core's pools must have room for what the command may create.", "Raise the capacity named in the engine's log and restart; then send it again under the same client sequence."),
     98: ("refusal", "Frames a second must stay within the key's message rate.", "Wait, then send it again under the same client sequence."),
@@ -274,8 +370,8 @@ CODE_TEXT: dict[int, tuple[str, str, str]] = {  # code: (class, what must hold, 
     121: ("end", "The engine node is stopping.", "Connect again after the restart; nothing acknowledged is lost."),
 }
 
-KIND_CLASS: dict[int, str] = {1: "client", 2: "client", 3: "client", 4: "client", 5: "client", 16: "client", 17: "client", 18: "client", 19: "client", 20: "client", 21: "client", 22: "client", 23: "client", 32: "system", 33: "system", 34: "system", 35: "system", 36: "system", 37: "system", 64: "prefix", 65: "prefix"}
-KIND_PERMISSION: dict[int, int] = {1: 1, 2: 2, 3: 1, 4: 2, 5: 0, 16: 8, 17: 8, 18: 8, 19: 8, 20: 8, 21: 8, 22: 8, 23: 8, 32: 0, 33: 0, 34: 0, 35: 0, 36: 0, 37: 0, 64: 0, 65: 16}
+KIND_CLASS: dict[int, str] = {1: "client", 2: "client", 3: "client", 4: "client", 5: "client", 6: "client", 16: "client", 17: "client", 18: "client", 19: "client", 20: "client", 21: "client", 22: "client", 23: "client", 24: "client", 25: "client", 26: "client", 27: "client", 28: "client", 29: "client", 30: "client", 31: "client", 32: "system", 33: "system", 34: "system", 35: "system", 36: "system", 37: "system", 64: "prefix", 65: "prefix", 66: "prefix", 67: "prefix"}
+KIND_PERMISSION: dict[int, int] = {1: 1, 2: 2, 3: 1, 4: 2, 5: 0, 6: 2, 16: 8, 17: 8, 18: 8, 19: 8, 20: 8, 21: 8, 22: 8, 23: 8, 24: 8, 25: 8, 26: 8, 27: 8, 28: 8, 29: 8, 30: 8, 31: 8, 32: 0, 33: 0, 34: 0, 35: 0, 36: 0, 37: 0, 64: 0, 65: 16, 66: 0, 67: 0}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -427,7 +523,7 @@ class NewOrder:
     account: int = 0  # whose order
     instrument: int = 0  # which book
     price_ticks: int = 0  # limit price; of a market order the cap, 0 for the collar's
-    quantity_lots: int = 0  # how much
+    quantity_lots: int = 0  # how much; of a market_by_quote order quote units to spend or to receive
     client_order_id: int = 0  # the client's own number, 0 for none
     side: int = 0  # Side
     order_type: int = 0  # OrderType
@@ -561,6 +657,33 @@ class Ping:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CountdownCancel:
+    """Dead man's switch of this key: unless renewed in time, all open orders that it entered in this account are cancelled."""
+
+    KIND: ClassVar[int] = Kind.COUNTDOWN_CANCEL
+    BYTES: ClassVar[int] = 48
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QIIQ24x")
+
+    flags: int = 0  # zero in all kinds so far
+    client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
+    account: int = 0  # whose orders
+    timeout_ms: int = 0  # from the time of receipt; 0: switched off
+    client_order_id: int = 0  # the client's own number, echoed
+
+    def pack(self) -> bytes:
+        """The 48 bytes on the wire."""
+        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.account, self.timeout_ms, self.client_order_id)
+
+    @classmethod
+    def unpack(cls, data: Buffer, offset: int = 0) -> CountdownCancel:
+        """Read 48 bytes at offset."""
+        word0, account, timeout_ms, client_order_id = cls._STRUCT.unpack_from(data, offset)
+        if word0 & 0xFF != cls.KIND:
+            raise ValueError(f"the kind of a countdown_cancel must be {cls.KIND}, was {word0 & 0xFF}")
+        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, account=account, timeout_ms=timeout_ms, client_order_id=client_order_id)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
     """Define an asset. Needs a text prefix: its name."""
 
@@ -654,24 +777,25 @@ class Account:
 
     KIND: ClassVar[int] = Kind.ACCOUNT
     BYTES: ClassVar[int] = 48
-    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QII32x")
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QIIB31x")
 
     flags: int = 0  # zero in all kinds so far
     client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
     account: int = 0  # its number, from 1
     firm: int = 0  # the firm it belongs to; 0: itself
+    fee_tier: int = 0  # which of an instrument's fee tiers it pays; 0: the instrument's own rates
 
     def pack(self) -> bytes:
         """The 48 bytes on the wire."""
-        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.account, self.firm)
+        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.account, self.firm, self.fee_tier)
 
     @classmethod
     def unpack(cls, data: Buffer, offset: int = 0) -> Account:
         """Read 48 bytes at offset."""
-        word0, account, firm = cls._STRUCT.unpack_from(data, offset)
+        word0, account, firm, fee_tier = cls._STRUCT.unpack_from(data, offset)
         if word0 & 0xFF != cls.KIND:
             raise ValueError(f"the kind of a account must be {cls.KIND}, was {word0 & 0xFF}")
-        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, account=account, firm=firm)
+        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, account=account, firm=firm, fee_tier=fee_tier)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -763,7 +887,7 @@ class Withdrawal:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Halt:
-    """Halt or resume an instrument, an account, or everything. Cancels are taken while halted."""
+    """Halt or resume an instrument, an account, a firm's accounts, or everything; or kill: halt and cancel what is open. Cancels are taken while halted."""
 
     KIND: ClassVar[int] = Kind.HALT
     BYTES: ClassVar[int] = 48
@@ -771,7 +895,7 @@ class Halt:
 
     flags: int = 0  # zero in all kinds so far
     client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
-    target: int = 0  # instrument or account; 0 for everything
+    target: int = 0  # instrument, account or firm; 0 for everything
     scope: int = 0  # HaltScope
     action: int = 0  # HaltAction
 
@@ -786,6 +910,233 @@ class Halt:
         if word0 & 0xFF != cls.KIND:
             raise ValueError(f"the kind of a halt must be {cls.KIND}, was {word0 & 0xFF}")
         return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, target=target, scope=scope, action=action)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentState:
+    """Move an instrument to another trading state. Into open from any other: the book is uncrossed first."""
+
+    KIND: ClassVar[int] = Kind.INSTRUMENT_STATE
+    BYTES: ClassVar[int] = 48
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QIB3xQq16x")
+
+    flags: int = 0  # zero in all kinds so far
+    client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
+    instrument: int = 0  # which
+    trading_state: int = 0  # TradingState
+    auction_ends_ns: int = 0  # of pre_open and auction: opened by the first clock tick from here on; 0: by a command only
+    static_price_ticks: int = 0  # sets the reference of the circuit breaker's levels; 0 leaves it
+
+    def pack(self) -> bytes:
+        """The 48 bytes on the wire."""
+        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.instrument, self.trading_state, self.auction_ends_ns, self.static_price_ticks)
+
+    @classmethod
+    def unpack(cls, data: Buffer, offset: int = 0) -> InstrumentState:
+        """Read 48 bytes at offset."""
+        word0, instrument, trading_state, auction_ends_ns, static_price_ticks = cls._STRUCT.unpack_from(data, offset)
+        if word0 & 0xFF != cls.KIND:
+            raise ValueError(f"the kind of a instrument_state must be {cls.KIND}, was {word0 & 0xFF}")
+        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, instrument=instrument, trading_state=trading_state, auction_ends_ns=auction_ends_ns, static_price_ticks=static_price_ticks)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreaker:
+    """Set an instrument's price band and breaker levels. A trade beyond one does not happen: the instrument goes to an auction. Zero ppm: none."""
+
+    KIND: ClassVar[int] = Kind.CIRCUIT_BREAKER
+    BYTES: ClassVar[int] = 48
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QIIIIIIIII4x")
+
+    flags: int = 0  # zero in all kinds so far
+    client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
+    instrument: int = 0  # which
+    band_ppm: int = 0  # around the last trade's price
+    band_ms: int = 0  # length of the auction that follows
+    level1_ppm: int = 0  # around the static price
+    level1_ms: int = 0  # length of the auction that follows; 0: halted until resumed
+    level2_ppm: int = 0
+    level2_ms: int = 0
+    level3_ppm: int = 0
+    level3_ms: int = 0
+
+    def pack(self) -> bytes:
+        """The 48 bytes on the wire."""
+        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.instrument, self.band_ppm, self.band_ms, self.level1_ppm, self.level1_ms, self.level2_ppm, self.level2_ms, self.level3_ppm, self.level3_ms)
+
+    @classmethod
+    def unpack(cls, data: Buffer, offset: int = 0) -> CircuitBreaker:
+        """Read 48 bytes at offset."""
+        word0, instrument, band_ppm, band_ms, level1_ppm, level1_ms, level2_ppm, level2_ms, level3_ppm, level3_ms = cls._STRUCT.unpack_from(data, offset)
+        if word0 & 0xFF != cls.KIND:
+            raise ValueError(f"the kind of a circuit_breaker must be {cls.KIND}, was {word0 & 0xFF}")
+        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, instrument=instrument, band_ppm=band_ppm, band_ms=band_ms, level1_ppm=level1_ppm, level1_ms=level1_ms, level2_ppm=level2_ppm, level2_ms=level2_ms, level3_ppm=level3_ppm, level3_ms=level3_ms)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FeeTier:
+    """Set the rates of a fee tier in an instrument, for orders that enter from now on."""
+
+    KIND: ClassVar[int] = Kind.FEE_TIER
+    BYTES: ClassVar[int] = 48
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QIiiB27x")
+
+    flags: int = 0  # zero in all kinds so far
+    client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
+    instrument: int = 0  # which
+    maker_fee_ppm: int = 0  # millionths of the notional; below zero is a rebate
+    taker_fee_ppm: int = 0  # millionths of the notional
+    tier: int = 0  # from 1
+
+    def pack(self) -> bytes:
+        """The 48 bytes on the wire."""
+        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.instrument, self.maker_fee_ppm, self.taker_fee_ppm, self.tier)
+
+    @classmethod
+    def unpack(cls, data: Buffer, offset: int = 0) -> FeeTier:
+        """Read 48 bytes at offset."""
+        word0, instrument, maker_fee_ppm, taker_fee_ppm, tier = cls._STRUCT.unpack_from(data, offset)
+        if word0 & 0xFF != cls.KIND:
+            raise ValueError(f"the kind of a fee_tier must be {cls.KIND}, was {word0 & 0xFF}")
+        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, instrument=instrument, maker_fee_ppm=maker_fee_ppm, taker_fee_ppm=taker_fee_ppm, tier=tier)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PriceStep:
+    """One row of an instrument's table of tick and lot multiples by price."""
+
+    KIND: ClassVar[int] = Kind.PRICE_STEP
+    BYTES: ClassVar[int] = 48
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QIB3xqqq8x")
+
+    flags: int = 0  # zero in all kinds so far
+    client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
+    instrument: int = 0  # which
+    step: int = 0  # row, from 0, by rising price
+    from_price_ticks: int = 0  # rules from this price up to the next row's
+    tick_multiple: int = 0  # prices must be multiples of this; 0: ends the table before this row
+    lot_multiple: int = 0  # quantities must be multiples of this
+
+    def pack(self) -> bytes:
+        """The 48 bytes on the wire."""
+        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.instrument, self.step, self.from_price_ticks, self.tick_multiple, self.lot_multiple)
+
+    @classmethod
+    def unpack(cls, data: Buffer, offset: int = 0) -> PriceStep:
+        """Read 48 bytes at offset."""
+        word0, instrument, step, from_price_ticks, tick_multiple, lot_multiple = cls._STRUCT.unpack_from(data, offset)
+        if word0 & 0xFF != cls.KIND:
+            raise ValueError(f"the kind of a price_step must be {cls.KIND}, was {word0 & 0xFF}")
+        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, instrument=instrument, step=step, from_price_ticks=from_price_ticks, tick_multiple=tick_multiple, lot_multiple=lot_multiple)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceFloor:
+    """How far below zero an account's free balance of an asset may go by trading: margin, short selling."""
+
+    KIND: ClassVar[int] = Kind.BALANCE_FLOOR
+    BYTES: ClassVar[int] = 48
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QIIq24x")
+
+    flags: int = 0  # zero in all kinds so far
+    client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
+    account: int = 0  # whose
+    asset: int = 0  # of what
+    floor_units: int = 0  # zero or below
+
+    def pack(self) -> bytes:
+        """The 48 bytes on the wire."""
+        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.account, self.asset, self.floor_units)
+
+    @classmethod
+    def unpack(cls, data: Buffer, offset: int = 0) -> BalanceFloor:
+        """Read 48 bytes at offset."""
+        word0, account, asset, floor_units = cls._STRUCT.unpack_from(data, offset)
+        if word0 & 0xFF != cls.KIND:
+            raise ValueError(f"the kind of a balance_floor must be {cls.KIND}, was {word0 & 0xFF}")
+        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, account=account, asset=asset, floor_units=floor_units)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TradeBust:
+    """Undo a trade: money, base, fees and positions go back."""
+
+    KIND: ClassVar[int] = Kind.TRADE_BUST
+    BYTES: ClassVar[int] = 48
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QI4xQ24x")
+
+    flags: int = 0  # zero in all kinds so far
+    client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
+    instrument: int = 0  # which
+    trade_id: int = 0  # of one of the last TRADES_KEPT trades
+
+    def pack(self) -> bytes:
+        """The 48 bytes on the wire."""
+        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.instrument, self.trade_id)
+
+    @classmethod
+    def unpack(cls, data: Buffer, offset: int = 0) -> TradeBust:
+        """Read 48 bytes at offset."""
+        word0, instrument, trade_id = cls._STRUCT.unpack_from(data, offset)
+        if word0 & 0xFF != cls.KIND:
+            raise ValueError(f"the kind of a trade_bust must be {cls.KIND}, was {word0 & 0xFF}")
+        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, instrument=instrument, trade_id=trade_id)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TradeCorrection:
+    """Settle a trade again at another price or a lower quantity."""
+
+    KIND: ClassVar[int] = Kind.TRADE_CORRECTION
+    BYTES: ClassVar[int] = 48
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QI4xQqq8x")
+
+    flags: int = 0  # zero in all kinds so far
+    client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
+    instrument: int = 0  # which
+    trade_id: int = 0  # of one of the last TRADES_KEPT trades
+    price_ticks: int = 0  # the price that rules instead
+    quantity_lots: int = 0  # the quantity that rules instead, not above the present one
+
+    def pack(self) -> bytes:
+        """The 48 bytes on the wire."""
+        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.instrument, self.trade_id, self.price_ticks, self.quantity_lots)
+
+    @classmethod
+    def unpack(cls, data: Buffer, offset: int = 0) -> TradeCorrection:
+        """Read 48 bytes at offset."""
+        word0, instrument, trade_id, price_ticks, quantity_lots = cls._STRUCT.unpack_from(data, offset)
+        if word0 & 0xFF != cls.KIND:
+            raise ValueError(f"the kind of a trade_correction must be {cls.KIND}, was {word0 & 0xFF}")
+        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, instrument=instrument, trade_id=trade_id, price_ticks=price_ticks, quantity_lots=quantity_lots)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FeePayout:
+    """Move fees collected in an asset to an account."""
+
+    KIND: ClassVar[int] = Kind.FEE_PAYOUT
+    BYTES: ClassVar[int] = 48
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QIIqQ16x")
+
+    flags: int = 0  # zero in all kinds so far
+    client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
+    account: int = 0  # whose
+    asset: int = 0  # of what
+    amount_units: int = 0  # how much
+    reference: int = 0  # the sender's own number, echoed
+
+    def pack(self) -> bytes:
+        """The 48 bytes on the wire."""
+        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.account, self.asset, self.amount_units, self.reference)
+
+    @classmethod
+    def unpack(cls, data: Buffer, offset: int = 0) -> FeePayout:
+        """Read 48 bytes at offset."""
+        word0, account, asset, amount_units, reference = cls._STRUCT.unpack_from(data, offset)
+        if word0 & 0xFF != cls.KIND:
+            raise ValueError(f"the kind of a fee_payout must be {cls.KIND}, was {word0 & 0xFF}")
+        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, account=account, asset=asset, amount_units=amount_units, reference=reference)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -999,4 +1350,63 @@ class Nonce:
         return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, timestamp_ns=timestamp_ns, nonce=nonce)
 
 
-COMMANDS: dict[int, type] = {1: NewOrder, 2: Cancel, 3: Replace, 4: MassCancel, 5: Ping, 16: Asset, 17: Instrument, 18: InstrumentLimits, 19: Account, 20: AccountLimits, 21: Deposit, 22: Withdrawal, 23: Halt, 32: Term, 33: Logon, 34: Logoff, 35: ClockTick, 36: Digest, 37: Refused, 64: Text, 65: Nonce}
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OrderTerms:
+    """Further terms of the new order that closes the command."""
+
+    KIND: ClassVar[int] = Kind.ORDER_TERMS
+    BYTES: ClassVar[int] = 48
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QqqqQiBBB1x")
+
+    flags: int = 0  # zero in all kinds so far
+    client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
+    trigger_price_ticks: int = 0  # of a stop or take-profit order: it waits until the last trade's price is there
+    display_lots: int = 0  # of an iceberg order: shown at a time; 0: all
+    minimum_lots: int = 0  # at least this much must trade at once; 0: none
+    expire_ns: int = 0  # cancelled by the first clock tick from here on; 0: never
+    offset_ticks: int = 0  # of a trailing stop how far behind the peak it fires, of a pegged order what is added to its reference
+    trigger: int = 0  # Trigger
+    peg: int = 0  # Peg
+    options: int = 0  # TermOption
+
+    def pack(self) -> bytes:
+        """The 48 bytes on the wire."""
+        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.trigger_price_ticks, self.display_lots, self.minimum_lots, self.expire_ns, self.offset_ticks, self.trigger, self.peg, self.options)
+
+    @classmethod
+    def unpack(cls, data: Buffer, offset: int = 0) -> OrderTerms:
+        """Read 48 bytes at offset."""
+        word0, trigger_price_ticks, display_lots, minimum_lots, expire_ns, offset_ticks, trigger, peg, options = cls._STRUCT.unpack_from(data, offset)
+        if word0 & 0xFF != cls.KIND:
+            raise ValueError(f"the kind of a order_terms must be {cls.KIND}, was {word0 & 0xFF}")
+        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, trigger_price_ticks=trigger_price_ticks, display_lots=display_lots, minimum_lots=minimum_lots, expire_ns=expire_ns, offset_ticks=offset_ticks, trigger=trigger, peg=peg, options=options)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OrderLink:
+    """Ties the new order that closes the command to an open order of the same account and instrument."""
+
+    KIND: ClassVar[int] = Kind.ORDER_LINK
+    BYTES: ClassVar[int] = 48
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("<QQQB23x")
+
+    flags: int = 0  # zero in all kinds so far
+    client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
+    order_id: int = 0  # the open order; 0: named by target_client_order_id
+    target_client_order_id: int = 0  # the open order by the client's number; 0 when order_id is given
+    action: int = 0  # LinkAction
+
+    def pack(self) -> bytes:
+        """The 48 bytes on the wire."""
+        return self._STRUCT.pack(self.KIND | self.flags << 8 | self.client_sequence << 16, self.order_id, self.target_client_order_id, self.action)
+
+    @classmethod
+    def unpack(cls, data: Buffer, offset: int = 0) -> OrderLink:
+        """Read 48 bytes at offset."""
+        word0, order_id, target_client_order_id, action = cls._STRUCT.unpack_from(data, offset)
+        if word0 & 0xFF != cls.KIND:
+            raise ValueError(f"the kind of a order_link must be {cls.KIND}, was {word0 & 0xFF}")
+        return cls(flags=word0 >> 8 & 0xff, client_sequence=word0 >> 16, order_id=order_id, target_client_order_id=target_client_order_id, action=action)
+
+
+COMMANDS: dict[int, type] = {1: NewOrder, 2: Cancel, 3: Replace, 4: MassCancel, 5: Ping, 6: CountdownCancel, 16: Asset, 17: Instrument, 18: InstrumentLimits, 19: Account, 20: AccountLimits, 21: Deposit, 22: Withdrawal, 23: Halt, 24: InstrumentState, 25: CircuitBreaker, 26: FeeTier, 27: PriceStep, 28: BalanceFloor, 29: TradeBust, 30: TradeCorrection, 31: FeePayout, 32: Term, 33: Logon, 34: Logoff, 35: ClockTick, 36: Digest, 37: Refused, 64: Text, 65: Nonce, 66: OrderTerms, 67: OrderLink}

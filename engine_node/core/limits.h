@@ -15,7 +15,7 @@
 #define CORE_POOL_MAX (1u << 28)                          /* slots of any pool: an index is 32 bits, 0 is "none" */
 #define CORE_REPORTS_KEPT_MAX 65536u                      /* reports kept for each key; a power of two, or 0 for none */
 #define CORE_EVENTS_CHUNK_MIN 64u                         /* least room of a chunk of events */
-#define CORE_EVENTS_STEP_MAX 16u                          /* most events between two looks at the room left */
+#define CORE_EVENTS_STEP_MAX 32u                          /* most events between two looks at the room left */
 #define CORE_GROUP_MAX (PREFIX_COUNT_MAX + 1)
 #define CORE_LADDER_DEPTH 8u             /* 64-way steps from a price to its level: 6 bits each */
 #define CORE_NONCE_DROPS_MAX 4u          /* expired nonces dropped when one is stored */

@@ -14,7 +14,7 @@
 #define REPORT_BYTES 96 /* a report, an event, or any other message from the engine */
 #define LOGON_BYTES 96 /* a logon request */
 #define TEXT_BYTES_MAX 36 /* text of one prefix: a name, a client order id */
-#define PREFIX_COUNT_MAX 3 /* prefix records before the record that closes them */
+#define PREFIX_COUNT_MAX 4 /* prefix records before the record that closes them */
 #define PRICE_TICKS_MAX 281474976710655ll /* 2^48 - 1 */
 #define QUANTITY_LOTS_MAX 281474976710655ll /* 2^48 - 1 */
 #define UNITS_MAX 4611686018427387904ll /* 2^62: the most units of an asset, and of a notional */
@@ -24,7 +24,13 @@
 #define INSTRUMENT_NUMBER_MAX 1048574 /* the highest number an instrument can have */
 #define ACCOUNT_NUMBER_MAX 16777214 /* the highest number an account can have */
 #define ASSET_DECIMALS_MAX 18 /* digits behind the point of an asset */
-#define COLLAR_PPM_MAX 1000000 /* 100 %: the widest collar */
+#define COLLAR_PPM_MAX 1000000 /* 100 %: the widest collar, band or breaker level */
+#define PRICE_STEP_COUNT_MAX 8 /* price steps of an instrument */
+#define FEE_TIER_MAX 7 /* the highest fee tier; tier 0 pays the instrument's own rates */
+#define UNLIT_ORDERS_MAX 64 /* pegged and all-or-none orders of one side of a book */
+#define TRAILING_ORDERS_MAX 64 /* waiting trailing stops of one side of an instrument */
+#define TRADES_KEPT 65536 /* trades, of all instruments together, that can still be busted or corrected */
+#define CHECKSUM_LEVEL_COUNT 10 /* best levels of each side in a book checksum */
 #define RESUME_NEW_ONLY 18446744073709551615ull /* last_report_number of a logon that wants no earlier reports */
 
 enum {
@@ -35,6 +41,7 @@ enum {
 enum {
     ORDER_TYPE_LIMIT = 1,
     ORDER_TYPE_MARKET = 2,
+    ORDER_TYPE_MARKET_BY_QUOTE = 3,
 };
 
 enum {
@@ -52,19 +59,43 @@ enum {
 };
 
 enum {
+    TRIGGER_NONE = 0,
+    TRIGGER_STOP = 1,
+    TRIGGER_TAKE_PROFIT = 2,
+    TRIGGER_TRAILING = 3,
+};
+
+enum {
+    PEG_NONE = 0,
+    PEG_OWN_BEST = 1,
+    PEG_OTHER_BEST = 2,
+    PEG_MIDDLE = 3,
+};
+
+enum {
+    LINK_ACTION_ONE_CANCELS_OTHER = 1,
+    LINK_ACTION_CANCEL_FIRST = 2,
+};
+
+enum {
     HALT_SCOPE_EVERYTHING = 1,
     HALT_SCOPE_INSTRUMENT = 2,
     HALT_SCOPE_ACCOUNT = 3,
+    HALT_SCOPE_FIRM = 4,
 };
 
 enum {
     HALT_ACTION_HALT = 1,
     HALT_ACTION_RESUME = 2,
+    HALT_ACTION_KILL = 3,
 };
 
 enum {
     TRADING_STATE_OPEN = 1,
     TRADING_STATE_HALTED = 2,
+    TRADING_STATE_PRE_OPEN = 3,
+    TRADING_STATE_AUCTION = 4,
+    TRADING_STATE_CLOSED = 5,
 };
 
 enum {
@@ -88,10 +119,17 @@ enum {
 };
 
 enum {
+    TERM_OPTION_HIDDEN = 1,
+    TERM_OPTION_ALL_OR_NONE = 2,
+    TERM_OPTION_DAY = 4,
+};
+
+enum {
     REPORT_FLAG_SELL = 1,
     REPORT_FLAG_MAKER = 2,
     REPORT_FLAG_DONE = 4,
     REPORT_FLAG_KEPT_PRIORITY = 8,
+    REPORT_FLAG_AUCTION = 16,
 };
 
 enum {
@@ -112,6 +150,7 @@ enum {
     KIND_REPLACE = 3,
     KIND_MASS_CANCEL = 4,
     KIND_PING = 5,
+    KIND_COUNTDOWN_CANCEL = 6,
     KIND_ASSET = 16,
     KIND_INSTRUMENT = 17,
     KIND_INSTRUMENT_LIMITS = 18,
@@ -120,6 +159,14 @@ enum {
     KIND_DEPOSIT = 21,
     KIND_WITHDRAWAL = 22,
     KIND_HALT = 23,
+    KIND_INSTRUMENT_STATE = 24,
+    KIND_CIRCUIT_BREAKER = 25,
+    KIND_FEE_TIER = 26,
+    KIND_PRICE_STEP = 27,
+    KIND_BALANCE_FLOOR = 28,
+    KIND_TRADE_BUST = 29,
+    KIND_TRADE_CORRECTION = 30,
+    KIND_FEE_PAYOUT = 31,
     KIND_TERM = 32,
     KIND_LOGON = 33,
     KIND_LOGOFF = 34,
@@ -128,6 +175,8 @@ enum {
     KIND_REFUSED = 37,
     KIND_TEXT = 64,
     KIND_NONCE = 65,
+    KIND_ORDER_TERMS = 66,
+    KIND_ORDER_LINK = 67,
 };
 
 enum {
@@ -137,11 +186,18 @@ enum {
     EVENT_CANCELLED = 4,
     EVENT_REPLACED = 5,
     EVENT_APPLIED = 6,
+    EVENT_TRIGGERED = 7,
     EVENT_TRADE = 32,
     EVENT_BOOK_UPDATE = 33,
     EVENT_STATE = 34,
     EVENT_LEVEL3 = 35,
     EVENT_BALANCE = 36,
+    EVENT_TOP = 37,
+    EVENT_BOOK_CHECKSUM = 38,
+    EVENT_INDICATIVE = 39,
+    EVENT_TRADE_BUST = 40,
+    EVENT_TRADE_CORRECTION = 41,
+    EVENT_ADJUSTMENT = 42,
 };
 
 enum {
@@ -168,11 +224,19 @@ enum {
     CODE_DEFINITION_CONFLICT = 12,
     CODE_LIMITS_INVALID = 13,
     CODE_UNKNOWN_ORDER = 14,
+    CODE_LINK_INVALID = 35,
+    CODE_REPLACE_UNSUPPORTED = 45,
+    CODE_UNKNOWN_TRADE = 46,
     CODE_EVERYTHING_HALTED = 15,
     CODE_INSTRUMENT_HALTED = 16,
+    CODE_NOT_IN_THIS_STATE = 36,
     CODE_ACCOUNT_HALTED = 17,
     CODE_PRICE_INVALID = 18,
+    CODE_PRICE_NOT_ON_TICK = 37,
     CODE_QUANTITY_INVALID = 19,
+    CODE_QUANTITY_NOT_ON_LOT = 38,
+    CODE_TERMS_INVALID = 39,
+    CODE_EXPIRY_PASSED = 40,
     CODE_QUANTITY_TOO_SMALL = 20,
     CODE_QUANTITY_TOO_LARGE = 21,
     CODE_REPLACE_QUANTITY_FILLED = 22,
@@ -183,9 +247,13 @@ enum {
     CODE_DUPLICATE_CLIENT_ORDER_ID = 27,
     CODE_ORDER_RATE_EXCEEDED = 28,
     CODE_OPEN_ORDERS_EXCEEDED = 29,
+    CODE_SPECIAL_ORDERS_EXCEEDED = 41,
     CODE_POSITION_EXCEEDED = 30,
+    CODE_NO_REFERENCE_PRICE = 42,
+    CODE_TRIGGER_ALREADY_MET = 43,
     CODE_POST_ONLY_WOULD_TAKE = 31,
     CODE_FILL_OR_KILL_UNFILLABLE = 32,
+    CODE_MINIMUM_UNFILLABLE = 44,
     CODE_INSUFFICIENT_FUNDS = 33,
     CODE_AMOUNT_INVALID = 34,
     CODE_CANCELLED_BY_REQUEST = 64,
@@ -193,6 +261,14 @@ enum {
     CODE_CANCELLED_UNFILLED = 66,
     CODE_CANCELLED_SELF_TRADE = 67,
     CODE_CANCELLED_ON_DISCONNECT = 68,
+    CODE_CANCELLED_AMOUNT_REACHED = 69,
+    CODE_CANCELLED_LINKED = 70,
+    CODE_CANCELLED_EXPIRED = 71,
+    CODE_CANCELLED_SESSION_CLOSED = 72,
+    CODE_CANCELLED_COUNTDOWN = 73,
+    CODE_CANCELLED_BY_KILL = 74,
+    CODE_CANCELLED_BY_BREAKER = 75,
+    CODE_CANCELLED_WOULD_TAKE = 76,
     CODE_JOURNAL_NO_ROOM = 96,
     CODE_CORE_NO_ROOM = 97,
     CODE_MESSAGE_RATE_EXCEEDED = 98,
@@ -406,6 +482,21 @@ typedef struct wire_ping {
 static_assert(sizeof(wire_ping) == 48, "wire_ping has no padding");
 static_assert(offsetof(wire_ping, echo) == 8, "wire_ping.echo");
 
+/* Dead man's switch of this key: unless renewed in time, all open orders that it entered in this account are cancelled. */
+typedef struct wire_countdown_cancel {
+    uint64_t kind : 8;
+    uint64_t flags : 8;
+    uint64_t client_sequence : 48;
+    uint32_t account;
+    uint32_t timeout_ms;
+    uint64_t client_order_id;
+    uint8_t zero[24];
+} wire_countdown_cancel;
+static_assert(sizeof(wire_countdown_cancel) == 48, "wire_countdown_cancel has no padding");
+static_assert(offsetof(wire_countdown_cancel, account) == 8, "wire_countdown_cancel.account");
+static_assert(offsetof(wire_countdown_cancel, timeout_ms) == 12, "wire_countdown_cancel.timeout_ms");
+static_assert(offsetof(wire_countdown_cancel, client_order_id) == 16, "wire_countdown_cancel.client_order_id");
+
 /* Define an asset. Needs a text prefix: its name. */
 typedef struct wire_asset {
     uint64_t kind : 8;
@@ -471,11 +562,13 @@ typedef struct wire_account {
     uint64_t client_sequence : 48;
     uint32_t account;
     uint32_t firm;
-    uint8_t zero[32];
+    uint8_t fee_tier;
+    uint8_t zero[31];
 } wire_account;
 static_assert(sizeof(wire_account) == 48, "wire_account has no padding");
 static_assert(offsetof(wire_account, account) == 8, "wire_account.account");
 static_assert(offsetof(wire_account, firm) == 12, "wire_account.firm");
+static_assert(offsetof(wire_account, fee_tier) == 16, "wire_account.fee_tier");
 
 /* Set an account's limits. Zero is no limit. */
 typedef struct wire_account_limits {
@@ -533,7 +626,7 @@ static_assert(offsetof(wire_withdrawal, asset) == 12, "wire_withdrawal.asset");
 static_assert(offsetof(wire_withdrawal, amount_units) == 16, "wire_withdrawal.amount_units");
 static_assert(offsetof(wire_withdrawal, reference) == 24, "wire_withdrawal.reference");
 
-/* Halt or resume an instrument, an account, or everything. Cancels are taken while halted. */
+/* Halt or resume an instrument, an account, a firm's accounts, or everything; or kill: halt and cancel what is open. Cancels are taken while halted. */
 typedef struct wire_halt {
     uint64_t kind : 8;
     uint64_t flags : 8;
@@ -547,6 +640,152 @@ static_assert(sizeof(wire_halt) == 48, "wire_halt has no padding");
 static_assert(offsetof(wire_halt, target) == 8, "wire_halt.target");
 static_assert(offsetof(wire_halt, scope) == 12, "wire_halt.scope");
 static_assert(offsetof(wire_halt, action) == 13, "wire_halt.action");
+
+/* Move an instrument to another trading state. Into open from any other: the book is uncrossed first. */
+typedef struct wire_instrument_state {
+    uint64_t kind : 8;
+    uint64_t flags : 8;
+    uint64_t client_sequence : 48;
+    uint32_t instrument;
+    uint8_t trading_state;
+    uint8_t zero[3];
+    uint64_t auction_ends_ns;
+    int64_t static_price_ticks;
+    uint8_t zero2[16];
+} wire_instrument_state;
+static_assert(sizeof(wire_instrument_state) == 48, "wire_instrument_state has no padding");
+static_assert(offsetof(wire_instrument_state, instrument) == 8, "wire_instrument_state.instrument");
+static_assert(offsetof(wire_instrument_state, trading_state) == 12, "wire_instrument_state.trading_state");
+static_assert(offsetof(wire_instrument_state, auction_ends_ns) == 16, "wire_instrument_state.auction_ends_ns");
+static_assert(offsetof(wire_instrument_state, static_price_ticks) == 24, "wire_instrument_state.static_price_ticks");
+
+/* Set an instrument's price band and breaker levels. A trade beyond one does not happen: the instrument goes to an auction. Zero ppm: none. */
+typedef struct wire_circuit_breaker {
+    uint64_t kind : 8;
+    uint64_t flags : 8;
+    uint64_t client_sequence : 48;
+    uint32_t instrument;
+    uint32_t band_ppm;
+    uint32_t band_ms;
+    uint32_t level1_ppm;
+    uint32_t level1_ms;
+    uint32_t level2_ppm;
+    uint32_t level2_ms;
+    uint32_t level3_ppm;
+    uint32_t level3_ms;
+    uint8_t zero[4];
+} wire_circuit_breaker;
+static_assert(sizeof(wire_circuit_breaker) == 48, "wire_circuit_breaker has no padding");
+static_assert(offsetof(wire_circuit_breaker, instrument) == 8, "wire_circuit_breaker.instrument");
+static_assert(offsetof(wire_circuit_breaker, band_ppm) == 12, "wire_circuit_breaker.band_ppm");
+static_assert(offsetof(wire_circuit_breaker, band_ms) == 16, "wire_circuit_breaker.band_ms");
+static_assert(offsetof(wire_circuit_breaker, level1_ppm) == 20, "wire_circuit_breaker.level1_ppm");
+static_assert(offsetof(wire_circuit_breaker, level1_ms) == 24, "wire_circuit_breaker.level1_ms");
+static_assert(offsetof(wire_circuit_breaker, level2_ppm) == 28, "wire_circuit_breaker.level2_ppm");
+static_assert(offsetof(wire_circuit_breaker, level2_ms) == 32, "wire_circuit_breaker.level2_ms");
+static_assert(offsetof(wire_circuit_breaker, level3_ppm) == 36, "wire_circuit_breaker.level3_ppm");
+static_assert(offsetof(wire_circuit_breaker, level3_ms) == 40, "wire_circuit_breaker.level3_ms");
+
+/* Set the rates of a fee tier in an instrument, for orders that enter from now on. */
+typedef struct wire_fee_tier {
+    uint64_t kind : 8;
+    uint64_t flags : 8;
+    uint64_t client_sequence : 48;
+    uint32_t instrument;
+    int32_t maker_fee_ppm;
+    int32_t taker_fee_ppm;
+    uint8_t tier;
+    uint8_t zero[27];
+} wire_fee_tier;
+static_assert(sizeof(wire_fee_tier) == 48, "wire_fee_tier has no padding");
+static_assert(offsetof(wire_fee_tier, instrument) == 8, "wire_fee_tier.instrument");
+static_assert(offsetof(wire_fee_tier, maker_fee_ppm) == 12, "wire_fee_tier.maker_fee_ppm");
+static_assert(offsetof(wire_fee_tier, taker_fee_ppm) == 16, "wire_fee_tier.taker_fee_ppm");
+static_assert(offsetof(wire_fee_tier, tier) == 20, "wire_fee_tier.tier");
+
+/* One row of an instrument's table of tick and lot multiples by price. */
+typedef struct wire_price_step {
+    uint64_t kind : 8;
+    uint64_t flags : 8;
+    uint64_t client_sequence : 48;
+    uint32_t instrument;
+    uint8_t step;
+    uint8_t zero[3];
+    int64_t from_price_ticks;
+    int64_t tick_multiple;
+    int64_t lot_multiple;
+    uint8_t zero2[8];
+} wire_price_step;
+static_assert(sizeof(wire_price_step) == 48, "wire_price_step has no padding");
+static_assert(offsetof(wire_price_step, instrument) == 8, "wire_price_step.instrument");
+static_assert(offsetof(wire_price_step, step) == 12, "wire_price_step.step");
+static_assert(offsetof(wire_price_step, from_price_ticks) == 16, "wire_price_step.from_price_ticks");
+static_assert(offsetof(wire_price_step, tick_multiple) == 24, "wire_price_step.tick_multiple");
+static_assert(offsetof(wire_price_step, lot_multiple) == 32, "wire_price_step.lot_multiple");
+
+/* How far below zero an account's free balance of an asset may go by trading: margin, short selling. */
+typedef struct wire_balance_floor {
+    uint64_t kind : 8;
+    uint64_t flags : 8;
+    uint64_t client_sequence : 48;
+    uint32_t account;
+    uint32_t asset;
+    int64_t floor_units;
+    uint8_t zero[24];
+} wire_balance_floor;
+static_assert(sizeof(wire_balance_floor) == 48, "wire_balance_floor has no padding");
+static_assert(offsetof(wire_balance_floor, account) == 8, "wire_balance_floor.account");
+static_assert(offsetof(wire_balance_floor, asset) == 12, "wire_balance_floor.asset");
+static_assert(offsetof(wire_balance_floor, floor_units) == 16, "wire_balance_floor.floor_units");
+
+/* Undo a trade: money, base, fees and positions go back. */
+typedef struct wire_trade_bust {
+    uint64_t kind : 8;
+    uint64_t flags : 8;
+    uint64_t client_sequence : 48;
+    uint32_t instrument;
+    uint8_t zero[4];
+    uint64_t trade_id;
+    uint8_t zero2[24];
+} wire_trade_bust;
+static_assert(sizeof(wire_trade_bust) == 48, "wire_trade_bust has no padding");
+static_assert(offsetof(wire_trade_bust, instrument) == 8, "wire_trade_bust.instrument");
+static_assert(offsetof(wire_trade_bust, trade_id) == 16, "wire_trade_bust.trade_id");
+
+/* Settle a trade again at another price or a lower quantity. */
+typedef struct wire_trade_correction {
+    uint64_t kind : 8;
+    uint64_t flags : 8;
+    uint64_t client_sequence : 48;
+    uint32_t instrument;
+    uint8_t zero[4];
+    uint64_t trade_id;
+    int64_t price_ticks;
+    int64_t quantity_lots;
+    uint8_t zero2[8];
+} wire_trade_correction;
+static_assert(sizeof(wire_trade_correction) == 48, "wire_trade_correction has no padding");
+static_assert(offsetof(wire_trade_correction, instrument) == 8, "wire_trade_correction.instrument");
+static_assert(offsetof(wire_trade_correction, trade_id) == 16, "wire_trade_correction.trade_id");
+static_assert(offsetof(wire_trade_correction, price_ticks) == 24, "wire_trade_correction.price_ticks");
+static_assert(offsetof(wire_trade_correction, quantity_lots) == 32, "wire_trade_correction.quantity_lots");
+
+/* Move fees collected in an asset to an account. */
+typedef struct wire_fee_payout {
+    uint64_t kind : 8;
+    uint64_t flags : 8;
+    uint64_t client_sequence : 48;
+    uint32_t account;
+    uint32_t asset;
+    int64_t amount_units;
+    uint64_t reference;
+    uint8_t zero[16];
+} wire_fee_payout;
+static_assert(sizeof(wire_fee_payout) == 48, "wire_fee_payout has no padding");
+static_assert(offsetof(wire_fee_payout, account) == 8, "wire_fee_payout.account");
+static_assert(offsetof(wire_fee_payout, asset) == 12, "wire_fee_payout.asset");
+static_assert(offsetof(wire_fee_payout, amount_units) == 16, "wire_fee_payout.amount_units");
+static_assert(offsetof(wire_fee_payout, reference) == 24, "wire_fee_payout.reference");
 
 /* A term of leadership begins: the first record after every start. Its number rises. */
 typedef struct wire_term {
@@ -654,5 +893,45 @@ typedef struct wire_nonce {
 } wire_nonce;
 static_assert(sizeof(wire_nonce) == 48, "wire_nonce has no padding");
 static_assert(offsetof(wire_nonce, timestamp_ns) == 8, "wire_nonce.timestamp_ns");
+
+/* Further terms of the new order that closes the command. */
+typedef struct wire_order_terms {
+    uint64_t kind : 8;
+    uint64_t flags : 8;
+    uint64_t client_sequence : 48;
+    int64_t trigger_price_ticks;
+    int64_t display_lots;
+    int64_t minimum_lots;
+    uint64_t expire_ns;
+    int32_t offset_ticks;
+    uint8_t trigger;
+    uint8_t peg;
+    uint8_t options;
+    uint8_t zero[1];
+} wire_order_terms;
+static_assert(sizeof(wire_order_terms) == 48, "wire_order_terms has no padding");
+static_assert(offsetof(wire_order_terms, trigger_price_ticks) == 8, "wire_order_terms.trigger_price_ticks");
+static_assert(offsetof(wire_order_terms, display_lots) == 16, "wire_order_terms.display_lots");
+static_assert(offsetof(wire_order_terms, minimum_lots) == 24, "wire_order_terms.minimum_lots");
+static_assert(offsetof(wire_order_terms, expire_ns) == 32, "wire_order_terms.expire_ns");
+static_assert(offsetof(wire_order_terms, offset_ticks) == 40, "wire_order_terms.offset_ticks");
+static_assert(offsetof(wire_order_terms, trigger) == 44, "wire_order_terms.trigger");
+static_assert(offsetof(wire_order_terms, peg) == 45, "wire_order_terms.peg");
+static_assert(offsetof(wire_order_terms, options) == 46, "wire_order_terms.options");
+
+/* Ties the new order that closes the command to an open order of the same account and instrument. */
+typedef struct wire_order_link {
+    uint64_t kind : 8;
+    uint64_t flags : 8;
+    uint64_t client_sequence : 48;
+    uint64_t order_id;
+    uint64_t target_client_order_id;
+    uint8_t action;
+    uint8_t zero[23];
+} wire_order_link;
+static_assert(sizeof(wire_order_link) == 48, "wire_order_link has no padding");
+static_assert(offsetof(wire_order_link, order_id) == 8, "wire_order_link.order_id");
+static_assert(offsetof(wire_order_link, target_client_order_id) == 16, "wire_order_link.target_client_order_id");
+static_assert(offsetof(wire_order_link, action) == 24, "wire_order_link.action");
 
 #endif

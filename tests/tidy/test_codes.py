@@ -53,11 +53,14 @@ def test_every_code_is_produced_by_some_test(codes, texts):
     assert len(found) == len(wanted), f"codes that no test produces: {sorted(wanted - found)}"
 
 
-def test_codes_are_numbered_once_and_rejects_stand_in_order(codes):
+def test_codes_are_numbered_once_and_in_the_range_of_their_class(codes):
     values = [code["value"] for code in codes]
     assert len(set(values)) == len(values)
     assert len({code["name"] for code in codes}) == len(codes)
-    assert values == sorted(values), "codes must stand in the order in which they win"
+    ranges = {"none": (0, 0), "reject": (1, 63), "cancel": (64, 95), "refusal": (96, 111), "end": (112, 127)}
+    for code in codes:
+        least, most = ranges[code["class"]]
+        assert least <= code["value"] <= most, f"{code['name']} is a {code['class']}: {least} to {most}"
 
 
 def test_the_page_of_codes_is_the_data(codes, texts):

@@ -1,3 +1,4 @@
+/* Reading a flow file: the whole of it mapped, each operation looked at before anybody uses it. */
 #include "operations.h"
 
 #include <fcntl.h>

@@ -13,71 +13,127 @@
 #include "internal.h"
 
 enum { INDEX_AHEAD = 12, ORDER_AHEAD = 8, NEIGHBOURS_AHEAD = 4 };
+static_assert((uint32_t)INDEX_AHEAD < LOOKUPS, "what is found out is kept until the record is applied");
 
 static inline void ask(const void *at) { __builtin_prefetch(at, 1, 3); }
 
-typedef struct named { /* how a command names an order; hash of 0 with index NULL: it names none */
-    const hash_index *index;
-    uint64_t hash;
+static inline void ask_place(const hash_index *ix, uint64_t hash) { ask(&ix->entries[(uint32_t)hash & ix->mask]); }
+
+typedef struct named { /* how a command names an order */
+    uint64_t order_id, client_order_id;
+    uint32_t account;
 } named;
 
-static inline named named_by(const core *c, const wire_record *record) {
-    const wire_header *header = (const wire_header *)record->command;
+static inline bool names_order(const wire_header *header, named *out) {
     if (header->kind == KIND_CANCEL) {
         const wire_cancel *o = (const wire_cancel *)header;
-        return o->order_id != 0 ? (named){&c->order_index, order_hash(o->order_id)}
-                                : (named){&c->client_index, client_hash(o->account, o->target_client_order_id)};
-    }
-    if (header->kind == KIND_REPLACE) {
+        *out = (named){.order_id = o->order_id, .client_order_id = o->target_client_order_id, .account = o->account};
+    } else if (header->kind == KIND_REPLACE) {
         const wire_replace *o = (const wire_replace *)header;
-        return o->order_id != 0 ? (named){&c->order_index, order_hash(o->order_id)}
-                                : (named){&c->client_index, client_hash(o->account, o->target_client_order_id)};
+        *out = (named){.order_id = o->order_id, .client_order_id = o->target_client_order_id, .account = o->account};
+    } else {
+        return false;
     }
-    return (named){0};
+    return true;
+}
+
+static inline const hash_index *index_of(const core *c, const named *n) {
+    return n->order_id != 0 ? &c->order_index : &c->client_index;
+}
+
+static void ask_index(const core *c, const wire_record *record, lookup *l) {
+    const wire_header *header = (const wire_header *)record->command;
+    named n;
+    l->slot = l->position = 0;
+    l->order_id = 0;
+    if (names_order(header, &n)) {
+        l->hash = n.order_id != 0 ? order_hash(n.order_id) : client_hash(n.account, n.client_order_id);
+        ask_place(index_of(c, &n), l->hash);
+    } else if (header->kind == KIND_NEW_ORDER) {
+        const wire_new_order *o = (const wire_new_order *)header;
+        l->hash = pair_hash(o->account, o->instrument);
+        ask_place(&c->position_index, l->hash);
+        ask_place(&c->client_index, client_hash(o->account, o->client_order_id));
+        if (!instrument_known(c, o->instrument) || !account_known(c, o->account)) return;
+        ask(&c->accounts[o->account]);
+    }
 }
 
 /* The first slot whose tag fits: right but for one in 2^32. */
-static inline uint32_t slot_of(const core *c, const wire_record *record) {
-    const named n = named_by(c, record);
-    if (n.index == NULL) return 0;
-    uint32_t place = (uint32_t)n.hash;
-    return index_probe(n.index, n.hash, &place);
+static inline uint32_t first_slot(const hash_index *ix, uint64_t hash) {
+    uint32_t place = (uint32_t)hash;
+    return index_probe(ix, hash, &place);
 }
 
-static void ask_index(const core *c, const wire_record *record) {
+static void ask_order(const core *c, const wire_record *record, lookup *l) {
     const wire_header *header = (const wire_header *)record->command;
-    const named n = named_by(c, record);
-    if (n.index != NULL) ask(&n.index->entries[(uint32_t)n.hash & n.index->mask]);
-    if (header->kind != KIND_NEW_ORDER) return;
-    const wire_new_order *o = (const wire_new_order *)header;
-    ask(&c->client_index.entries[(uint32_t)client_hash(o->account, o->client_order_id) & c->client_index.mask]);
+    named n;
+    if (names_order(header, &n)) {
+        l->slot = first_slot(index_of(c, &n), l->hash);
+        ask(&c->orders[l->slot]);
+        ask(&c->rests[l->slot]);
+    } else if (header->kind == KIND_NEW_ORDER) {
+        const wire_new_order *o = (const wire_new_order *)header;
+        l->position = first_slot(&c->position_index, l->hash);
+        ask(&c->positions[l->position]);
+        if (o->instrument >= c->options.instrument_count_max || o->side < SIDE_BUY || o->side > SIDE_SELL) return;
+        const book_side *own = &c->instruments[o->instrument].sides[o->side - 1];
+        const ladder_node *leaf = &c->ladder[own->leaf];
+        ask(&leaf->used);
+        ask(&leaf->child[o->price_ticks & 63]);
+    }
 }
 
-static void ask_order(const core *c, const wire_record *record) {
-    const uint32_t slot = slot_of(c, record);
-    if (slot == 0) return;
-    ask(&c->orders[slot]);
-    ask(&c->rests[slot]);
+/* Where a new order will go, if the leaf that its side used last is the one. */
+static void ask_level(const core *c, const wire_new_order *o, const lookup *l) {
+    const position *p = &c->positions[l->position];
+    ask(&c->balances[p->base_balance]);
+    ask(&c->balances[p->quote_balance]);
+    ask(&c->rests[p->last_order]);
+    if (o->instrument >= c->options.instrument_count_max || o->side < SIDE_BUY || o->side > SIDE_SELL) return;
+    const instrument *i = &c->instruments[o->instrument];
+    const book_side *own = &i->sides[o->side - 1], *other = &i->sides[2 - o->side];
+    ask(&c->levels[other->best]);
+    if (own->leaf_key != (uint64_t)o->price_ticks >> 6) return;
+    ask(&c->levels[c->ladder[own->leaf].child[o->price_ticks & 63]]);
 }
 
-static void ask_neighbours(const core *c, const wire_record *record) {
-    const uint32_t slot = slot_of(c, record);
-    if (slot == 0) return;
-    const book_order *b = &c->orders[slot];
-    const order_rest *r = &c->rests[slot];
+static void ask_neighbours(const core *c, const wire_record *record, lookup *l) {
+    const wire_header *header = (const wire_header *)record->command;
+    if (header->kind == KIND_NEW_ORDER) {
+        ask_level(c, (const wire_new_order *)header, l);
+        return;
+    }
+    if (l->slot == 0) return;
+    const book_order *b = &c->orders[l->slot];
+    const order_rest *r = &c->rests[l->slot];
     ask(&c->orders[b->prev]);
     ask(&c->orders[b->next]);
     ask(&c->rests[r->prev]);
     ask(&c->rests[r->next]);
     ask(&c->levels[b->level]);
     /* the index that the command did not come by: it will be taken out of both */
-    ask(&c->order_index.entries[(uint32_t)order_hash(b->id) & c->order_index.mask]);
-    ask(&c->client_index.entries[(uint32_t)client_hash(c->positions[b->position].account, b->client_order_id) &
-                                 c->client_index.mask]);
+    const position *p = &c->positions[b->position];
+    l->order_id = b->id;
+    l->order_home = (uint32_t)order_hash(b->id);
+    l->client_home = (uint32_t)client_hash(p->account, b->client_order_id);
+    ask_place(&c->order_index, l->order_home);
+    ask_place(&c->client_index, l->client_home);
 }
 
-void core_look_ahead(const core *c, const wire_record *records, uint32_t count) {
-    if (count > NEIGHBOURS_AHEAD) ask_neighbours(c, &records[NEIGHBOURS_AHEAD]);
-    if (count > ORDER_AHEAD) ask_order(c, &records[ORDER_AHEAD]);
-    if (count > INDEX_AHEAD) ask_index(c, &records[INDEX_AHEAD]);
+void core_look_ahead(core *c, const wire_record *records, uint32_t count) {
+    const uint64_t next = c->sequence + 1;
+    if (count > NEIGHBOURS_AHEAD) {
+        lookup *l = &c->lookups[(next + NEIGHBOURS_AHEAD) % LOOKUPS];
+        if (l->sequence == next + NEIGHBOURS_AHEAD) ask_neighbours(c, &records[NEIGHBOURS_AHEAD], l);
+    }
+    if (count > ORDER_AHEAD) {
+        lookup *l = &c->lookups[(next + ORDER_AHEAD) % LOOKUPS];
+        if (l->sequence == next + ORDER_AHEAD) ask_order(c, &records[ORDER_AHEAD], l);
+    }
+    if (count > INDEX_AHEAD) {
+        lookup *l = &c->lookups[(next + INDEX_AHEAD) % LOOKUPS];
+        l->sequence = next + INDEX_AHEAD;
+        ask_index(c, &records[INDEX_AHEAD], l);
+    }
 }

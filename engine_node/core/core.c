@@ -322,6 +322,15 @@ static bool prefixes_well_formed(const wire_record *records, uint32_t count) {
            (n == NULL || (n->flags == 0 && all_zero(n->zero, sizeof n->zero)));
 }
 
+static inline void do_order_command(core *c, const wire_header *command) {
+    switch (command->kind) {
+    case KIND_NEW_ORDER: do_new_order(c, (const wire_new_order *)command); break;
+    case KIND_CANCEL: do_cancel(c, (const wire_cancel *)command); break;
+    case KIND_REPLACE: do_replace(c, (const wire_replace *)command); break;
+    default: do_mass_cancel(c, (const wire_mass_cancel *)command);
+    }
+}
+
 static void dispatch(core *c, const wire_record *records, uint32_t count) {
     const wire_header *command = command_of(&records[count - 1]);
     if (UNLIKELY(count > 1)) {
@@ -333,22 +342,17 @@ static void dispatch(core *c, const wire_record *records, uint32_t count) {
             return;
         }
     }
-    switch (command->kind) {
-    case KIND_NEW_ORDER: do_new_order(c, (const wire_new_order *)command); break;
-    case KIND_CANCEL: do_cancel(c, (const wire_cancel *)command); break;
-    case KIND_REPLACE: do_replace(c, (const wire_replace *)command); break;
-    case KIND_MASS_CANCEL: do_mass_cancel(c, (const wire_mass_cancel *)command); break;
-    default: {
-        const wire_record *text = prefix_of(records, count, KIND_TEXT);
-        do_admin(c, command, text == NULL ? NULL : (const wire_text *)text->command);
+    if (command->kind <= KIND_MASS_CANCEL) {
+        do_order_command(c, command);
+        return;
     }
-    }
+    const wire_record *text = prefix_of(records, count, KIND_TEXT);
+    do_admin(c, command, text == NULL ? NULL : (const wire_text *)text->command);
 }
 
-core_status core_apply(core *c, const wire_record *records, uint32_t count, core_events *out) {
-    INVARIANT(c->run.stage == RUN_DONE && count >= 1 && count <= CORE_GROUP_MAX && out->room >= CORE_EVENTS_CHUNK_MIN);
-    out->count = 0;
-    out->reports = 0;
+/* Any group. */
+static __attribute__((noinline)) core_status apply_group(core *c, const wire_record *records, uint32_t count,
+                                                         core_events *out) {
     const core_status status = check_group(c, records, count);
     if (UNLIKELY(status != CORE_OK)) return status;
     const wire_record *last = &records[count - 1];
@@ -368,6 +372,28 @@ core_status core_apply(core *c, const wire_record *records, uint32_t count, core
     } else {
         do_system(c, last);
     }
+    return run_go_on(c);
+}
+
+/* One order command by itself, of a known key, in its place: nearly all there are. */
+static inline bool is_plain(const core *c, const wire_record *record, uint32_t count) {
+    const wire_header *command = command_of(record);
+    return count == 1 && command->kind >= KIND_NEW_ORDER && command->kind <= KIND_MASS_CANCEL && record->key != 0 &&
+           record->key < c->options.key_count_max && record->received_ns >= c->received_ns &&
+           command->client_sequence == c->keys[record->key].last_client_sequence + 1;
+}
+
+core_status core_apply(core *c, const wire_record *records, uint32_t count, core_events *out) {
+    INVARIANT(c->run.stage == RUN_DONE && count >= 1 && count <= CORE_GROUP_MAX && out->room >= CORE_EVENTS_CHUNK_MIN);
+    out->count = 0;
+    out->reports = 0;
+    if (UNLIKELY(!is_plain(c, records, count))) return apply_group(c, records, count, out);
+    const wire_header *command = command_of(records);
+    c->full_pool = command->kind == KIND_CANCEL ? "" : full_pool(c, command, false, records->received_ns);
+    if (UNLIKELY(*c->full_pool != '\0')) return CORE_E_FULL;
+    begin(c, records, 1, out);
+    count_client_sequence(c, records->key, 1);
+    do_order_command(c, command);
     return run_go_on(c);
 }
 

@@ -109,8 +109,8 @@ core_status core_next(core *c, core_events *out);
 
 /* Ask for the memory that the coming records will touch: records[0] is the one to be applied next, `count` of them
  * are known. Called before each core_apply of a batch it hides most of the latency of a deep book; it changes
- * nothing. */
-void core_look_ahead(const core *c, const wire_record *records, uint32_t count);
+ * nothing that anybody could see. */
+void core_look_ahead(core *c, const wire_record *records, uint32_t count);
 
 /* The keys that got reports since this was last asked, each once, in no order; asking forgets them. Valid until the
  * next core_apply. Reports of a run are found through core_reports, so a primary needs no events handed out. */

@@ -82,7 +82,7 @@ static inline void index_add(hash_index *ix, uint64_t hash, uint32_t slot) {
     ix->entries[place] = (index_entry){.tag = (uint32_t)hash, .slot = slot};
 }
 
-void index_remove(hash_index *ix, uint64_t hash, uint32_t slot);
+void index_remove(hash_index *ix, uint64_t hash, uint32_t slot); /* only the low half of hash matters */
 
 static inline bool all_zero(const void *bytes, size_t count) {
     const uint8_t *at = bytes;
@@ -214,6 +214,7 @@ enum run_stage { RUN_DONE = 0, RUN_MATCH, RUN_REST, RUN_SWEEP };
 
 typedef struct taker {
     uint64_t order_id, client_order_id;
+    uint64_t client_hash; /* of a new order with a client_order_id */
     int64_t price_ticks, rest_lots, filled_lots, lock_units;
     int64_t notional_units; /* of this entry, as taker */
     uint32_t position;
@@ -240,6 +241,17 @@ typedef struct run {
     uint8_t answers_other;
     uint64_t answer_order_id, answer_client_order_id;
 } run;
+
+/* What looking ahead has found out for the record of a sequence. Only ever a guess: whoever uses it compares. */
+#define LOOKUPS 16u
+typedef struct lookup {
+    uint64_t sequence;
+    uint64_t hash;     /* of what the command names an order by, or of the client's number of a new one */
+    uint32_t slot;     /* of the order named; 0: not found yet */
+    uint32_t position; /* of a new order's account and instrument; 0: not found yet */
+    uint64_t order_id; /* of the order in that slot, and the low halves of its two hashes */
+    uint32_t order_home, client_home;
+} lookup;
 
 struct core {
     core_options options;
@@ -270,6 +282,7 @@ struct core {
     uint64_t nonce_first; /* counts on for ever; place is modulo nonce_count_max */
     uint32_t nonce_count;
 
+    lookup lookups[LOOKUPS]; /* place: sequence modulo LOOKUPS */
     hash_index order_index, client_index, balance_index, position_index, nonce_index;
 };
 
@@ -371,6 +384,8 @@ const char *ladder_check(const core *c, const book_side *side, uint64_t *nodes);
 /* ---- ledger.c ---------------------------------------------------------------------------------------------------- */
 int64_t ceil_ppm(int64_t units, int32_t ppm);
 bool notional_of(const instrument *i, int64_t price_ticks, int64_t quantity_lots, int64_t *units);
+int64_t lock_of(const instrument *i, uint8_t side, int64_t notional_units, int64_t rest_lots, int32_t maker_ppm,
+                int32_t taker_ppm);
 int64_t lock_for(const instrument *i, uint8_t side, int64_t price_ticks, int64_t rest_lots, int32_t maker_ppm,
                  int32_t taker_ppm);
 uint32_t balance_find(const core *c, uint32_t account_number, uint32_t asset_number);
@@ -411,6 +426,7 @@ void rest_step(core *c);
 bool sweep_step(core *c);
 uint32_t order_find(const core *c, uint64_t order_id);
 uint32_t order_find_client(const core *c, uint32_t account_number, uint64_t client_order_id);
+uint32_t order_find_hashed(const core *c, uint64_t hash, uint32_t account_number, uint64_t client_order_id);
 uint64_t order_digest(const core *c, uint32_t slot);
 void order_link(core *c, uint32_t slot, uint8_t side, int64_t price_ticks);
 
@@ -422,6 +438,15 @@ static inline uint64_t neighbours_hash(uint64_t number, uint64_t salt) {
 static inline uint64_t order_hash(uint64_t order_id) { return neighbours_hash(order_id, 0); }
 static inline uint64_t client_hash(uint32_t account_number, uint64_t client_order_id) {
     return neighbours_hash(client_order_id, (uint64_t)account_number << 40);
+}
+
+static inline uint64_t pair_hash(uint32_t a, uint32_t b) { return mix((uint64_t)a << 32 | b); }
+
+/* What was found out ahead about the record being applied; one that knows nothing if nobody looked. */
+static inline const lookup *lookup_now(const core *c) {
+    static const lookup nothing;
+    const lookup *l = &c->lookups[c->sequence % LOOKUPS];
+    return l->sequence == c->sequence ? l : &nothing;
 }
 
 /* ---- admin.c ----------------------------------------------------------------------------------------------------- */

@@ -32,18 +32,22 @@ bool notional_of(const instrument *i, int64_t price_ticks, int64_t quantity_lots
     return true;
 }
 
+/* What an order of that notional locks. */
+int64_t lock_of(const instrument *i, uint8_t side, int64_t notional_units, int64_t rest_lots, int32_t maker_ppm,
+                int32_t taker_ppm) {
+    if (side == SIDE_SELL) return rest_lots * (int64_t)i->base_units_per_lot;
+    const int32_t higher = maker_ppm > taker_ppm ? maker_ppm : taker_ppm;
+    return notional_units + ceil_ppm(notional_units, higher > 0 ? higher : 0) + 1;
+}
+
 int64_t lock_for(const instrument *i, uint8_t side, int64_t price_ticks, int64_t rest_lots, int32_t maker_ppm,
                  int32_t taker_ppm) {
-    if (side == SIDE_SELL) return rest_lots * (int64_t)i->base_units_per_lot;
-    int64_t units;
-    INVARIANT(notional_of(i, price_ticks, rest_lots, &units));
-    const int32_t higher = maker_ppm > taker_ppm ? maker_ppm : taker_ppm;
-    return units + ceil_ppm(units, higher > 0 ? higher : 0) + 1;
+    int64_t units = 0;
+    if (side == SIDE_BUY) INVARIANT(notional_of(i, price_ticks, rest_lots, &units));
+    return lock_of(i, side, units, rest_lots, maker_ppm, taker_ppm);
 }
 
 /* ---- Finding and making slots ------------------------------------------------------------------------------------ */
-
-static inline uint64_t pair_hash(uint32_t a, uint32_t b) { return mix((uint64_t)a << 32 | b); }
 
 uint32_t balance_find(const core *c, uint32_t account_number, uint32_t asset_number) {
     uint32_t place = (uint32_t)pair_hash(account_number, asset_number), slot;

@@ -22,7 +22,10 @@ uint32_t order_find(const core *c, uint64_t order_id) {
 }
 
 uint32_t order_find_client(const core *c, uint32_t account_number, uint64_t client_order_id) {
-    const uint64_t hash = client_hash(account_number, client_order_id);
+    return order_find_hashed(c, client_hash(account_number, client_order_id), account_number, client_order_id);
+}
+
+uint32_t order_find_hashed(const core *c, uint64_t hash, uint32_t account_number, uint64_t client_order_id) {
     uint32_t place = (uint32_t)hash, slot;
     while ((slot = index_probe(&c->client_index, hash, &place)) != 0) {
         const book_order *b = &c->orders[slot];
@@ -85,8 +88,11 @@ static void order_forget(core *c, uint32_t slot) {
     if (r->next != 0) c->rests[r->next].prev = r->prev;
     else p->last_order = r->prev;
     c->accounts[p->account].open_orders--;
-    index_remove(&c->order_index, order_hash(b->id), slot);
-    if (b->client_order_id != 0) index_remove(&c->client_index, client_hash(p->account, b->client_order_id), slot);
+    const lookup *l = lookup_now(c);
+    const bool known = l->order_id == b->id;
+    index_remove(&c->order_index, known ? l->order_home : order_hash(b->id), slot);
+    if (b->client_order_id != 0)
+        index_remove(&c->client_index, known ? l->client_home : client_hash(p->account, b->client_order_id), slot);
     pool_give(&c->order_pool, c->orders, sizeof(book_order), slot);
 }
 
@@ -144,9 +150,11 @@ static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, 
 
 /* Cancel a resting order whole, its book_update included. */
 static void cancel_resting(core *c, uint32_t slot, uint16_t code, uint64_t reference) {
-    const book_order b = c->orders[slot];
-    reduce_resting(c, slot, b.rest_lots, code, reference);
-    level_changed(c, position_at(c, b.position), b.side, b.level);
+    const book_order *b = &c->orders[slot];
+    const uint32_t level = b->level, owner = b->position;
+    const uint8_t side = b->side;
+    reduce_resting(c, slot, b->rest_lots, code, reference);
+    level_changed(c, position_at(c, owner), side, level);
 }
 
 void do_cancel(core *c, const wire_cancel *o) {
@@ -326,9 +334,11 @@ static void trade(core *c, uint32_t maker) {
               .price_ticks = l->price_ticks};
     INVARIANT(notional_of(i, f.price_ticks, f.quantity_lots, &f.notional_units));
     c->run.level = b->level;
-    c->digest -= order_digest(c, maker);
+    const int64_t lock_units = r->lock_units;
+    const bool done = f.quantity_lots == b->rest_lots;
+    if (done) c->digest -= order_digest(c, maker);
     fill_fees(b, r, t, &f);
-    if (f.quantity_lots == b->rest_lots) order_unlink(c, maker);
+    if (done) order_unlink(c, maker);
     else l->quantity_lots -= f.quantity_lots;
     b->rest_lots -= f.quantity_lots;
     b->filled_lots += f.quantity_lots;
@@ -337,7 +347,10 @@ static void trade(core *c, uint32_t maker) {
     settle(c, i, b, r, t, &f);
     r->maker_notional_units += f.notional_units;
     t->notional_units += f.notional_units;
-    if (b->rest_lots > 0) c->digest += order_digest(c, maker);
+    if (!done)
+        c->digest += entity_key(TAG_ORDER, b->id, 0) *
+                     ((mix(6) - mix(5)) * (uint64_t)f.quantity_lots + mix(9) * (uint64_t)(r->lock_units - lock_units) +
+                      mix(10) * (uint64_t)f.notional_units);
     i->trade_id++;
     DIGEST_ADD(c, i, 14, 1);
     DIGEST_ADD(c, i, 13, f.price_ticks - i->reference_price_ticks);
@@ -411,7 +424,7 @@ static uint32_t rest_in_slot(core *c, const taker *t) {
     p->last_order = slot;
     c->accounts[p->account].open_orders++;
     index_add(&c->order_index, order_hash(t->order_id), slot);
-    if (t->client_order_id != 0) index_add(&c->client_index, client_hash(p->account, t->client_order_id), slot);
+    if (t->client_order_id != 0) index_add(&c->client_index, t->client_hash, slot);
     return slot;
 }
 

@@ -63,9 +63,9 @@ static int64_t collar_bound(const instrument *i, uint8_t side) {
 }
 
 static uint16_t check_notional(const instrument *i, const account *a, int64_t price_ticks, int64_t quantity_lots,
-                               bool least_matters) {
-    int64_t units;
-    if (!notional_of(i, price_ticks, quantity_lots, &units)) return CODE_NOTIONAL_TOO_LARGE;
+                               bool least_matters, int64_t *notional_units) {
+    if (!notional_of(i, price_ticks, quantity_lots, notional_units)) return CODE_NOTIONAL_TOO_LARGE;
+    const int64_t units = *notional_units;
     if (least_matters && units < i->notional_units_min) return CODE_NOTIONAL_TOO_SMALL;
     if ((unsigned __int128)quantity_lots * i->base_units_per_lot > (unsigned __int128)UNITS_MAX)
         return CODE_NOTIONAL_TOO_LARGE;
@@ -154,19 +154,27 @@ static uint16_t effective_price(const instrument *i, const wire_new_order *o, in
 
 /* Steps 4 to 10: what can be said without the account's position or the book. */
 static uint16_t check_order_itself(core *c, const wire_new_order *o, const instrument *i, const account *a,
-                                   int64_t *price_ticks) {
+                                   int64_t *price_ticks, int64_t *notional_units, uint64_t hash) {
     const bool market = o->order_type == ORDER_TYPE_MARKET;
     uint16_t code = check_halts(c, i, a);
     if (code != CODE_NONE) return code;
     if (o->price_ticks < (market ? 0 : 1) || o->price_ticks > PRICE_TICKS_MAX) return CODE_PRICE_INVALID;
     if ((code = check_size(i, a, o->quantity_lots)) != CODE_NONE) return code;
     if ((code = effective_price(i, o, price_ticks)) != CODE_NONE) return code;
-    if ((code = check_notional(i, a, *price_ticks, o->quantity_lots, !(market && o->side == SIDE_SELL))) != CODE_NONE)
-        return code;
+    code = check_notional(i, a, *price_ticks, o->quantity_lots, !(market && o->side == SIDE_SELL), notional_units);
+    if (code != CODE_NONE) return code;
     if ((code = check_collar(i, o->side, *price_ticks)) != CODE_NONE) return code;
-    if (o->client_order_id != 0 && order_find_client(c, o->account, o->client_order_id) != 0)
+    if (o->client_order_id != 0 && order_find_hashed(c, hash, o->account, o->client_order_id) != 0)
         return CODE_DUPLICATE_CLIENT_ORDER_ID;
     return check_rate(c, a);
+}
+
+/* The position of the order's account and instrument, 0 if there is none yet. */
+static inline uint32_t position_of(const core *c, const wire_new_order *o) {
+    const uint32_t guess = lookup_now(c)->position;
+    const position *p = &c->positions[guess];
+    if (guess != 0 && p->account == o->account && p->instrument == o->instrument) return guess;
+    return position_find(c, o->account, o->instrument);
 }
 
 /* All of rules.md 3 behind the nonce. On CODE_NONE *t describes the order, its lock not taken yet. */
@@ -176,13 +184,14 @@ uint16_t check_new_order(core *c, const wire_new_order *o, taker *t) {
     if (UNLIKELY(!instrument_known(c, o->instrument))) return CODE_UNKNOWN_INSTRUMENT;
     instrument *i = &c->instruments[o->instrument];
     const account *a = &c->accounts[o->account];
-    int64_t price_ticks;
-    uint16_t code = check_order_itself(c, o, i, a, &price_ticks);
+    int64_t price_ticks, notional_units;
+    const uint64_t hash = client_hash(o->account, o->client_order_id);
+    uint16_t code = check_order_itself(c, o, i, a, &price_ticks, &notional_units, hash);
     if (code != CODE_NONE) return code;
     if (a->open_orders_max > 0 && o->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED &&
         a->open_orders >= a->open_orders_max)
         return CODE_OPEN_ORDERS_EXCEEDED;
-    const uint32_t at = position_find(c, o->account, o->instrument);
+    const uint32_t at = position_of(c, o);
     const position *p = at == 0 ? NULL : &c->positions[at];
     if ((code = check_position(a, p, o->side, o->quantity_lots)) != CODE_NONE) return code;
     if ((o->options & ORDER_OPTION_POST_ONLY) && (code = check_post_only(c, i, o->side, price_ticks)) != CODE_NONE)
@@ -190,13 +199,14 @@ uint16_t check_new_order(core *c, const wire_new_order *o, taker *t) {
     if (o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL &&
         (code = check_fillable(c, other_side(i, o->side), o, price_ticks, at)) != CODE_NONE)
         return code;
-    const int64_t lock = lock_for(i, o->side, price_ticks, o->quantity_lots, i->maker_fee_ppm, i->taker_fee_ppm);
+    const int64_t lock = lock_of(i, o->side, notional_units, o->quantity_lots, i->maker_fee_ppm, i->taker_fee_ppm);
     const bool buy = o->side == SIDE_BUY;
     const int64_t has = p == NULL ? free_units(c, o->account, buy ? i->quote_asset : i->base_asset)
                                   : c->balances[buy ? p->quote_balance : p->base_balance].free_units;
     if (has < lock) return CODE_INSUFFICIENT_FUNDS;
     *t = (taker){.order_id = c->sequence,
                  .client_order_id = o->client_order_id,
+                 .client_hash = hash,
                  .price_ticks = price_ticks,
                  .rest_lots = o->quantity_lots,
                  .lock_units = lock,
@@ -216,10 +226,17 @@ uint16_t check_named_order(core *c, uint32_t account_number, uint32_t instrument
                            uint64_t client_order_id, uint32_t *slot) {
     if ((order_id == 0) == (client_order_id == 0)) return CODE_MALFORMED;
     if (!account_known(c, account_number)) return CODE_UNKNOWN_ACCOUNT;
-    const uint32_t found =
-        order_id != 0 ? order_find(c, order_id) : order_find_client(c, account_number, client_order_id);
-    if (found == 0) return CODE_UNKNOWN_ORDER;
-    const position *p = &c->positions[c->orders[found].position];
+    const uint32_t guess = lookup_now(c)->slot;
+    const book_order *b = &c->orders[guess];
+    uint32_t found = guess;
+    const position *p = &c->positions[b->position];
+    /* a slot that is free has nothing left to trade */
+    if (guess == 0 || b->rest_lots == 0 || p->account != account_number ||
+        (order_id != 0 ? b->id != order_id : b->client_order_id != client_order_id)) {
+        found = order_id != 0 ? order_find(c, order_id) : order_find_client(c, account_number, client_order_id);
+        if (found == 0) return CODE_UNKNOWN_ORDER;
+        p = &c->positions[c->orders[found].position];
+    }
     if (p->account != account_number || p->instrument != instrument_number) return CODE_UNKNOWN_ORDER;
     *slot = found;
     return CODE_NONE;
@@ -242,7 +259,8 @@ uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *l
     if (o->price_ticks < 1 || o->price_ticks > PRICE_TICKS_MAX) return CODE_PRICE_INVALID;
     if ((code = check_size(i, a, o->quantity_lots)) != CODE_NONE) return code;
     if (o->quantity_lots <= b->filled_lots) return CODE_REPLACE_QUANTITY_FILLED;
-    if ((code = check_notional(i, a, o->price_ticks, o->quantity_lots, true)) != CODE_NONE) return code;
+    int64_t units;
+    if ((code = check_notional(i, a, o->price_ticks, o->quantity_lots, true, &units)) != CODE_NONE) return code;
     if ((code = check_collar(i, b->side, o->price_ticks)) != CODE_NONE) return code;
     if ((code = check_rate(c, a)) != CODE_NONE) return code;
     const int64_t rest_lots = o->quantity_lots - b->filled_lots;

@@ -16,12 +16,12 @@ class EngineError(Exception):
     detail: str
     hint: str
 
-class CoreFull(EngineError): ...          # CORE_E_FULL: a pool has no room; nothing changed
-class CoreRecord(EngineError): ...        # CORE_E_RECORD: these records cannot stand here; nothing changed
-class CoreDiverged(EngineError): ...      # CORE_E_DIVERGED: a digest record names another state
-class SnapshotInvalid(EngineError): ...   # CORE_E_SNAPSHOT
-class JournalError(EngineError): ...      # any JOURNAL_E_...; attributes status, segment, offset, sequence
-class OptionsError(EngineError): ...      # CORE_E_OPTIONS, JOURNAL_E_OPTIONS
+class CoreFull(EngineError): ...  # CORE_E_FULL: a pool has no room; nothing changed
+class CoreRecord(EngineError): ...  # CORE_E_RECORD: these records cannot stand here; nothing changed
+class CoreDiverged(EngineError): ...  # CORE_E_DIVERGED: a digest record names another state
+class SnapshotInvalid(EngineError): ...  # CORE_E_SNAPSHOT
+class JournalError(EngineError): ...  # any JOURNAL_E_...; attributes status, segment, offset, sequence
+class OptionsError(EngineError): ...  # CORE_E_OPTIONS, JOURNAL_E_OPTIONS
 
 EVENTS_REPORTS: Final = 1
 EVENTS_MARKET: Final = 2
@@ -85,19 +85,19 @@ def seal(records: Buffer, previous_crc: int = 0) -> bytes:
     """The same records with their crc fields chained from previous_crc."""
 
 class KeyRecord(TypedDict):
-    number: int            # 1 .. key_count_max - 1, for ever
-    key_id: bytes          # 1 to 16 ASCII bytes
+    number: int  # 1 .. key_count_max - 1, for ever
+    key_id: bytes  # 1 to 16 ASCII bytes
     secrets: Sequence[bytes]  # one or two, 32 bytes each
-    permissions: int       # schemas.vocabulary.Permission
-    account: int           # its own account
+    permissions: int  # schemas.vocabulary.Permission
+    account: int  # its own account
     networks: Sequence[tuple[bytes, int]]  # (IPv6 or mapped IPv4 address, 16 bytes; prefix bits 0..128); empty: any
-    messages_per_s: int    # 0: no limit
+    messages_per_s: int  # 0: no limit
     message_burst: int
 
 class Engine:
     """The primary: ingress, core and journal in one. Belongs to the thread of its event loop."""
 
-    wake_fd: int           # eventfd: readable when reports were released or a segment is ready; call on_wake
+    wake_fd: int  # eventfd: readable when reports were released or a segment is ready; call on_wake
     def __init__(
         self,
         *,
@@ -105,20 +105,20 @@ class Engine:
         journal_directory: str,
         shard: int,
         node: int,
-        level: int,                    # 1 process, 2 disk
+        level: int,  # 1 process, 2 disk
         segment_records: int,
         sync_interval_us: int,
         free_bytes_min: int,
-        sync_cpu: int,                 # -1: anywhere
+        sync_cpu: int,  # -1: anywhere
         connection_count_max: int,
-        idle_ms: int,                  # a session that sends nothing for so long is ended
-        logon_timeout_ms: int,         # a connection that does not log on in time is closed
-        tick_interval_ms: int,         # a clock_tick record at least this often while time matters; 0: none
+        idle_ms: int,  # a session that sends nothing for so long is ended
+        logon_timeout_ms: int,  # a connection that does not log on in time is closed
+        tick_interval_ms: int,  # a clock_tick record at least this often while time matters; 0: none
         digest_interval_records: int,  # a digest record each so many records; 0: none
-        refused_peer_max: int,         # bad logons or frames of one address in a minute before it is refused
-        closed: Callable[[int, int], None],         # (fd, code): remove it from the loop and close it
-        want_write: Callable[[int, bool], None],    # (fd, wanted): let the loop call on_writable, or no longer
-        failed: Callable[[str], None],              # the engine must end at once: a failed fdatasync
+        refused_peer_max: int,  # bad logons or frames of one address in a minute before it is refused
+        closed: Callable[[int, int], None],  # (fd, code): remove it from the loop and close it
+        want_write: Callable[[int, bool], None],  # (fd, wanted): let the loop call on_writable, or no longer
+        failed: Callable[[str], None],  # the engine must end at once: a failed fdatasync
     ) -> None: ...
     def recover(self, snapshot: Buffer | None = None) -> dict[str, int | str]:
         """Open the journal, load the snapshot, replay, end live sessions, begin a term. What it found, for the log."""
@@ -134,9 +134,9 @@ class Engine:
         """Poll all connections a few times without waiting, some 40 µs: for busy polling."""
     def on_timer(self) -> None:
         """Idle and logon time-outs, clock ticks, digests. The loop calls it every 100 ms or so."""
-    def begin_stop(self) -> None: ...      # refuse new commands (engine_stopping) from now on
+    def begin_stop(self) -> None: ...  # refuse new commands (engine_stopping) from now on
     def finish(self) -> dict[str, int]: ...  # end sessions, flush, close the journal; sequence and digest at the end
-    def save(self) -> bytes: ...           # a snapshot; only after finish
+    def save(self) -> bytes: ...  # a snapshot; only after finish
     def counters(self) -> dict[str, int]: ...
     def full_pool(self) -> str:
         """The core capacity that a frame was last refused for (core_no_room); empty if none ever was."""

@@ -66,12 +66,18 @@ class Replica:
 
     @classmethod
     def open(
-        cls, data_directory: Path | str, *, event_mask: int = _engine.EVENTS_ALL, use_snapshot: bool = True
+        cls,
+        data_directory: Path | str,
+        *,
+        event_mask: int = _engine.EVENTS_ALL,
+        use_snapshot: bool = True,
+        before: int | None = None,
     ) -> Replica:
         """The newest good snapshot, and a reader behind it. Nothing is replayed yet.
 
         event_mask   which events `step` hands out.
         use_snapshot False replays the journal from its beginning: the proof of a snapshot, slower.
+        before       a sequence that the snapshot must not be behind: for the state as it was then.
         Raises ReplicaError (no journal there), _engine.JournalError (one that cannot be read).
         """
         journal = Path(data_directory) / JOURNAL_DIRECTORY
@@ -80,7 +86,7 @@ class Replica:
             options = probe.core_options() | {"event_mask": event_mask}
         bad: list[BadSnapshot] = []
         if use_snapshot and list_snapshots(snapshots):
-            for found in newest_good(snapshots, options):
+            for found in newest_good(snapshots, options, before=before):
                 if isinstance(found, BadSnapshot):
                     bad.append(found)
                     continue

@@ -179,7 +179,7 @@ class Settings:
         1 << 28, 0, 1 << 50, "bytes", "Room to leave on the disk: below it new commands are refused."
     )
     tick_interval_ms: int = _integer(
-        1_000, 0, 3_600_000, "ms", "A clock_tick record at least so often while time matters; 0: none."
+        1_000, 0, 3_600_000, "ms", "A clock_tick record so often while time matters; 0: none, and no order expires."
     )
     digest_interval_records: int = _integer(
         65_536, 0, (1 << 32) - 1, "records", "A digest that replicas compare; 0: none."

@@ -86,13 +86,16 @@ def load_snapshot(snapshot: Snapshot, options: Mapping[str, int]) -> tuple[bytes
 
 
 def newest_good(
-    directory: Path, options: Mapping[str, int], *, sequence_max: int | None = None
+    directory: Path, options: Mapping[str, int], *, sequence_max: int | None = None, before: int | None = None
 ) -> Iterator[tuple[Snapshot, bytes, _engine.Core] | BadSnapshot]:
     """From the newest on: each bad one and why, then the first good one, and no more.
 
     sequence_max: a newer one is bad, because the journal does not reach it.
+    before: a newer one is passed over, because an older state is wanted.
     """
     for snapshot in list_snapshots(directory):
+        if before is not None and snapshot.sequence > before:
+            continue
         if sequence_max is not None and snapshot.sequence > sequence_max:
             message = f"a snapshot must not be newer than the journal, which ends at {sequence_max}"
             yield BadSnapshot(path=snapshot.path, why={"error": SnapshotError.code, "message": message})

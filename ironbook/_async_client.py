@@ -221,7 +221,7 @@ class AsyncClient(CommandMethods[Awaitable[Outcome]]):
         requests: list[Request] = []
         loop = asyncio.get_running_loop()
         for group in groups:
-            request = self._session.enter(*group, until=complete_when(group[-1]), more=True)
+            request = self._session.enter(*group, until=complete_when(group), more=True)
             if request is not None:
                 requests.append(request)
                 self._waiters[request] = loop.create_future()

@@ -211,7 +211,7 @@ class Client(CommandMethods[Outcome]):
     def _do(self, group: tuple[bytes, ...], timeout_s: float | None) -> Outcome:
         with self._lock:
             self._ready(len(group))
-            request = self._session.enter(*group, until=complete_when(group[-1]))
+            request = self._session.enter(*group, until=complete_when(group))
             if request is None:
                 raise ProtocolError("a command that is waited for must be a request", detail="Session.enter")
             self._write()
@@ -223,7 +223,7 @@ class Client(CommandMethods[Outcome]):
     def _do_many(self, groups: list[tuple[bytes, ...]], timeout_s: float | None) -> list[Outcome]:
         with self._lock:
             self._ready(sum(map(len, groups)))
-            requests = [self._session.enter(*group, until=complete_when(group[-1]), more=True) for group in groups]
+            requests = [self._session.enter(*group, until=complete_when(group), more=True) for group in groups]
             self._session.fence()
             waiting = [request for request in requests if request is not None]
             self._write()

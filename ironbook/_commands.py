@@ -20,15 +20,20 @@ from schemas.vocabulary import (
     AccountLimits,
     Asset,
     Cancel,
+    CircuitBreaker,
+    CountdownCancel,
     Deposit,
     Halt,
     Instrument,
     InstrumentLimits,
+    InstrumentState,
     Kind,
     MassCancel,
     NewOrder,
     Nonce,
+    OrderLink,
     OrderOption,
+    OrderTerms,
     OrderType,
     Replace,
     SelfTradePrevention,
@@ -42,6 +47,7 @@ Command: TypeAlias = (
     | Cancel
     | Replace
     | MassCancel
+    | CountdownCancel
     | Asset
     | Instrument
     | InstrumentLimits
@@ -50,6 +56,8 @@ Command: TypeAlias = (
     | Deposit
     | Withdrawal
     | Halt
+    | InstrumentState
+    | CircuitBreaker
 )
 
 _LIMIT, _GTC = int(OrderType.LIMIT), int(TimeInForce.GOOD_TILL_CANCELLED)
@@ -62,29 +70,40 @@ _pack_cancel = Cancel._STRUCT.pack
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Prefixed:
-    """A command with what stands before it: a text (a name, 1 to 36 bytes) and, of delegates, a nonce."""
+    """A command with what stands before it.
+
+    text    a name or a long client order id, 1 to 36 bytes
+    nonce   of delegates: makes the order unique
+    terms   of a new order: trigger, display, minimum, expiry, peg, ...
+    link    of a new order: ties it to an open one
+    """
 
     command: Command
     text: str = ""
     nonce: Nonce | None = None
+    terms: OrderTerms | None = None
+    link: OrderLink | None = None
 
 
-def pack(command: Command | Prefixed, text: str = "", nonce: Nonce | None = None) -> tuple[bytes, ...]:
+def pack(
+    command: Command | Prefixed,
+    text: str = "",
+    nonce: Nonce | None = None,
+    terms: OrderTerms | None = None,
+    link: OrderLink | None = None,
+) -> tuple[bytes, ...]:
     """Prefixes and command, 48 bytes each, without client sequences. Raises InputInvalid."""
     if isinstance(command, Prefixed):
-        return pack(command.command, command.text, command.nonce)
+        return pack(command.command, command.text, command.nonce, command.terms, command.link)
+    texts = (pack_text(text),) if text else ()
+    return texts + tuple(_packed(part) for part in (nonce, terms, link, command) if part is not None)
+
+
+def _packed(part: Command | Nonce | OrderTerms | OrderLink) -> bytes:
     try:
-        packed = command.pack()
-        if not text and nonce is None:
-            return (packed,)
-        prefixes = [pack_text(text)] if text else []
-        if nonce is not None:
-            prefixes.append(nonce.pack())
-        return (*prefixes, packed)
+        return part.pack()
     except Exception as error:
-        if isinstance(error, InputInvalid):
-            raise
-        raise _no_fit(type(command), _values(command), error) from error
+        raise _no_fit(type(part), _values(part), error) from error
 
 
 def pack_text(text: str) -> bytes:
@@ -166,6 +185,10 @@ _SIZES = {"B": 8, "H": 16, "I": 32, "Q": 64, "i": 32, "q": 64}
 _MOST = {  # what the market takes at most, where that is less than the field holds
     "price_ticks": PRICE_TICKS_MAX,
     "reference_price_ticks": PRICE_TICKS_MAX,
+    "static_price_ticks": PRICE_TICKS_MAX,
+    "trigger_price_ticks": PRICE_TICKS_MAX,
+    "display_lots": QUANTITY_LOTS_MAX,
+    "minimum_lots": QUANTITY_LOTS_MAX,
     "quantity_lots": QUANTITY_LOTS_MAX,
     "quantity_lots_min": QUANTITY_LOTS_MAX,
     "quantity_lots_max": QUANTITY_LOTS_MAX,

@@ -7,21 +7,28 @@ something to await, or collects it.
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from ironbook._commands import Command, Prefixed, pack, pack_cancel, pack_order
+from ironbook._errors import InputInvalid
 from schemas.vocabulary import (
     Account,
     AccountLimits,
     Asset,
+    CircuitBreaker,
+    CountdownCancel,
     Deposit,
     Halt,
     HaltAction,
     HaltScope,
     Instrument,
     InstrumentLimits,
+    InstrumentState,
     MassCancel,
     Nonce,
+    OrderLink,
+    OrderTerms,
     OrderType,
     Replace,
     SelfTradePrevention,
@@ -34,6 +41,7 @@ Result = TypeVar("Result", covariant=True)
 
 _LIMIT, _GTC = OrderType.LIMIT, TimeInForce.GOOD_TILL_CANCELLED
 _CANCEL_TAKER = SelfTradePrevention.CANCEL_TAKER
+_BREAKER_LEVEL_COUNT = 3
 
 
 class CommandMethods(abc.ABC, Generic[Result]):
@@ -60,7 +68,7 @@ class CommandMethods(abc.ABC, Generic[Result]):
         nonce: Nonce | None = None,
         timeout_s: float | None = None,
     ) -> Result:
-        """Any command. `text`: a name or a long client order id; `nonce`: of delegates only."""
+        """Any command. `text`: a name or a long client order id; `nonce`: of delegates only. See also Prefixed."""
         return self._do(pack(command, text, nonce), timeout_s)
 
     def submit(
@@ -76,9 +84,16 @@ class CommandMethods(abc.ABC, Generic[Result]):
         time_in_force: int = _GTC,
         self_trade_prevention: int = _CANCEL_TAKER,
         post_only: bool = False,
+        terms: OrderTerms | None = None,
+        link: OrderLink | None = None,
         timeout_s: float | None = None,
     ) -> Result:
-        """Enter an order. price_ticks of a market order is its cap, 0 for the collar's."""
+        """Enter an order. price_ticks of a market order is its cap, 0 for the collar's.
+
+        quantity_lots of a market_by_quote order is an amount, in quote units.
+        terms   a trigger (stop, take-profit, trailing), a display quantity, a minimum, an expiry, a peg, ...
+        link    an open order to cancel first, or of which and this one only one is to trade
+        """
         packed = pack_order(
             self.account if account is None else account,
             instrument,
@@ -91,7 +106,8 @@ class CommandMethods(abc.ABC, Generic[Result]):
             self_trade_prevention,
             post_only,
         )
-        return self._do((packed,), timeout_s)
+        prefixes = tuple(prefix.pack() for prefix in (terms, link) if prefix is not None)
+        return self._do((*prefixes, packed), timeout_s)
 
     def cancel(
         self,
@@ -146,6 +162,16 @@ class CommandMethods(abc.ABC, Generic[Result]):
             side=side,
             client_order_id=client_order_id,
         )
+        return self._do(pack(command), timeout_s)
+
+    def countdown_cancel(
+        self, timeout_ms: int, *, account: int | None = None, client_order_id: int = 0, timeout_s: float | None = None
+    ) -> Result:
+        """Dead man's switch: unless this is sent again within timeout_ms, all open orders that this key entered in the
+        account are cancelled. 0 switches it off.
+        """
+        own = self.account if account is None else account
+        command = CountdownCancel(account=own, timeout_ms=timeout_ms, client_order_id=client_order_id)
         return self._do(pack(command), timeout_s)
 
     # ---- For keys with the permission `admin` -----------------------------------------------------------------------
@@ -246,21 +272,98 @@ class CommandMethods(abc.ABC, Generic[Result]):
         return self._do(pack(command), timeout_s)
 
     def halt(
-        self, *, instrument: int | None = None, account: int | None = None, timeout_s: float | None = None
+        self,
+        *,
+        instrument: int | None = None,
+        account: int | None = None,
+        firm: int | None = None,
+        timeout_s: float | None = None,
     ) -> Result:
-        """Halt an instrument, an account, or (with neither) everything. Cancels are taken while halted."""
-        return self._do(pack(_halt(HaltAction.HALT, instrument, account)), timeout_s)
+        """Halt an instrument, an account, a firm's accounts, or (with none) everything. Cancels are still taken."""
+        return self._do(pack(_halt(HaltAction.HALT, instrument, account, firm)), timeout_s)
 
     def resume(
-        self, *, instrument: int | None = None, account: int | None = None, timeout_s: float | None = None
+        self,
+        *,
+        instrument: int | None = None,
+        account: int | None = None,
+        firm: int | None = None,
+        timeout_s: float | None = None,
     ) -> Result:
-        """Resume an instrument, an account, or (with neither) everything."""
-        return self._do(pack(_halt(HaltAction.RESUME, instrument, account)), timeout_s)
+        """Resume an instrument, an account, a firm's accounts, or (with none) everything."""
+        return self._do(pack(_halt(HaltAction.RESUME, instrument, account, firm)), timeout_s)
+
+    def kill(
+        self,
+        *,
+        instrument: int | None = None,
+        account: int | None = None,
+        firm: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Result:
+        """Halt, and cancel every open order of an instrument, an account, a firm, or (with none) of everything."""
+        return self._do(pack(_halt(HaltAction.KILL, instrument, account, firm)), timeout_s)
+
+    def set_instrument_state(
+        self,
+        instrument: int,
+        trading_state: int,
+        *,
+        auction_ends_ns: int = 0,
+        static_price_ticks: int = 0,
+        timeout_s: float | None = None,
+    ) -> Result:
+        """Move an instrument to a trading state; into `open` its book is uncrossed first.
+
+        auction_ends_ns      of pre_open and auction: when it opens by itself; 0: by a command only
+        static_price_ticks   sets the reference of the circuit breaker's levels; 0 leaves it
+        """
+        command = InstrumentState(
+            instrument=instrument,
+            trading_state=trading_state,
+            auction_ends_ns=auction_ends_ns,
+            static_price_ticks=static_price_ticks,
+        )
+        return self._do(pack(command), timeout_s)
+
+    def set_circuit_breaker(
+        self,
+        instrument: int,
+        *,
+        band: tuple[int, int] = (0, 0),
+        levels: Sequence[tuple[int, int]] = (),
+        timeout_s: float | None = None,
+    ) -> Result:
+        """Set an instrument's price band and up to three breaker levels, each (ppm, ms of the auction that follows).
+
+        The band is around the last trade's price, the levels are around the static price. ms 0 of a level: halted until
+        resumed.
+        """
+        padded = [*levels, (0, 0), (0, 0), (0, 0)]
+        if len(levels) > _BREAKER_LEVEL_COUNT:
+            raise InputInvalid(f"a circuit breaker has at most {_BREAKER_LEVEL_COUNT} levels, was given {len(levels)}")
+        command = CircuitBreaker(
+            instrument=instrument,
+            band_ppm=band[0],
+            band_ms=band[1],
+            level1_ppm=padded[0][0],
+            level1_ms=padded[0][1],
+            level2_ppm=padded[1][0],
+            level2_ms=padded[1][1],
+            level3_ppm=padded[2][0],
+            level3_ms=padded[2][1],
+        )
+        return self._do(pack(command), timeout_s)
 
 
-def _halt(action: HaltAction, instrument: int | None, account: int | None) -> Halt:
-    if instrument is not None:
-        return Halt(target=instrument, scope=HaltScope.INSTRUMENT, action=action)
-    if account is not None:
-        return Halt(target=account, scope=HaltScope.ACCOUNT, action=action)
-    return Halt(target=0, scope=HaltScope.EVERYTHING, action=action)
+def _halt(action: HaltAction, instrument: int | None, account: int | None, firm: int | None) -> Halt:
+    named = (
+        (HaltScope.INSTRUMENT, instrument),
+        (HaltScope.ACCOUNT, account),
+        (HaltScope.FIRM, firm),
+    )
+    given = [(scope, target) for scope, target in named if target is not None]
+    if len(given) > 1:
+        raise InputInvalid("name one of instrument, account and firm, or none for everything")
+    scope, target = given[0] if given else (HaltScope.EVERYTHING, 0)
+    return Halt(target=target, scope=scope, action=action)

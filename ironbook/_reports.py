@@ -16,7 +16,7 @@ from schemas.vocabulary import CODE_TEXT, REPORT_BYTES, Code, EventKind, ReportF
 from schemas.vocabulary import Report as WireReport
 
 SELL, MAKER, DONE = int(ReportFlag.SELL), int(ReportFlag.MAKER), int(ReportFlag.DONE)
-KEPT = int(ReportFlag.KEPT_PRIORITY)
+KEPT, AUCTION = int(ReportFlag.KEPT_PRIORITY), int(ReportFlag.AUCTION)
 
 _FIELDS: list[tuple[str, Any]] = [
     ("kind", EventKind),
@@ -51,16 +51,16 @@ if WireReport.BYTES != REPORT_BYTES:
 class Report:
     """One report. Prices in ticks, quantities in lots, amounts in units of an asset, times in ns since the epoch.
 
-    kind            accepted, rejected, filled, cancelled, replaced or applied
-    flags           bits of ReportFlag; `side`, `maker`, `done` and `kept_priority` read them
+    kind            accepted, rejected, filled, cancelled, replaced, applied or triggered
+    flags           bits of ReportFlag; `side`, `maker`, `done`, `kept_priority` and `auction` read them
     code            why, of rejected and cancelled reports
     n               which event of its command; (sequence, n) names it for ever
     report_number   dense within the key, from 1
     sequence        of the journal record that caused it
     order_id        the order; of applied, the sender's reference
     remaining_lots  open after it
-    reference       client sequence of the command that this answers; of a fill, the trade id
-    amount_units    of a fill, the fee in quote units (below zero: a rebate)
+    reference       client sequence of the command that this answers; of a fill the trade id, of triggered the last one
+    amount_units    of a fill, the fee in quote units (below zero: a rebate); of a market order by quote, the amount
     """
 
     kind: EventKind
@@ -101,6 +101,11 @@ class Report:
         return bool(self.flags & KEPT)
 
     @property
+    def auction(self) -> bool:
+        """Of a fill: it traded in an auction, neither as maker nor as taker."""
+        return bool(self.flags & AUCTION)
+
+    @property
     def text(self) -> str:
         """What the code says must hold, or why a cancelled order was cancelled."""
         return CODE_TEXT[self.code][1]
@@ -114,6 +119,7 @@ class Report:
             "maker": self.maker,
             "done": self.done,
             "kept_priority": self.kept_priority,
+            "auction": self.auction,
             "account": self.account,
             "instrument": self.instrument,
             "order_id": self.order_id,

@@ -20,7 +20,7 @@ import enum
 import hashlib
 import hmac
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from typing_extensions import Buffer
@@ -40,6 +40,7 @@ from ironbook._key import Key
 from ironbook._options import ResumeState
 from ironbook._reports import CODES, DONE, KINDS, STRUCT, Outcome, Report, Twin
 from schemas.vocabulary import (
+    KIND_CLASS,
     LOGON_BYTES,
     REPORT_BYTES,
     RESUME_NEW_ONLY,
@@ -47,6 +48,7 @@ from schemas.vocabulary import (
     Code,
     EventKind,
     Kind,
+    LinkAction,
     LogonAnswer,
     LogonOption,
     LogonRequest,
@@ -62,12 +64,15 @@ SHA256_BLOCK_BYTES = 64
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
-_REJECTED, _FILLED, _APPLIED = int(EventKind.REJECTED), int(EventKind.FILLED), int(EventKind.APPLIED)
+_REJECTED, _FILLED, _CANCELLED = int(EventKind.REJECTED), int(EventKind.FILLED), int(EventKind.CANCELLED)
+_TRIGGERED = _REPORT_KIND_MAX = int(EventKind.TRIGGERED)
 _REPLACE, _MASS_CANCEL = int(Kind.REPLACE), int(Kind.MASS_CANCEL)
 _MESSAGE_KIND_MIN = int(MessageKind.LOGON_ANSWER)
 _REFUSED, _REPEAT = int(MessageKind.REFUSED), int(MessageKind.REPEAT)
 _PONG, _SESSION_ENDED = int(MessageKind.PONG), int(MessageKind.SESSION_ENDED)
-_PREFIX_KINDS = frozenset((int(Kind.TEXT), int(Kind.NONCE)))
+_ORDER_TERMS, _ORDER_LINK = int(Kind.ORDER_TERMS), int(Kind.ORDER_LINK)
+_TRIGGER_AT, _LINK_ACTION_AT = 44, 24  # bytes of order_terms and order_link
+_PREFIX_KINDS = frozenset(kind for kind, group in KIND_CLASS.items() if group == "prefix")
 _NUMBER_STEP = 1 << 16  # report_number stands above the 16 bits of the key
 
 
@@ -88,11 +93,13 @@ class Until(enum.Enum):
     FENCE = "fence"  # when a ping sent behind it is answered, so that every report it caused has come
 
 
-def complete_when(command: Buffer) -> Until:
-    """How to know that every report of this command of 48 bytes has come."""
-    data = memoryview(command)
+def complete_when(group: Sequence[bytes]) -> Until:
+    """How to know that every report of this command has come. group: its prefixes and itself, 48 bytes each."""
+    data = group[-1]
     kind = data[0]
     if kind == Kind.NEW_ORDER:
+        if any(prefix[0] == _ORDER_TERMS and prefix[_TRIGGER_AT] for prefix in group[:-1]):
+            return Until.ANSWER  # it waits: what it does when it fires is no part of this outcome
         resting = data[41] == OrderType.LIMIT and data[42] == TimeInForce.GOOD_TILL_CANCELLED
         return Until.FENCE if resting and not data[44] else Until.ANSWER if resting else Until.DONE
     return Until.FENCE if kind == Kind.REPLACE else Until.ANSWER
@@ -320,8 +327,7 @@ class Session:
             self._sent = sequence
         if until is None:
             return None
-        kind = commands[-1][0]
-        request = Request(sequence, until, kind in (_MASS_CANCEL, _REPLACE))
+        request = Request(sequence, until, _answers_late(commands))
         self.requests[sequence] = request
         self._late_count += request.late
         if until is Until.FENCE:
@@ -470,7 +476,7 @@ class Session:
                 if self.state is not State.LIVE:
                     break
                 continue
-            if word != expected or not 0 < kind <= _APPLIED or code not in codes:
+            if word != expected or not 0 < kind <= _REPORT_KIND_MAX or code not in codes:
                 self._wrong_report(kind, code, word, expected)
             expected += _NUMBER_STEP
             self._number_word = expected
@@ -479,7 +485,7 @@ class Session:
                 order_id, client_order_id, price_ticks, quantity_lots, remaining_lots, reference, amount_units,
             )  # fmt: skip
             report.__class__ = Report
-            if kind != _FILLED and reference > self.recorded:
+            if reference > self.recorded and kind != _FILLED and kind != _TRIGGERED:
                 self._record(reference)
             if self.requests or self._held:
                 self._route(cast(Report, report), kind)
@@ -492,7 +498,7 @@ class Session:
         number, wanted = word >> 16, expected >> 16
         where = f"key {self.key.key_id} (number {expected & 0xFFFF}), logon {self.logon_count} of this client"
         again = "connect again: the session resumes behind the last report read"
-        if not 0 < kind <= _APPLIED or code not in CODES:
+        if not 0 < kind <= _REPORT_KIND_MAX or code not in CODES:
             raise ProtocolError(
                 f"a report must have a known kind and code, had kind {kind} and code {code}",
                 detail=where,
@@ -583,15 +589,18 @@ class Session:
 
         All reports of one command have its record's sequence and stand together. The one that answers names the client
         sequence; it comes first, but for a mass cancel or the replacement of another key's order, whose `applied` comes
-        last: so while one of these is waited for, reports are held until the next record begins.
+        last, and for an order that cancels another first: so while one of these is waited for, reports are held until
+        the next record begins. None of these is answered by a `cancelled`.
         """
         if report.sequence != self._group_sequence:
             self._deliver_held()
             self._owner = None
             self._group_sequence = report.sequence
         owner = self._owner
-        if owner is None and kind != _FILLED and report.reference:
+        if owner is None and kind != _FILLED and kind != _TRIGGERED and report.reference:
             owner = self.requests.get(report.reference)
+            if owner is not None and owner.late and kind == _CANCELLED:
+                owner = None
             if owner is not None:
                 self._owner = owner
                 owner.answer = report
@@ -645,6 +654,13 @@ class Session:
             if self.keep_reports:
                 self.reports.extend(self._held)
             self._held.clear()
+
+
+def _answers_late(group: Sequence[bytes]) -> bool:
+    """May other reports of the same record stand before the one that answers?"""
+    if group[-1][0] in (_MASS_CANCEL, _REPLACE):
+        return True
+    return any(prefix[0] == _ORDER_LINK and prefix[_LINK_ACTION_AT] == LinkAction.CANCEL_FIRST for prefix in group[:-1])
 
 
 def refused_logon(session: Session) -> SessionEnded:

@@ -199,7 +199,8 @@ ingress_status ingress_recover(ingress *in, const void *snapshot, size_t bytes, 
     if (status != INGRESS_OK) return status;
     in->recovered = true;
     in->digest_sequence = core_sequence(in->core);
-    in->last_record_ns = in->now_ns;
+    in->last_tick_ns = in->now_ns;
+    in->last_tick_sequence = core_sequence(in->core);
     in->last_timer_ns = in->steady_ns;
     journal_publish(in->journal);
     in->unpublished = false;

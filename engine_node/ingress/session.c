@@ -51,7 +51,6 @@ core_status record_group(ingress *in, wire_record *records, uint32_t count) {
     INGRESS_INVARIANT(status == CORE_OK || status == CORE_MORE);
     journal_append(in->journal, records, count);
     in->unpublished = true;
-    in->last_record_ns = in->now_ns;
     in->counters.records += count;
     collect(in);
     while (status == CORE_MORE) { /* bounded by the orders that one command can touch */

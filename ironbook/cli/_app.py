@@ -28,7 +28,7 @@ EPILOG = (
 
 # Bodies that bring heavy imports with them; imported when they are asked for.
 LAZY = {"tape": "ironbook.tape.commands", "demo": "ironbook.tape.commands"}
-ORDER = ("up", "demo", "order", "cancel", "book", "watch", "accounts", "assets", "instruments", "keys")
+ORDER = ("up", "demo", "order", "cancel", "countdown", "book", "watch", "accounts", "assets", "instruments", "keys")
 
 
 class Commands(TyperGroup):
@@ -64,6 +64,7 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("order")(orders.order)
 app.command("cancel")(orders.cancel)
+app.command("countdown")(orders.countdown)
 app.command("book")(book.book)
 app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)

@@ -155,8 +155,11 @@ def open_key_file(data: Path) -> KeyFile:
 
 
 @contextmanager
-def open_replica(data: Path, **options: Any) -> Iterator[Replica]:
-    """A replica of the engine's state, caught up. Raises EngineFailed if there is no journal."""
+def open_replica(data: Path, *, at: int | None = None, **options: Any) -> Iterator[Replica]:
+    """A replica of the engine's state, caught up. Raises EngineFailed if there is no journal.
+
+    at  the state behind the record of this sequence, instead of the newest; raises InputInvalid if there is none yet
+    """
     from engine_node.replica import Replica
 
     if not (data / "journal").is_dir():
@@ -165,8 +168,14 @@ def open_replica(data: Path, **options: Any) -> Iterator[Replica]:
             detail=str((data / "journal").absolute()),
             hint="start an engine node with `ironbook up`, or name its directory with --data",
         )
-    with Replica.open(data, **options) as replica:
-        replica.catch_up()
+    with Replica.open(data, before=at, **options) as replica:
+        released = replica.limit()
+        if at is not None and not 1 <= at <= released:
+            raise InputInvalid(
+                f"a sequence must be from 1 to the last released one, {released}, was {at}",
+                hint="`ironbook journal verify` tells how far a journal goes",
+            )
+        replica.catch_up(at)
         yield replica
 
 

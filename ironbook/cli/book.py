@@ -28,6 +28,7 @@ def book(
     depth: Annotated[int, typer.Option(help="Price levels on each side.", min=1, max=1000)] = 10,
     once: Annotated[bool, typer.Option("--once", help="Show it once and stop.")] = False,
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
+    at: Annotated[int | None, typer.Option(help="As it was behind the record of this sequence; once.")] = None,
     data: DataOption = DATA,
     json: JsonOption = False,
 ) -> None:
@@ -38,8 +39,10 @@ def book(
       ironbook book BTC/USD
 
       ironbook book BTC/USD --once --depth 5 --json
+
+      ironbook book BTC/USD --at 1000000
     """
-    with open_replica(data) as replica:
+    with open_replica(data, at=at) as replica:
         names = Names(replica.core)
         found = names.instrument(symbol)
         number, units = int(found["instrument"]), names.units(found)
@@ -49,8 +52,8 @@ def book(
             return snapshot(replica.core, number, units, depth) | {"engine_running": pulse()}
 
         trades: list[dict[str, Any]] = []
-        if once:
-            running = note_engine(data, replica.core, json)
+        if once or at is not None:
+            running = note_engine(data, replica.core, json) if at is None else pulse()
             shown = snapshot(replica.core, number, units, depth) | {"engine_running": running}
             say_json(shown) if json else stdout.print(ladder(shown, trades, noted=True))
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from fractions import Fraction
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from ironbook.cli._place import (
     note_engine,
     open_replica,
 )
+from ironbook.cli._terms import duration_ms, moment_ns
 from ironbook.cli.accounts import applied
 from schemas.vocabulary import TradingState
 
@@ -28,6 +30,16 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
+
+
+class StateName(enum.StrEnum):
+    OPEN = "open"
+    HALTED = "halted"
+    PRE_OPEN = "pre_open"
+    AUCTION = "auction"
+    CLOSED = "closed"
+
+
 Symbol = Annotated[str, typer.Argument(help="Symbol or number.", show_default=False)]
 
 
@@ -153,6 +165,96 @@ def resume(
     number = _target(data, symbol)
     with connect(data, address, key, ADMIN_KEY) as client:
         applied(json, f"{symbol} resumed", client.resume(instrument=number))
+
+
+@app.command("kill")
+def kill(
+    symbol: Annotated[str, typer.Argument(help="Symbol or number; `all` for everything.", show_default=False)],
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Halt an instrument, or everything, and cancel every open order in it.
+
+    Example:  ironbook instruments kill BTC/USD
+    """
+    number = _target(data, symbol)
+    with connect(data, address, key, ADMIN_KEY) as client:
+        applied(json, f"{symbol} halted, its open orders cancelled", client.kill(instrument=number))
+
+
+@app.command("state")
+def state(
+    symbol: Symbol,
+    to: Annotated[StateName, typer.Argument(help="Into open: the book is uncrossed first.", show_default=False)],
+    lasting: Annotated[
+        str | None, typer.Option("--for", help="Of pre_open and auction: open by itself after 90s, 5m, ...")
+    ] = None,
+    static: Annotated[str, typer.Option(help="Sets the reference of the breaker's levels; 0 leaves it.")] = "0",
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Move an instrument to another trading state.
+
+    Examples:
+
+      ironbook instruments state BTC/USD auction --for 60s
+
+      ironbook instruments state BTC/USD closed
+    """
+    with open_replica(data) as replica:
+        names = Names(replica.core)
+        found = names.instrument(symbol)
+        units = names.units(found)
+    with connect(data, address, key, ADMIN_KEY) as client:
+        outcome = client.set_instrument_state(
+            int(found["instrument"]),
+            TradingState[to.name],
+            auction_ends_ns=moment_ns(lasting),
+            static_price_ticks=units.price_ticks(static),
+        )
+        applied(json, f"{found['name']} is {to.value}", outcome)
+
+
+@app.command("breaker")
+def breaker(
+    symbol: Symbol,
+    band: Annotated[
+        str | None, typer.Option(help="PERCENT:DURATION around the last price, as 2:30s; the auction lasts so long.")
+    ] = None,
+    level: Annotated[
+        list[str] | None,
+        typer.Option(help="PERCENT:DURATION around the static price, up to three, rising; 0 halts until resumed."),
+    ] = None,
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Set the whole circuit breaker of an instrument: what is not given is switched off.
+
+    Example:  ironbook instruments breaker BTC/USD --band 2:30s --level 7:5m --level 13:15m --level 20:0
+    """
+    with open_replica(data) as replica:
+        found = Names(replica.core).instrument(symbol)
+    with connect(data, address, key, ADMIN_KEY) as client:
+        outcome = client.set_circuit_breaker(
+            int(found["instrument"]),
+            band=_bound(band) if band else (0, 0),
+            levels=[_bound(text) for text in level or ()],
+        )
+        applied(json, f"circuit breaker of {found['name']} set", outcome)
+
+
+def _bound(text: str) -> tuple[int, int]:
+    """PERCENT:DURATION as (ppm, ms)."""
+    percent, colon, lasting = text.partition(":")
+    if not colon:
+        raise typer.BadParameter(f"a bound must be PERCENT:DURATION, as 2:30s, was {text!r}")
+    return int(parse_decimal(percent, "a bound in percent") * 10_000), duration_ms(lasting)
 
 
 def _target(data: Any, symbol: str) -> int | None:

@@ -37,15 +37,19 @@ from schemas.vocabulary import (
     HaltScope,
     Kind,
     Level3Action,
+    LinkAction,
     LogoffReason,
     LogonOption,
     OrderOption,
     OrderType,
+    Peg,
     Record,
     SelfTradePrevention,
     Side,
+    TermOption,
     TimeInForce,
     TradingState,
+    Trigger,
 )
 from schemas.vocabulary import Report as WireReport
 
@@ -297,6 +301,8 @@ _ENUMERATIONS: dict[str, type[enum.IntEnum]] = {
     "trading_state": TradingState,
     "scope": HaltScope,
     "action": HaltAction,
+    "trigger": Trigger,
+    "peg": Peg,
     "reason": LogoffReason,
     "code": Code,
     "refused_kind": Kind,
@@ -304,13 +310,14 @@ _ENUMERATIONS: dict[str, type[enum.IntEnum]] = {
 _FLAGS: dict[tuple[str, int], type[enum.IntFlag]] = {
     ("options", int(Kind.NEW_ORDER)): OrderOption,
     ("options", int(Kind.LOGON)): LogonOption,
+    ("options", int(Kind.ORDER_TERMS)): TermOption,
 }
 
 
 def _named(name: str, value: Any, kind: int = 0) -> Any:
     """The name of a value, "" for none; the number as a text if it has no name, as a client may have sent it."""
-    if name in _ENUMERATIONS:
-        known = _ENUMERATIONS[name]
+    known = LinkAction if (name, kind) == ("action", Kind.ORDER_LINK) else _ENUMERATIONS.get(name)
+    if known is not None:
         return "" if value == 0 and name != "code" else _name(known, value)
     if flags := _FLAGS.get((name, kind)):
         unnamed = value & ~sum(flags)
@@ -423,7 +430,17 @@ EVENT_COLUMNS: dict[str, str] = {
 Row = tuple[Any, ...]
 _EVENTS = {int(kind): kind.name.lower() for kind in EventKind}
 _CODE_OF: dict[int, type[enum.IntEnum]] = {EventKind.STATE: TradingState, EventKind.LEVEL3: Level3Action}
-_SIDELESS = frozenset({EventKind.APPLIED, EventKind.TRADE, EventKind.STATE, EventKind.BALANCE})
+_SIDELESS = frozenset(
+    {
+        EventKind.APPLIED,
+        EventKind.TRADE,
+        EventKind.STATE,
+        EventKind.BALANCE,
+        EventKind.BOOK_CHECKSUM,
+        EventKind.TRADE_BUST,
+        EventKind.TRADE_CORRECTION,
+    }
+)
 
 
 @contextmanager

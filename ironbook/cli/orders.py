@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ironbook import EventKind, OrderType, Outcome, Report, SelfTradePrevention, Side, TimeInForce, Units, amount_text
+from ironbook import EventKind, OrderType, Outcome, Report, SelfTradePrevention, Side, TimeInForce, amount_text
 from ironbook.cli._output import JsonOption, plural, show
 from ironbook.cli._place import (
     DATA,
@@ -23,6 +23,7 @@ from ironbook.cli._place import (
     local_markets,
     open_replica,
 )
+from ironbook.cli._terms import TermWords, duration_ms, order_link, order_terms, price_ticks, quantity_lots, quote_units
 
 
 class SideName(enum.StrEnum):
@@ -34,6 +35,12 @@ class TimeInForceName(enum.StrEnum):
     GTC = "gtc"
     IOC = "ioc"
     FOK = "fok"
+
+
+class PegName(enum.StrEnum):
+    OWN_BEST = "own_best"
+    OTHER_BEST = "other_best"
+    MIDDLE = "middle"
 
 
 class SelfTradeName(enum.StrEnum):
@@ -66,6 +73,22 @@ def order(
         SelfTradeName, typer.Option(help="What to do when it meets the account's own order.")
     ] = SelfTradeName.CANCEL_TAKER,
     client_order_id: Annotated[int, typer.Option("--client-order-id", help="Your own number; 0: none.")] = 0,
+    stop: Annotated[str | None, typer.Option(help="Wait until the last price is here or worse.")] = None,
+    take_profit: Annotated[str | None, typer.Option(help="Wait until the last price is here or better.")] = None,
+    trail: Annotated[str | None, typer.Option(help="Wait until the price turns by this much.")] = None,
+    display: Annotated[str | None, typer.Option(help="Iceberg: show this much at a time.")] = None,
+    hidden: Annotated[bool, typer.Option("--hidden", help="Rest without being shown.")] = False,
+    all_or_none: Annotated[bool, typer.Option("--all-or-none", help="Fill it whole, or not at all.")] = False,
+    minimum: Annotated[str | None, typer.Option(help="Refuse it unless this much trades at once.")] = None,
+    peg: Annotated[PegName | None, typer.Option(help="Follow the best prices; --price is its limit.")] = None,
+    offset: Annotated[str | None, typer.Option(help="With --peg: added to what it follows; may be negative.")] = None,
+    expire: Annotated[str | None, typer.Option(help="Cancel it after 90s, 2h, ... or at a moment.")] = None,
+    day: Annotated[bool, typer.Option("--day", help="Cancel it when the instrument closes.")] = False,
+    one_cancels: Annotated[int, typer.Option(help="Id of an open order: only one of the two is to trade.")] = 0,
+    instead_of: Annotated[int, typer.Option(help="Id of an open order to cancel first.")] = 0,
+    by_quote: Annotated[
+        bool, typer.Option("--by-quote", help="QUANTITY is an amount of the quote asset to spend or receive.")
+    ] = False,
     account: AccountOption = None,
     raw: RawOption = False,
     data: DataOption = DATA,
@@ -82,24 +105,48 @@ def order(
       ironbook order sell 1 ETH/USD --tif ioc --price 2990 --key demo-2
 
       ironbook order buy 0.1 BTC/USD                 (market, capped by the collar)
+
+      ironbook order buy 500 BTC/USD --by-quote      (spend 500 USD)
+
+      ironbook order sell 0.2 BTC/USD --stop 59000 --one-cancels 1042
+
+      ironbook order sell 5 BTC/USD -p 60100 --display 0.5 --expire 2h
     """
     number, found = _instrument(data, symbol, raw)
     units = found.units if found else None
     market = price is None
+    if by_quote and not market:
+        raise typer.BadParameter("--by-quote makes a market order: give --cap instead of --price")
+    kind = OrderType.MARKET_BY_QUOTE if by_quote else OrderType.MARKET if market else OrderType.LIMIT
     chosen = _TIME_IN_FORCE[tif or (TimeInForceName.IOC if market else TimeInForceName.GTC)]
-    limit = cap if market else price
+    words = TermWords(
+        stop=stop,
+        take_profit=take_profit,
+        trail=trail,
+        display=display,
+        minimum=minimum,
+        peg=peg.value if peg else None,
+        offset=offset,
+        expire=expire,
+        hidden=hidden,
+        all_or_none=all_or_none,
+        day=day,
+    )
+    terms, link = order_terms(words, units), order_link(one_cancels, instead_of)
     with connect(data, address, key, TRADER_KEY) as client:
         outcome = client.submit(
             number,
             Side[side.name],
-            _ticks(limit, units),
-            _lots(quantity, units),
+            price_ticks(cap if market else price, units),
+            quote_units(quantity, units) if by_quote else quantity_lots(quantity, units),
             account=account,
             client_order_id=client_order_id,
-            order_type=OrderType.MARKET if market else OrderType.LIMIT,
+            order_type=kind,
             time_in_force=chosen,
             self_trade_prevention=SelfTradePrevention[self_trade.name],
             post_only=post_only,
+            terms=terms,
+            link=link,
         )
     outcome.raise_if_rejected()
     show_outcome(json, outcome, {number: found} if found else {})
@@ -144,6 +191,24 @@ def cancel(
     show_outcome(json, outcome, markets)
 
 
+def countdown(
+    time: Annotated[str, typer.Argument(help="30s, 500ms, 5m; 0 switches it off.", show_default=False)],
+    account: AccountOption = None,
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Dead man's switch: unless sent again in time, all open orders that this key entered are cancelled.
+
+    Example:  ironbook countdown 30s
+    """
+    with connect(data, address, key, TRADER_KEY) as client:
+        outcome = client.countdown_cancel(duration_ms(time), account=account)
+    outcome.raise_if_rejected()
+    show_outcome(json, outcome, {})
+
+
 def _instrument(data: Any, symbol: str, raw: bool) -> tuple[int, Market | None]:
     if raw:
         if not symbol.isdecimal():
@@ -153,23 +218,6 @@ def _instrument(data: Any, symbol: str, raw: bool) -> tuple[int, Market | None]:
         names = Names(replica.core)
         found = names.instrument(symbol)
         return int(found["instrument"]), names.market(found)
-
-
-def _ticks(text: str | None, units: Units | None) -> int:
-    if text is None:
-        return 0
-    return units.price_ticks(text) if units is not None else _whole(text, "a price in ticks")
-
-
-def _lots(text: str, units: Units | None) -> int:
-    return units.quantity_lots(text) if units is not None else _whole(text, "a quantity in lots")
-
-
-def _whole(text: str, what: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"with --raw {what} must be a whole number, was {text!r}") from None
 
 
 def show_outcome(as_json: bool, outcome: Outcome, markets: Mapping[int, Market]) -> None:
@@ -195,6 +243,7 @@ _COLOUR = {
     EventKind.CANCELLED: "yellow",
     EventKind.REPLACED: "magenta",
     EventKind.APPLIED: "blue",
+    EventKind.TRIGGERED: "cyan",
 }
 
 
@@ -218,7 +267,7 @@ def report_line(report: Report, market: Market | None, *, named: bool = False) -
         price = market.units.price_text(report.price_ticks) if market else f"{report.price_ticks} ticks"
         parts.append(f"{report.side.name.lower()} {_quantity(report, market)} @ {price}")
     if kind is EventKind.FILLED:
-        parts.append("maker" if report.maker else "taker")
+        parts.append("auction" if report.auction else "maker" if report.maker else "taker")
         parts.append(f"[dim]trade {report.reference}, fee {_fee(report, market)}[/]")
     if report.code:
         parts.append(f"[dim]{escape(report.code.name.lower())}: {escape(report.text)}[/]")

@@ -31,7 +31,17 @@ from ironbook.cli.orders import report_line
 from schemas.vocabulary import REPORT_BYTES, Code, EventKind, Level3Action, TradingState
 from schemas.vocabulary import Report as WireReport
 
-_PUBLIC = frozenset((EventKind.TRADE, EventKind.BOOK_UPDATE, EventKind.STATE, EventKind.LEVEL3))
+_PUBLIC = frozenset(
+    (
+        EventKind.TRADE,
+        EventKind.BOOK_UPDATE,
+        EventKind.STATE,
+        EventKind.LEVEL3,
+        EventKind.INDICATIVE,
+        EventKind.TRADE_BUST,
+        EventKind.TRADE_CORRECTION,
+    )
+)
 
 
 def watch(
@@ -221,8 +231,24 @@ def event_line(event: WireReport, names: Names) -> str:
         return f"{head} order  [{colour}]{said['code']} {event.order_id} {said['side']} {quantity} @ {price}[/]"
     if kind == "balance":
         return f"{head} {_balance(event, names)}"
+    if kind == "indicative":
+        return f"{head} {_indicative(event, said)}"
+    if kind in ("trade_bust", "trade_correction"):
+        done = "busted" if kind == "trade_bust" else "corrected to"
+        return f"{head} [bold]trade[/]  #{event.reference} {done} {quantity} @ {price}"
+    if kind == "adjustment":
+        change = f"{event.remaining_lots:+d} lots, {event.amount_units:+d} units"
+        return f"{head} adjust account {event.account} trade #{event.reference} [dim]{change}[/]"
     instrument = names.instruments.get(event.instrument)
     return f"{head} {report_line(_report(event), names.market(instrument) if instrument is not None else None)}"
+
+
+def _indicative(event: WireReport, said: dict[str, Any]) -> str:
+    """What an auction would give now."""
+    if not event.price_ticks:
+        return "auction nothing crosses"
+    more = f"{said['side']} {event.remaining_lots} lots over" if event.remaining_lots else "balanced"
+    return f"auction {said['quantity']} @ {said['price']} [dim]({more})[/]"
 
 
 def _balance(event: WireReport, names: Names) -> str:

@@ -29,19 +29,24 @@ from schemas.vocabulary import (
     Asset,
     Cancel,
     Code,
+    CountdownCancel,
     EventKind,
     Header,
     Kind,
+    LinkAction,
     LogonAnswer,
     LogonRequest,
     MassCancel,
     MessageKind,
     NewOrder,
+    OrderLink,
+    OrderTerms,
     OrderType,
     Ping,
     Replace,
     Report,
     TimeInForce,
+    Trigger,
 )
 
 SECRET = bytes(range(32))
@@ -277,7 +282,7 @@ def test_a_report_for_another_key_is_an_error() -> None:
         session.receive(Report(kind=EventKind.FILLED, key=KEY_NUMBER + 1, report_number=1).pack())
 
 
-@pytest.mark.parametrize(("kind", "code"), [(0, 0), (7, 0), (32, 0), (63, 0), (69, 0), (255, 0), (1, 50)])
+@pytest.mark.parametrize(("kind", "code"), [(0, 0), (8, 0), (32, 0), (63, 0), (69, 0), (255, 0), (1, 50)])
 def test_an_unknown_kind_or_code_is_an_error(kind: int, code: int) -> None:
     session = live(Peer())
     with pytest.raises(ProtocolError):
@@ -497,13 +502,45 @@ def test_a_ping_over_the_rate_is_asked_again() -> None:
 
 def test_how_a_command_is_known_to_be_complete() -> None:
     gtc, ioc = TimeInForce.GOOD_TILL_CANCELLED, TimeInForce.IMMEDIATE_OR_CANCEL
-    assert complete_when(order(time_in_force=gtc)) is Until.FENCE
-    assert complete_when(order(time_in_force=gtc, post_only=True)) is Until.ANSWER
-    assert complete_when(order(time_in_force=ioc)) is Until.DONE
-    assert complete_when(order(time_in_force=ioc, order_type=OrderType.MARKET)) is Until.DONE
-    assert complete_when(Replace().pack()) is Until.FENCE
-    assert complete_when(Cancel().pack()) is Until.ANSWER
-    assert complete_when(MassCancel().pack()) is Until.ANSWER
+    market, by_quote = OrderType.MARKET, OrderType.MARKET_BY_QUOTE
+    assert complete_when([order(time_in_force=gtc)]) is Until.FENCE
+    assert complete_when([order(time_in_force=gtc, post_only=True)]) is Until.ANSWER
+    assert complete_when([order(time_in_force=ioc)]) is Until.DONE
+    assert complete_when([order(time_in_force=ioc, order_type=market)]) is Until.DONE
+    assert complete_when([order(time_in_force=ioc, order_type=by_quote)]) is Until.DONE
+    assert complete_when([Replace().pack()]) is Until.FENCE
+    assert complete_when([Cancel().pack()]) is Until.ANSWER
+    assert complete_when([MassCancel().pack()]) is Until.ANSWER
+    assert complete_when([CountdownCancel().pack()]) is Until.ANSWER
+
+
+def test_an_order_that_waits_is_complete_when_it_is_taken() -> None:
+    stop, iceberg = OrderTerms(trigger=Trigger.STOP, trigger_price_ticks=90), OrderTerms(display_lots=1)
+    assert complete_when([stop.pack(), order(time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL)]) is Until.ANSWER
+    assert complete_when([stop.pack(), order()]) is Until.ANSWER
+    assert complete_when([iceberg.pack(), order()]) is Until.FENCE
+
+
+def test_the_order_cancelled_first_belongs_to_the_outcome_and_does_not_answer() -> None:
+    for reference in (2, 0):  # entered by this key, or by another
+        peer = Peer()
+        session = live(peer)
+        link = OrderLink(order_id=4, action=LinkAction.CANCEL_FIRST)
+        request = entered(session, link.pack(), order(post_only=True), until=Until.ANSWER)
+        session.receive(peer.report(EventKind.CANCELLED, sequence=9, order_id=4, reference=reference, flags=DONE))
+        assert not request.complete
+        session.receive(peer.report(EventKind.REJECTED, sequence=9, reference=2, code=Code.INSUFFICIENT_FUNDS))
+        assert [report.kind for report in request.outcome().reports] == [EventKind.CANCELLED, EventKind.REJECTED]
+        assert request.outcome().rejected
+        assert not session.reports
+
+
+def test_an_order_that_fires_names_a_trade_and_no_client_sequence() -> None:
+    peer = Peer()
+    session = live(peer)
+    session.receive(peer.report(EventKind.TRIGGERED, sequence=9, order_id=4, reference=77))
+    assert [report.kind for report in session.reports] == [EventKind.TRIGGERED]
+    assert session.recorded == 0
 
 
 def test_a_resting_order_is_complete_when_the_ping_behind_it_is_answered() -> None:

@@ -16,6 +16,8 @@ SANITIZE := build/sanitize
 FUZZ := build/fuzz
 FUZZ_SECONDS ?= 10
 FUZZ_LONG_SECONDS ?= 1800
+SOAK_COMMANDS ?= 100000000
+SOAK_SEED ?= 1
 
 C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocabulary.h | sort)
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
@@ -117,7 +119,8 @@ test: ## all checks and all tests; the last line is pytest's
 	@$(MAKE) --no-print-directory test-fuzz
 	@$(MAKE) --no-print-directory test-python
 
-soak: build ## 1,000 kills and long property runs (an hour or so)
+soak: build ## 1,000 kills, long property runs, 100,000,000 commands against the plain book (some hours)
+	@$(RELEASE)/tools/differential --commands $(SOAK_COMMANDS) --seed $(SOAK_SEED)
 	@IRONBOOK_SOAK=1 ctest --test-dir $(RELEASE) --output-on-failure -j $(JOBS) --timeout 7200
 	@IRONBOOK_SOAK=1 $(PY) -m pytest --timeout=7200
 

@@ -2,9 +2,9 @@
  *
  * Sorted linked lists, malloc, linear searches; the digest made anew from nothing each time it is asked for. No pools,
  * no indexes, no cleverness, and nothing shared with the core but the vocabulary: what both do alike, they do because
- * no indexes, no cleverness, and nothing shared with the core but the vocabulary: what both do alike, they do
- * because the page says so. It is quick enough to be held against the core for millions of commands
+ * the page says so. It is quick enough to be held against the core for millions of commands
  * (tests/tools/differential.c) and for arbitrary ones (tests/fuzz/fuzz_differential.c).
+ *
  *   group.c      1        which records form a command, and whether they may stand there
  *   number.c     2        notional, fees, locks
  *   check.c      3, 7     the reasons to refuse an order or a replacement, in the order in which they win

@@ -340,6 +340,7 @@ void do_system(core *c, const wire_record *record) {
     case KIND_TERM: begin_term(c, o); break;
     case KIND_LOGON: logon(c, record->key, o); break;
     case KIND_LOGOFF: logoff(c, record->key); break;
-    default: break; /* clock_tick and digest: their header has said it all */
+    case KIND_CLOCK_TICK: tick_start(c); break;
+    default: break; /* digest: check_system has said it all */
     }
 }

@@ -56,7 +56,8 @@ uint64_t digest_anew(const core *c) {
     for (uint32_t n = 1; n < c->options.key_count_max; n++) {
         const key_state *k = &c->keys[n];
         sum += k->digest_key * (mix(1) * k->last_client_sequence + mix(2) * k->last_report_number +
-                                mix(3) * k->session + mix(4) * k->live + mix(5) * k->account + mix(6) * k->options);
+                                mix(3) * k->session + mix(4) * k->live + mix(5) * k->account + mix(6) * k->options +
+                                mix(7) * k->countdown_ns + mix(8) * k->countdown_account);
     }
     for (uint64_t at = c->nonce_first; at < c->nonce_first + c->nonce_count; at++) {
         const nonce_entry *e = &c->nonces[at % c->options.nonce_count_max];
@@ -222,12 +223,24 @@ static const char *check_nonces(const core *c) {
     return NULL;
 }
 
+static const char *check_keys(const core *c) {
+    for (uint32_t n = 1; n < c->options.key_count_max; n++) {
+        const key_state *k = &c->keys[n];
+        if (k->countdown_ns == 0) continue;
+        MUST(account_known(c, k->countdown_account), "a countdown must name an account");
+        MUST(c->countdown_first_ns != 0 && c->countdown_first_ns <= k->countdown_ns,
+             "no countdown must end before the first that is known");
+    }
+    return NULL;
+}
+
 const char *core_check(const core *c) {
     INVARIANT(c->run.stage == RUN_DONE);
     const char *wrong = check_books(c);
     if (wrong == NULL) wrong = check_accounts(c);
     if (wrong == NULL) wrong = check_money(c);
     if (wrong == NULL) wrong = check_nonces(c);
+    if (wrong == NULL) wrong = check_keys(c);
     if (wrong == NULL && digest_anew(c) != c->digest) wrong = "the digest kept must be the digest made anew";
     return wrong;
 }

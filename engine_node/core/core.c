@@ -169,7 +169,8 @@ core_status core_open(void *memory, size_t bytes, const core_options *options, c
 static inline const wire_header *command_of(const wire_record *record) { return (const wire_header *)record->command; }
 static inline bool is_prefix(uint32_t kind) { return kind == KIND_TEXT || kind == KIND_NONCE; }
 static inline bool is_client_kind(uint32_t kind) {
-    return (kind >= KIND_NEW_ORDER && kind <= KIND_MASS_CANCEL) || (kind >= KIND_ASSET && kind <= KIND_HALT);
+    return (kind >= KIND_NEW_ORDER && kind <= KIND_COUNTDOWN_CANCEL && kind != KIND_PING) ||
+           (kind >= KIND_ASSET && kind <= KIND_HALT);
 }
 static inline bool is_system_kind(uint32_t kind) { return kind >= KIND_TERM && kind <= KIND_REFUSED; }
 
@@ -346,6 +347,10 @@ static void dispatch(core *c, const wire_record *records, uint32_t count) {
         do_order_command(c, command);
         return;
     }
+    if (command->kind == KIND_COUNTDOWN_CANCEL) {
+        do_countdown_cancel(c, (const wire_countdown_cancel *)command);
+        return;
+    }
     const wire_record *text = prefix_of(records, count, KIND_TEXT);
     do_admin(c, command, text == NULL ? NULL : (const wire_text *)text->command);
 }
@@ -404,6 +409,7 @@ core_status run_go_on(core *c) {
         switch (c->run.stage) {
         case RUN_MATCH: match_step(c); break;
         case RUN_REST: rest_step(c); break;
+        case RUN_TICK: tick_step(c); break;
         default: sweep_step(c); break;
         }
     }

@@ -165,6 +165,8 @@ typedef struct core_key_info {
     uint32_t session, account;
     bool live;
     uint8_t options;
+    uint64_t countdown_ns; /* 0: none runs */
+    uint32_t countdown_account;
 } core_key_info;
 
 typedef struct core_order_info {

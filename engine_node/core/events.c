@@ -40,6 +40,11 @@ static void echo(wire_report *e, const wire_header *command) {
         e->flags = o->side == SIDE_SELL ? REPORT_FLAG_SELL : 0;
         break;
     }
+    case KIND_COUNTDOWN_CANCEL: {
+        const wire_countdown_cancel *o = at;
+        e->account = o->account, e->client_order_id = o->client_order_id;
+        break;
+    }
     case KIND_INSTRUMENT: e->instrument = ((const wire_instrument *)at)->instrument; break;
     case KIND_INSTRUMENT_LIMITS: e->instrument = ((const wire_instrument_limits *)at)->instrument; break;
     case KIND_ACCOUNT: e->account = ((const wire_account *)at)->account; break;

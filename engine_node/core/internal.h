@@ -10,7 +10,8 @@
  *     nonces: a queue in order of arrival, and an index into it
  *
  * Files: core.c (open, groups, dispatch) · pretrade.c (may it?) · match.c (what happens in the book) · ledger.c (who
- * pays what) · ladder.c (levels) · admin.c (definitions, limits, sessions) · events.c · query.c · check.c · snapshot.c.
+ * pays what) · ladder.c (levels) · tick.c (time) · admin.c (definitions, limits, sessions) · events.c · query.c ·
+ * check.c · snapshot.c.
  */
 #ifndef IRONBOOK_CORE_INTERNAL_H
 #define IRONBOOK_CORE_INTERNAL_H
@@ -200,7 +201,8 @@ typedef struct position {
 typedef struct key_state {
     uint64_t digest_key;
     uint64_t last_client_sequence, last_report_number;
-    uint32_t session, account;
+    uint64_t countdown_ns; /* when its orders in countdown_account are cancelled; 0: never */
+    uint32_t session, account, countdown_account;
     uint8_t live, options;
     uint8_t touched; /* is in core.touched */
 } key_state;
@@ -210,7 +212,8 @@ typedef struct nonce_entry {
 } nonce_entry;
 
 /* The command under way: everything a step needs, so that it can stop when the chunk is full and go on later. */
-enum run_stage { RUN_DONE = 0, RUN_MATCH, RUN_REST, RUN_SWEEP };
+enum run_stage { RUN_DONE = 0, RUN_MATCH, RUN_REST, RUN_SWEEP, RUN_TICK };
+enum tick_phase { TICK_COUNTDOWNS, TICK_END };
 
 typedef struct taker {
     uint64_t order_id, client_order_id;
@@ -226,12 +229,16 @@ typedef struct taker {
 
 typedef struct run {
     enum run_stage stage;
+    enum run_stage then; /* where a sweep goes on to when it is through */
     uint32_t n;     /* events made so far */
     uint32_t key;   /* sender */
     uint32_t level; /* being consumed, changed but not reported yet; 0 for none */
     uint64_t client_sequence;
     taker taker;
-    /* a sweep: mass cancel or logoff */
+    /* a clock tick */
+    enum tick_phase tick_phase;
+    uint32_t tick_at; /* the key (instrument) last looked at in this phase */
+    /* a sweep: mass cancel, logoff or countdown */
     uint32_t sweep_position, sweep_order;                /* where it is */
     uint32_t sweep_account, sweep_instrument, sweep_key; /* filters; 0: any */
     uint8_t sweep_side, sweep_code, sweep_answers;
@@ -258,6 +265,7 @@ struct core {
     uint64_t sequence, received_ns, term, digest;
     uint64_t nonce_window_ns; /* set by a term; until then the option rules */
     uint8_t everything_halted;
+    uint64_t countdown_first_ns; /* no countdown ends before; 0: none runs */
     const char *full_pool;
     core_events *out;                    /* during core_apply and core_next */
     wire_report *event_next, *event_end; /* in it: where the next event goes, and where its room ends */
@@ -448,6 +456,12 @@ static inline const lookup *lookup_now(const core *c) {
     const lookup *l = &c->lookups[c->sequence % LOOKUPS];
     return l->sequence == c->sequence ? l : &nothing;
 }
+
+/* ---- tick.c ------------------------------------------------------------------------------------------------------ */
+void do_countdown_cancel(core *c, const wire_countdown_cancel *o);
+void countdown_note(core *c, uint64_t deadline_ns); /* one that is set has to be known to core.countdown_first_ns */
+void tick_start(core *c);
+void tick_step(core *c);
 
 /* ---- admin.c ----------------------------------------------------------------------------------------------------- */
 void do_admin(core *c, const wire_header *command, const wire_text *text);

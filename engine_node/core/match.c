@@ -211,7 +211,7 @@ bool sweep_step(core *c) {
     }
     if (r->sweep_answers)
         put_applied(c, r->sweep_account, r->sweep_instrument, 0, r->sweep_client_order_id, r->sweep_count);
-    r->stage = RUN_DONE;
+    r->stage = r->then;
     return false;
 }
 

@@ -67,7 +67,9 @@ bool core_key(const core *c, uint32_t number, core_key_info *out) {
                            .session = k->session,
                            .account = k->account,
                            .live = k->live,
-                           .options = k->options};
+                           .options = k->options,
+                           .countdown_ns = k->countdown_ns,
+                           .countdown_account = k->countdown_account};
     return true;
 }
 

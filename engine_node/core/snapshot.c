@@ -82,13 +82,14 @@ typedef struct saved_place {
 typedef struct saved_key {
     uint32_t key, session, account;
     uint8_t live, options, zero[2];
-    uint64_t last_client_sequence, last_report_number;
+    uint64_t last_client_sequence, last_report_number, countdown_ns;
+    uint32_t countdown_account, zero2;
 } saved_key;
 static_assert(sizeof(saved_header) == 64 && sizeof(saved_section) == 16 && sizeof(saved_asset) == 64, "no padding");
 static_assert(sizeof(saved_instrument) == 136 && sizeof(saved_account) == 64 && sizeof(saved_balance) == 24,
               "no padding");
 static_assert(sizeof(saved_position) == 16 && sizeof(saved_order) == 80 && sizeof(saved_place) == 16 &&
-                  sizeof(saved_key) == 32,
+                  sizeof(saved_key) == 48,
               "no padding");
 static_assert(sizeof(nonce_entry) == 24 && sizeof(wire_report) % 8 == 0, "entries are whole words");
 
@@ -242,7 +243,8 @@ static uint64_t first_kept(const core *c, uint32_t key) {
 
 /* Has this key any state that is not zero? */
 static bool key_used(const key_state *k) {
-    return (k->last_client_sequence | k->last_report_number | k->session | k->account | k->live | k->options) != 0;
+    return (k->last_client_sequence | k->last_report_number | k->session | k->account | k->live | k->options |
+            k->countdown_ns | k->countdown_account) != 0;
 }
 
 static void save_sessions(const core *c, saver *s) {
@@ -262,7 +264,9 @@ static void save_sessions(const core *c, saver *s) {
                          .live = k->live,
                          .options = k->options,
                          .last_client_sequence = k->last_client_sequence,
-                         .last_report_number = k->last_report_number},
+                         .last_report_number = k->last_report_number,
+                         .countdown_ns = k->countdown_ns,
+                         .countdown_account = k->countdown_account},
             sizeof(saved_key));
     }
     put_section(s, SECTION_REPORTS, sizeof(wire_report), reports);
@@ -470,10 +474,13 @@ static const char *load_place(core *c, const void *at) {
 static const char *load_key(core *c, const void *at) {
     const saved_key *e = at;
     MUST(e->key >= 1 && e->key < c->options.key_count_max, "a snapshot's keys must be within key_count_max");
-    MUST(e->live <= 1, "a snapshot's key must be sound");
+    MUST(e->live <= 1 && (e->countdown_ns == 0 || account_known(c, e->countdown_account)),
+         "a snapshot's key must be sound");
     key_state *k = &c->keys[e->key];
     k->last_client_sequence = e->last_client_sequence, k->last_report_number = e->last_report_number;
     k->session = e->session, k->account = e->account, k->live = e->live, k->options = e->options;
+    k->countdown_ns = e->countdown_ns, k->countdown_account = e->countdown_account;
+    countdown_note(c, e->countdown_ns);
     return NULL;
 }
 

@@ -214,10 +214,11 @@ static PyObject *core_py_key(core_object *self, PyObject *args) {
     core_key_info i;
     if (!PyArg_ParseTuple(args, "I:key", &number)) return NULL;
     if (!core_key(self->c, number, &i)) Py_RETURN_NONE;
-    return Py_BuildValue("{sI sK sK sI sI si sI}", "key", number, "last_client_sequence",
+    return Py_BuildValue("{sI sK sK sI sI si sI sK sI}", "key", number, "last_client_sequence",
                          (unsigned long long)i.last_client_sequence, "last_report_number",
                          (unsigned long long)i.last_report_number, "session", i.session, "account", i.account, "live",
-                         (int)i.live, "options", (unsigned)i.options);
+                         (int)i.live, "options", (unsigned)i.options, "countdown_ns",
+                         (unsigned long long)i.countdown_ns, "countdown_account", i.countdown_account);
 }
 
 static PyObject *order_dict(const core_order_info *i) {

@@ -230,9 +230,9 @@ typedef struct taker {
 typedef struct run {
     enum run_stage stage;
     enum run_stage then; /* where a sweep goes on to when it is through */
-    uint32_t n;     /* events made so far */
-    uint32_t key;   /* sender */
-    uint32_t level; /* being consumed, changed but not reported yet; 0 for none */
+    uint32_t n;          /* events made so far */
+    uint32_t key;        /* sender */
+    uint32_t level;      /* being consumed, changed but not reported yet; 0 for none */
     uint64_t client_sequence;
     taker taker;
     /* a clock tick */

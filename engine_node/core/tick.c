@@ -35,8 +35,9 @@ void do_countdown_cancel(core *c, const wire_countdown_cancel *o) {
         return;
     }
     const uint64_t timeout_ns = (uint64_t)o->timeout_ms * 1000000u;
-    const uint64_t deadline_ns =
-        timeout_ns == 0 ? 0 : c->received_ns > UINT64_MAX - timeout_ns ? UINT64_MAX : c->received_ns + timeout_ns;
+    const uint64_t deadline_ns = timeout_ns == 0                            ? 0
+                                 : c->received_ns > UINT64_MAX - timeout_ns ? UINT64_MAX
+                                                                            : c->received_ns + timeout_ns;
     countdown_set(c, c->run.key, deadline_ns, o->account);
     put_applied(c, o->account, 0, 0, o->client_order_id, 0);
 }

@@ -177,7 +177,8 @@ void venue_close(venue *v) {
     free(v->shadow_memory);
 }
 
-wire_new_order venue_limit(uint32_t account, uint64_t client_order_id, uint8_t side, int64_t price_ticks, int64_t lots) {
+wire_new_order venue_limit(uint32_t account, uint64_t client_order_id, uint8_t side, int64_t price_ticks,
+                           int64_t lots) {
     return (wire_new_order){.kind = KIND_NEW_ORDER,
                             .account = account,
                             .instrument = 1,
@@ -207,9 +208,8 @@ void venue_cancel(venue *v, uint32_t account, uint64_t client_order_id) {
 }
 
 wire_order_link venue_pair(uint64_t client_order_id) {
-    return (wire_order_link){.kind = KIND_ORDER_LINK,
-                             .target_client_order_id = client_order_id,
-                             .action = LINK_ACTION_ONE_CANCELS_OTHER};
+    return (wire_order_link){
+        .kind = KIND_ORDER_LINK, .target_client_order_id = client_order_id, .action = LINK_ACTION_ONE_CANCELS_OTHER};
 }
 
 /* ---- Events as text ---------------------------------------------------------------------------------------------- */

@@ -40,13 +40,13 @@ typedef struct venue {
 } venue;
 
 core_options venue_options(void);
-void venue_open(venue *v);                       /* instrument 1 is open; no fees; one unit a lot and a tick */
+void venue_open(venue *v); /* instrument 1 is open; no fees; one unit a lot and a tick */
 void venue_open_with(venue *v, core_options options);
 void venue_close(venue *v);
 
 /* Send a group that ends with `command`; client sequences are filled in. `prefixes`: any, each of 48 bytes. */
 core_status venue_try(venue *v, const void *const *prefixes, uint32_t count, void *command);
-void venue_send(venue *v, void *command);        /* must be recorded */
+void venue_send(venue *v, void *command); /* must be recorded */
 void venue_send_named(venue *v, const char *name, void *command);
 void venue_system(venue *v, uint32_t key, const void *command);
 void venue_tick(venue *v, uint64_t now_ns);

@@ -7,12 +7,15 @@
  *      records[8]    the order itself, both halves
  *      records[4]    its neighbours in the level's and the position's lists
  *
+ * and a new order likewise its account, instrument and indexes; its position and the ladder's leaf; its balances and
+ * its level; the order that it will stand behind.
+ *
  * Deep books do not fit any cache, and a load from memory costs as much as the rest of a command; three of them
  * asked for in good time cost next to nothing. Nothing is changed, and a stage that guesses wrong has wasted a load.
  */
 #include "internal.h"
 
-enum { INDEX_AHEAD = 12, ORDER_AHEAD = 8, NEIGHBOURS_AHEAD = 4 };
+enum { INDEX_AHEAD = 12, ORDER_AHEAD = 8, NEIGHBOURS_AHEAD = 4, TAIL_AHEAD = 2 };
 static_assert((uint32_t)INDEX_AHEAD < LOOKUPS, "what is found out is kept until the record is applied");
 
 static inline void ask(const void *at) { __builtin_prefetch(at, 1, 3); }
@@ -44,7 +47,7 @@ static inline const hash_index *index_of(const core *c, const named *n) {
 static void ask_index(const core *c, const wire_record *record, lookup *l) {
     const wire_header *header = (const wire_header *)record->command;
     named n;
-    l->slot = l->position = 0;
+    l->slot = l->position = l->leaf = l->level = 0;
     l->order_id = 0;
     if (names_order(header, &n)) {
         l->hash = n.order_id != 0 ? order_hash(n.order_id) : client_hash(n.account, n.client_order_id);
@@ -54,8 +57,13 @@ static void ask_index(const core *c, const wire_record *record, lookup *l) {
         l->hash = pair_hash(o->account, o->instrument);
         ask_place(&c->position_index, l->hash);
         ask_place(&c->client_index, client_hash(o->account, o->client_order_id));
-        if (!instrument_known(c, o->instrument) || !account_known(c, o->account)) return;
+        if (o->account >= c->options.account_count_max || o->instrument >= c->options.instrument_count_max) return;
         ask(&c->accounts[o->account]);
+        const instrument *i = &c->instruments[o->instrument];
+        ask(&i->sides[0]);
+        ask(&i->sides[1]);
+        ask(&i->digest_key);
+        ask(&i->trade_id);
     }
 }
 
@@ -77,25 +85,24 @@ static void ask_order(const core *c, const wire_record *record, lookup *l) {
         l->position = first_slot(&c->position_index, l->hash);
         ask(&c->positions[l->position]);
         if (o->instrument >= c->options.instrument_count_max || o->side < SIDE_BUY || o->side > SIDE_SELL) return;
-        const book_side *own = &c->instruments[o->instrument].sides[o->side - 1];
-        const ladder_node *leaf = &c->ladder[own->leaf];
-        ask(&leaf->used);
-        ask(&leaf->child[o->price_ticks & 63]);
+        const book_side *sides = c->instruments[o->instrument].sides;
+        l->leaf = ladder_leaf(c, &sides[o->side - 1], o->price_ticks);
+        ask(&c->ladder[l->leaf].used);
+        ask(&c->ladder[l->leaf].child[o->price_ticks & 63]);
+        ask(&c->levels[sides[2 - o->side].best]);
     }
 }
 
-/* Where a new order will go, if the leaf that its side used last is the one. */
-static void ask_level(const core *c, const wire_new_order *o, const lookup *l) {
+/* Where a new order will rest. The leaf may have become something else since it was found. */
+static void ask_level(const core *c, const wire_new_order *o, lookup *l) {
     const position *p = &c->positions[l->position];
     ask(&c->balances[p->base_balance]);
     ask(&c->balances[p->quote_balance]);
     ask(&c->rests[p->last_order]);
-    if (o->instrument >= c->options.instrument_count_max || o->side < SIDE_BUY || o->side > SIDE_SELL) return;
-    const instrument *i = &c->instruments[o->instrument];
-    const book_side *own = &i->sides[o->side - 1], *other = &i->sides[2 - o->side];
-    ask(&c->levels[other->best]);
-    if (own->leaf_key != (uint64_t)o->price_ticks >> 6) return;
-    ask(&c->levels[c->ladder[own->leaf].child[o->price_ticks & 63]]);
+    const uint32_t level = c->ladder[l->leaf].child[o->price_ticks & 63];
+    if (l->leaf == 0 || level > c->level_pool.capacity) return;
+    l->level = level;
+    ask(&c->levels[level]);
 }
 
 static void ask_neighbours(const core *c, const wire_record *record, lookup *l) {
@@ -121,8 +128,19 @@ static void ask_neighbours(const core *c, const wire_record *record, lookup *l) 
     ask_place(&c->client_index, l->client_home);
 }
 
+/* Whom a new order will stand behind. */
+static void ask_tail(const core *c, const lookup *l) {
+    if (l->level == 0) return;
+    const uint32_t tail = c->levels[l->level].tail;
+    if (tail <= c->order_pool.capacity) ask(&c->orders[tail]);
+}
+
 void core_look_ahead(core *c, const wire_record *records, uint32_t count) {
     const uint64_t next = c->sequence + 1;
+    if (count > TAIL_AHEAD) {
+        const lookup *l = &c->lookups[(next + TAIL_AHEAD) % LOOKUPS];
+        if (l->sequence == next + TAIL_AHEAD) ask_tail(c, l);
+    }
     if (count > NEIGHBOURS_AHEAD) {
         lookup *l = &c->lookups[(next + NEIGHBOURS_AHEAD) % LOOKUPS];
         if (l->sequence == next + NEIGHBOURS_AHEAD) ask_neighbours(c, &records[NEIGHBOURS_AHEAD], l);

@@ -253,10 +253,11 @@ typedef struct run {
 #define LOOKUPS 16u
 typedef struct lookup {
     uint64_t sequence;
-    uint64_t hash;     /* of what the command names an order by, or of the client's number of a new one */
-    uint32_t slot;     /* of the order named; 0: not found yet */
-    uint32_t position; /* of a new order's account and instrument; 0: not found yet */
-    uint64_t order_id; /* of the order in that slot, and the low halves of its two hashes */
+    uint64_t hash;        /* of what the command names an order by, or of the client's number of a new one */
+    uint32_t slot;        /* of the order named; 0: not found yet */
+    uint32_t position;    /* of a new order's account and instrument; 0: not found yet */
+    uint32_t leaf, level; /* of the side where a new order may rest; 0: not found yet */
+    uint64_t order_id;    /* of the order in that slot, and the low halves of its two hashes */
     uint32_t order_home, client_home;
 } lookup;
 
@@ -383,6 +384,7 @@ void put_level3(core *c, const position *p, uint64_t order_id, uint8_t side, int
 void put_state(core *c, uint32_t instrument_number, uint32_t account_number, uint16_t trading_state);
 
 /* ---- ladder.c ---------------------------------------------------------------------------------------------------- */
+uint32_t ladder_leaf(const core *c, const book_side *side, int64_t price_ticks);
 uint32_t level_find(core *c, book_side *side, int64_t price_ticks);
 uint32_t level_make(core *c, book_side *side, uint8_t which, int64_t price_ticks);
 void level_drop(core *c, book_side *side, uint32_t level);

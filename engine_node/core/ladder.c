@@ -44,6 +44,16 @@ static inline uint32_t leaf_find(core *c, book_side *side, uint64_t price) {
     return node;
 }
 
+/* The leaf that holds price, or 0; remembers nothing. */
+uint32_t ladder_leaf(const core *c, const book_side *side, int64_t price_ticks) {
+    const uint64_t price = (uint64_t)price_ticks;
+    if (side->leaf != 0 && side->leaf_key == price >> CHUNK_BITS) return side->leaf;
+    if (!reaches(side, price)) return 0;
+    uint32_t node = side->root;
+    for (uint32_t depth = side->height - 1; depth > 0; depth--) node = c->ladder[node].child[chunk(price, depth)];
+    return node;
+}
+
 uint32_t level_find(core *c, book_side *side, int64_t price_ticks) {
     const uint32_t leaf = leaf_find(c, side, (uint64_t)price_ticks);
     return leaf == 0 ? 0 : c->ladder[leaf].child[price_ticks & CHUNK_MASK];

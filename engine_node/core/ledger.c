@@ -35,9 +35,10 @@ bool notional_of(const instrument *i, int64_t price_ticks, int64_t quantity_lots
 /* What an order of that notional locks. */
 int64_t lock_of(const instrument *i, uint8_t side, int64_t notional_units, int64_t rest_lots, int32_t maker_ppm,
                 int32_t taker_ppm) {
-    if (side == SIDE_SELL) return rest_lots * (int64_t)i->base_units_per_lot;
     const int32_t higher = maker_ppm > taker_ppm ? maker_ppm : taker_ppm;
-    return notional_units + ceil_ppm(notional_units, higher > 0 ? higher : 0) + 1;
+    const int64_t base = rest_lots * (int64_t)i->base_units_per_lot,
+                  quote = notional_units + ceil_ppm(notional_units, higher > 0 ? higher : 0) + 1;
+    return side == SIDE_SELL ? base : quote; /* both at hand: sides can't be predicted */
 }
 
 int64_t lock_for(const instrument *i, uint8_t side, int64_t price_ticks, int64_t rest_lots, int32_t maker_ppm,
@@ -107,15 +108,10 @@ void balance_add(core *c, uint32_t slot, int64_t free_units, int64_t locked_unit
 }
 
 void open_lots_add(core *c, position *p, uint8_t side, int64_t lots) {
-    if (side == SIDE_BUY) {
-        p->open_buy_lots += lots;
-        INVARIANT(p->open_buy_lots >= 0);
-        DIGEST_ADD(c, p, 2, lots);
-    } else {
-        p->open_sell_lots += lots;
-        INVARIANT(p->open_sell_lots >= 0);
-        DIGEST_ADD(c, p, 3, lots);
-    }
+    int64_t *open = side == SIDE_BUY ? &p->open_buy_lots : &p->open_sell_lots;
+    *open += lots;
+    INVARIANT(*open >= 0);
+    c->digest += p->digest_key * ((side == SIDE_BUY ? mix(2) : mix(3)) * (uint64_t)lots);
 }
 
 /* One fill moves what is held by q and what is open by q. */

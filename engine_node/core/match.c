@@ -58,8 +58,8 @@ void order_link(core *c, uint32_t slot, uint8_t side, int64_t price_ticks) {
     b->level = level;
     b->next = 0;
     b->prev = l->tail;
-    if (l->tail != 0) c->orders[l->tail].next = slot;
-    else l->head = slot;
+    uint32_t *before = l->tail != 0 ? &c->orders[l->tail].next : &l->head;
+    *before = slot;
     l->tail = slot;
     l->order_count++;
     l->quantity_lots += b->rest_lots;
@@ -69,10 +69,11 @@ void order_link(core *c, uint32_t slot, uint8_t side, int64_t price_ticks) {
 static void order_unlink(core *c, uint32_t slot) {
     const book_order *b = &c->orders[slot];
     book_level *l = &c->levels[b->level];
-    if (b->prev != 0) c->orders[b->prev].next = b->next;
-    else l->head = b->next;
-    if (b->next != 0) c->orders[b->next].prev = b->prev;
-    else l->tail = b->prev;
+    /* chosen, not branched: whether an order has neighbours can't be predicted */
+    uint32_t *before = b->prev != 0 ? &c->orders[b->prev].next : &l->head;
+    uint32_t *behind = b->next != 0 ? &c->orders[b->next].prev : &l->tail;
+    *before = b->next;
+    *behind = b->prev;
     l->order_count--;
     l->quantity_lots -= b->rest_lots;
 }
@@ -83,10 +84,10 @@ static void order_forget(core *c, uint32_t slot) {
     const book_order *b = &c->orders[slot];
     const order_rest *r = &c->rests[slot];
     position *p = position_at(c, b->position);
-    if (r->prev != 0) c->rests[r->prev].next = r->next;
-    else p->first_order = r->next;
-    if (r->next != 0) c->rests[r->next].prev = r->prev;
-    else p->last_order = r->prev;
+    uint32_t *before = r->prev != 0 ? &c->rests[r->prev].next : &p->first_order;
+    uint32_t *behind = r->next != 0 ? &c->rests[r->next].prev : &p->last_order;
+    *before = r->next;
+    *behind = r->prev;
     c->accounts[p->account].open_orders--;
     const lookup *l = lookup_now(c);
     const bool known = l->order_id == b->id;

@@ -25,7 +25,7 @@ static uint64_t definitions_digest(const core *c) {
              mix(8) * i->quote_units_per_tick_lot + mix(9) * i->collar_ppm + mix(10) * (uint64_t)i->quantity_lots_min +
              mix(11) * (uint64_t)i->quantity_lots_max + mix(12) * (uint64_t)i->notional_units_min +
              mix(13) * (uint64_t)i->reference_price_ticks + mix(14) * i->trade_id + mix(15) * i->book_update_id +
-             mix(16) * i->level3_id);
+             mix(16) * i->level3_id + mix(17) * i->top_id);
     }
     for (uint32_t n = 1; n < c->options.account_count_max; n++) {
         const account *a = &c->accounts[n];

@@ -41,7 +41,7 @@ const char *core_status_name(core_status status);
 
 enum {                           /* which events are handed out; all are counted in any case */
        CORE_EVENTS_REPORTS = 1,  /* class "report": told to the key that sent the order */
-       CORE_EVENTS_MARKET = 2,   /* trade, book_update, state */
+       CORE_EVENTS_MARKET = 2,   /* class "market": trade, book_update, top, state, ... */
        CORE_EVENTS_LEVEL3 = 4,   /* level3 */
        CORE_EVENTS_ACCOUNTS = 8, /* balance */
        CORE_EVENTS_ALL = 15
@@ -149,7 +149,7 @@ typedef struct core_instrument_info {
     uint32_t collar_ppm;
     int64_t quantity_lots_min, quantity_lots_max, notional_units_min;
     int64_t reference_price_ticks;
-    uint64_t trade_id, book_update_id, level3_id; /* the last ones used */
+    uint64_t trade_id, book_update_id, level3_id, top_id; /* the last ones used */
     uint32_t bid_level_count, ask_level_count;
 } core_instrument_info;
 

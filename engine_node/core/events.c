@@ -78,7 +78,25 @@ void put_applied(core *c, uint32_t account_number, uint32_t instrument_number, u
                              .reference = c->run.client_sequence});
 }
 
-void put_book_update(core *c, const position *p, uint8_t side, const book_level *level) {
+/* The best level of a side behind a change to it. An emptied one still stands there: the next worse takes its place. */
+static void put_top(core *c, uint32_t number, uint8_t side, const book_level *best) {
+    static const book_level none;
+    instrument *i = &c->instruments[number];
+    if (best->order_count == 0) best = best->worse != 0 ? &c->levels[best->worse] : &none;
+    i->top_id++;
+    DIGEST_ADD(c, i, 17, 1);
+    put_public(c, CORE_EVENTS_MARKET,
+               (wire_report){.kind = EVENT_TOP,
+                             .flags = side == SIDE_SELL ? REPORT_FLAG_SELL : 0,
+                             .instrument = number,
+                             .price_ticks = best->price_ticks,
+                             .quantity_lots = best->quantity_lots,
+                             .remaining_lots = best->order_count,
+                             .reference = i->top_id});
+}
+
+void put_book_update(core *c, const position *p, uint8_t side, uint32_t level) {
+    const book_level *l = &c->levels[level];
     instrument *i = &c->instruments[p->instrument];
     i->book_update_id++;
     DIGEST_ADD(c, i, 15, 1);
@@ -86,10 +104,11 @@ void put_book_update(core *c, const position *p, uint8_t side, const book_level 
                (wire_report){.kind = EVENT_BOOK_UPDATE,
                              .flags = side == SIDE_SELL ? REPORT_FLAG_SELL : 0,
                              .instrument = p->instrument,
-                             .price_ticks = level->price_ticks,
-                             .quantity_lots = level->quantity_lots,
-                             .remaining_lots = level->order_count,
+                             .price_ticks = l->price_ticks,
+                             .quantity_lots = l->quantity_lots,
+                             .remaining_lots = l->order_count,
                              .reference = i->book_update_id});
+    if (own_side(i, side)->best == level) put_top(c, p->instrument, side, l);
 }
 
 void put_level3(core *c, const position *p, uint64_t order_id, uint8_t side, int64_t price_ticks, int64_t rest_lots,

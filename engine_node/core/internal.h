@@ -158,7 +158,7 @@ typedef struct instrument {
     uint64_t base_units_per_lot, quote_units_per_tick_lot; /* base units 0: not defined */
     int64_t quantity_lots_min, quantity_lots_max, notional_units_min;
     int64_t reference_price_ticks;
-    uint64_t trade_id, book_update_id, level3_id;
+    uint64_t trade_id, book_update_id, level3_id, top_id;
     uint32_t base_asset, quote_asset, collar_ppm;
     int32_t maker_fee_ppm, taker_fee_ppm;
     uint8_t trading_state, name_bytes;
@@ -378,7 +378,8 @@ static inline __attribute__((always_inline)) void put_report(core *c, uint32_t k
 void put_reject(core *c, const wire_header *command, uint16_t code);
 void put_applied(core *c, uint32_t account, uint32_t instrument_number, uint64_t order_id, uint64_t client_order_id,
                  int64_t count);
-void put_book_update(core *c, const position *p, uint8_t side, const book_level *level);
+/* Of a level that may be empty but is not dropped yet; `top` follows if it is the best. */
+void put_book_update(core *c, const position *p, uint8_t side, uint32_t level);
 void put_level3(core *c, const position *p, uint64_t order_id, uint8_t side, int64_t price_ticks, int64_t rest_lots,
                 uint16_t action);
 void put_state(core *c, uint32_t instrument_number, uint32_t account_number, uint16_t trading_state);

@@ -103,7 +103,7 @@ static void lock_release(core *c, const position *p, uint8_t side, int64_t units
 
 /* Report the level's new total and drop it if nothing is left of it. */
 static void level_changed(core *c, const position *p, uint8_t side, uint32_t level) {
-    put_book_update(c, p, side, &c->levels[level]);
+    put_book_update(c, p, side, level);
     if (c->levels[level].order_count == 0) level_drop(c, own_side(&c->instruments[p->instrument], side), level);
 }
 
@@ -439,7 +439,7 @@ void rest_step(core *c) {
         order_link(c, slot, t->side, t->price_ticks);
         c->digest += order_digest(c, slot);
         put_level3(c, p, t->order_id, t->side, t->price_ticks, t->rest_lots, LEVEL3_ACTION_ADD);
-        put_book_update(c, p, t->side, &c->levels[c->orders[slot].level]);
+        put_book_update(c, p, t->side, c->orders[slot].level);
     } else {
         if (t->rest_lots > 0) reduce_taker(c, t->rest_lots, CODE_CANCELLED_UNFILLED);
         if (t->slot != 0) order_forget(c, t->slot);
@@ -506,7 +506,7 @@ static void replace_in_place(core *c, const wire_replace *o, uint32_t slot, int6
     c->digest += order_digest(c, slot);
     put_replaced(c, b, p, o, rest_lots, true);
     put_level3(c, p, b->id, b->side, o->price_ticks, rest_lots, LEVEL3_ACTION_CHANGE);
-    put_book_update(c, p, b->side, &c->levels[b->level]);
+    put_book_update(c, p, b->side, b->level);
     if (b->key != c->run.key) put_applied(c, p->account, p->instrument, b->id, 0, 1);
 }
 

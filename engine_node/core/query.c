@@ -38,6 +38,7 @@ bool core_instrument(const core *c, uint32_t number, core_instrument_info *out) 
                                   .trade_id = i->trade_id,
                                   .book_update_id = i->book_update_id,
                                   .level3_id = i->level3_id,
+                                  .top_id = i->top_id,
                                   .bid_level_count = i->sides[0].level_count,
                                   .ask_level_count = i->sides[1].level_count};
     memcpy(out->name, i->name, sizeof out->name);

@@ -47,7 +47,7 @@ typedef struct saved_instrument {
     int32_t maker_fee_ppm, taker_fee_ppm;
     uint64_t base_units_per_lot, quote_units_per_tick_lot;
     int64_t quantity_lots_min, quantity_lots_max, notional_units_min, reference_price_ticks;
-    uint64_t trade_id, book_update_id, level3_id;
+    uint64_t trade_id, book_update_id, level3_id, top_id;
     uint8_t trading_state, name_bytes, zero[2];
     char name[36];
 } saved_instrument;
@@ -86,7 +86,7 @@ typedef struct saved_key {
     uint32_t countdown_account, zero2;
 } saved_key;
 static_assert(sizeof(saved_header) == 64 && sizeof(saved_section) == 16 && sizeof(saved_asset) == 64, "no padding");
-static_assert(sizeof(saved_instrument) == 136 && sizeof(saved_account) == 64 && sizeof(saved_balance) == 24,
+static_assert(sizeof(saved_instrument) == 144 && sizeof(saved_account) == 64 && sizeof(saved_balance) == 24,
               "no padding");
 static_assert(sizeof(saved_position) == 16 && sizeof(saved_order) == 80 && sizeof(saved_place) == 16 &&
                   sizeof(saved_key) == 48,
@@ -155,6 +155,7 @@ static void save_definitions(const core *c, saver *s) {
                               .trade_id = i->trade_id,
                               .book_update_id = i->book_update_id,
                               .level3_id = i->level3_id,
+                              .top_id = i->top_id,
                               .trading_state = i->trading_state,
                               .name_bytes = i->name_bytes};
         memcpy(e.name, i->name, sizeof e.name);
@@ -343,7 +344,8 @@ static const char *load_instrument(core *c, const void *at) {
     i->quantity_lots_min = e->quantity_lots_min, i->quantity_lots_max = e->quantity_lots_max,
     i->notional_units_min = e->notional_units_min;
     i->reference_price_ticks = e->reference_price_ticks;
-    i->trade_id = e->trade_id, i->book_update_id = e->book_update_id, i->level3_id = e->level3_id;
+    i->trade_id = e->trade_id, i->book_update_id = e->book_update_id, i->level3_id = e->level3_id,
+    i->top_id = e->top_id;
     i->trading_state = e->trading_state, i->name_bytes = e->name_bytes;
     memcpy(i->name, e->name, sizeof i->name);
     return NULL;

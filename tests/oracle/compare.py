@@ -35,7 +35,7 @@ POOLS = {  # plenty for what the flow does, and quickly laid out
 
 EVENT_MASKS = {  # which events a core hands out: the bits of its option event_mask
     _engine.EVENTS_REPORTS: {EventKind(kind) for kind in range(EventKind.ACCEPTED, EventKind.APPLIED + 1)},
-    _engine.EVENTS_MARKET: {EventKind.TRADE, EventKind.BOOK_UPDATE, EventKind.STATE},
+    _engine.EVENTS_MARKET: {EventKind.TRADE, EventKind.BOOK_UPDATE, EventKind.TOP, EventKind.STATE},
     _engine.EVENTS_LEVEL3: {EventKind.LEVEL3},
     _engine.EVENTS_ACCOUNTS: {EventKind.BALANCE},
 }
@@ -228,6 +228,7 @@ def check_instrument(core: _engine.Core, oracle: Oracle, number: int) -> None:
         "trade_id": known.last_trade_id,
         "book_update_id": known.last_book_update_id,
         "level3_id": known.last_level3_id,
+        "top_id": known.last_top_id,
         "bid_level_count": len(known.levels[Side.BUY]),
         "ask_level_count": len(known.levels[Side.SELL]),
     }

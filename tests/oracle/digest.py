@@ -69,6 +69,7 @@ def instrument_entities(state: State) -> Iterator[tuple[int, int, int, list[int]
             known.last_trade_id,
             known.last_book_update_id,
             known.last_level3_id,
+            known.last_top_id,
         ]
 
 

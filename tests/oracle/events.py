@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schemas.vocabulary import EventKind, Level3Action, Report, ReportFlag, Side
+from tests.oracle import book, numbers
 from tests.oracle.state import InstrumentState, OrderState, State
 
 
@@ -90,4 +91,21 @@ class Events:
             quantity_lots=sum(order.rest for order in level),
             remaining_lots=len(level),
             reference=instrument.last_book_update_id,
+        )
+        best = book.best_price(instrument, side)
+        if best is None or numbers.at_price_or_better(numbers.other_side(side), best, price):
+            self.top(instrument, side, best)
+
+    def top(self, instrument: InstrumentState, side: int, best: int | None) -> None:
+        """Section 21: the best level of a side; all zero if there is none."""
+        instrument.last_top_id += 1
+        level = [] if best is None else instrument.levels[side][best]
+        self.public(
+            EventKind.TOP,
+            flags=sell_flag(side),
+            instrument=instrument.number,
+            price_ticks=best or 0,
+            quantity_lots=sum(order.rest for order in level),
+            remaining_lots=len(level),
+            reference=instrument.last_top_id,
         )

@@ -67,6 +67,7 @@ class InstrumentState:
     last_trade_id: int = 0
     last_book_update_id: int = 0
     last_level3_id: int = 0
+    last_top_id: int = 0
     levels: dict[int, dict[int, list[OrderState]]] = field(  # side: price: first come, first served
         default_factory=lambda: {Side.BUY: {}, Side.SELL: {}}
     )

@@ -51,7 +51,13 @@ admin deposit alice BTC 1,000
 admin deposit bob BTC 1,000
 admin deposit carol BTC 1,000
 """
-HIDDEN = {"reports": {EventKind.BOOK_UPDATE, EventKind.LEVEL3}, "book": {EventKind.LEVEL3}, "all": set()}
+HIDDEN = {
+    "reports": {EventKind.BOOK_UPDATE, EventKind.TOP, EventKind.LEVEL3},
+    "book": {EventKind.TOP, EventKind.LEVEL3},
+    "top": {EventKind.BOOK_UPDATE, EventKind.LEVEL3},
+    "orders": {EventKind.TOP},
+    "all": set(),
+}
 BOOK_FIELDS = {"flags", "instrument", "price_ticks", "quantity_lots"}
 ORDER_FIELDS = BOOK_FIELDS | {"account", "order_id", "client_order_id", "remaining_lots"}
 MEANING: dict[EventKind, set[str]] = {  # the fields that may be other than zero
@@ -63,12 +69,13 @@ MEANING: dict[EventKind, set[str]] = {  # the fields that may be other than zero
     EventKind.APPLIED: {"account", "instrument", "order_id", "client_order_id", "quantity_lots", "reference"},
     EventKind.TRADE: BOOK_FIELDS | {"order_id", "client_order_id", "reference"},
     EventKind.BOOK_UPDATE: BOOK_FIELDS | {"remaining_lots", "reference"},
+    EventKind.TOP: BOOK_FIELDS | {"remaining_lots", "reference"},
     EventKind.STATE: {"code", "instrument", "account"},
     EventKind.LEVEL3: BOOK_FIELDS | {"code", "order_id", "reference"},
     EventKind.BALANCE: {"account", "instrument", "quantity_lots", "remaining_lots", "reference", "amount_units"},
 }
 NUMBERING = {"kind", "n", "key", "report_number", "sequence", "received_ns"}
-PUBLIC = {EventKind.TRADE, EventKind.BOOK_UPDATE, EventKind.STATE, EventKind.LEVEL3, EventKind.BALANCE}
+PUBLIC = {EventKind.TRADE, EventKind.BOOK_UPDATE, EventKind.TOP, EventKind.STATE, EventKind.LEVEL3, EventKind.BALANCE}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +268,7 @@ class Market:
         else:
             self.report_numbers[report.key] += 1
             assert report.report_number == self.report_numbers[report.key], check + "report numbers must be dense"
-        if report.kind in (EventKind.TRADE, EventKind.BOOK_UPDATE, EventKind.LEVEL3):
+        if report.kind in (EventKind.TRADE, EventKind.BOOK_UPDATE, EventKind.TOP, EventKind.LEVEL3):
             place = (report.instrument, EventKind(report.kind))
             self.ids[place] += 1
             assert report.reference == self.ids[place], check + f"reference must be {self.ids[place]}"
@@ -338,6 +345,9 @@ class Market:
             case EventKind.BOOK_UPDATE:
                 level = f"{report.quantity_lots} in {report.remaining_lots}" if report.quantity_lots else "gone"
                 return f"level {side_name(report)} {report.price_ticks}: {level}"
+            case EventKind.TOP:
+                level = f"{lots} in {report.remaining_lots}" if report.quantity_lots else "none"
+                return f"top {side_name(report)} {level}"
             case EventKind.LEVEL3:
                 return f"l3 {Level3Action(report.code).name.lower()} {label} {side_name(report)} {lots}"
             case EventKind.STATE:

@@ -186,7 +186,7 @@ class Settings:
     )
 
     asset_count_max: int = _integer(
-        65, 2, 65_535, "assets", "Numbers 1 to this - 1.", group="Capacities (fixed for a journal)"
+        65, 2, 65_535, "assets", "Numbers 1 to this - 1.", group="Capacities (raised by a restart)"
     )
     instrument_count_max: int = _integer(257, 2, 1_048_575, "instruments", "Numbers 1 to this - 1.")
     account_count_max: int = _integer(4_097, 2, 16_777_215, "accounts", "Numbers 1 to this - 1.")

@@ -192,6 +192,7 @@ class Settings:
     account_count_max: int = _integer(4_097, 2, 16_777_215, "accounts", "Numbers 1 to this - 1.")
     key_count_max: int = _integer(257, 2, 65_535, "keys", "Numbers 1 to this - 1.")
     order_count_max: int = _integer(1_048_576, 2, POOL_MAX, "orders", "Resting at once, all books together.")
+    extra_count_max: int = _integer(65_536, 2, POOL_MAX, "orders", "Of them, those with terms or a link.")
     level_count_max: int = _integer(131_072, 2, POOL_MAX, "levels", "Price levels at once, all books together.")
     ladder_count_max: int = _integer(
         65_536, 2, POOL_MAX, "nodes", "Ladder nodes of 64 prices each, all books together."

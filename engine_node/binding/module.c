@@ -89,6 +89,7 @@ static const struct {
     FIELD(asset_count_max),    FIELD(instrument_count_max), FIELD(account_count_max), FIELD(key_count_max),
     FIELD(order_count_max),    FIELD(level_count_max),      FIELD(ladder_count_max),  FIELD(balance_count_max),
     FIELD(position_count_max), FIELD(nonce_count_max),      FIELD(reports_kept),      FIELD(event_mask),
+    FIELD(extra_count_max),
 #undef FIELD
 };
 enum { OPTION_COUNT = sizeof option_fields / sizeof *option_fields };

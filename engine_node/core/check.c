@@ -70,48 +70,68 @@ uint64_t digest_anew(const core *c) {
 /* ---- Books ------------------------------------------------------------------------------------------------------- */
 
 typedef struct walked { /* what was met, against what the pools say is used */
-    uint64_t orders, levels, nodes;
+    uint64_t orders, levels, nodes, extras;
 } walked;
 
-static const char *check_order(const core *c, uint32_t slot, uint32_t level, uint32_t prev, uint32_t number,
-                               uint8_t side) {
+static const char *check_extra(const core *c, uint32_t slot) {
     const book_order *b = &c->orders[slot];
+    if (b->extra == 0) return NULL;
+    const order_extra *x = &c->extras[b->extra];
+    MUST(x->order == slot, "an extra must belong to the order that names it");
+    MUST(x->reserve_lots >= 0 && x->reserve_lots < b->rest_lots, "an iceberg must show something and hide no more");
+    MUST(b->rest_lots - x->reserve_lots <= x->display_lots || (x->display_lots == 0 && x->reserve_lots == 0) ||
+             x->place == PLACE_WAITING,
+         "an iceberg must not show more than it wants to");
+    return NULL;
+}
+
+static const char *check_order(const core *c, uint32_t slot, uint32_t level, uint32_t prev, uint32_t number,
+                               uint32_t index) {
+    const book_order *b = &c->orders[slot];
+    const uint8_t side = b->side;
     const order_rest *r = &c->rests[slot];
     const position *p = &c->positions[b->position];
     const instrument *i = &c->instruments[number];
-    MUST(b->level == level && b->prev == prev && b->side == side, "an order must stand in the queue that it names");
+    MUST(b->level == level && b->prev == prev && side_index(c, b) == index,
+         "an order must stand in the queue that it names");
     MUST(b->rest_lots > 0 && b->filled_lots >= 0, "a resting order must have lots left");
     MUST(p->instrument == number, "an order must be of the instrument in whose book it rests");
     MUST(order_find(c, b->id) == slot, "a resting order must be found by its id");
     MUST(b->client_order_id == 0 || order_find_client(c, p->account, b->client_order_id) == slot,
          "a resting order must be found by its client order id");
-    MUST(prev == 0 || c->rests[prev].priority < r->priority, "the queue of a level must be in time priority");
-    const int64_t need =
-        lock_for(i, side, c->levels[level].price_ticks, b->rest_lots, b->maker_fee_ppm, b->taker_fee_ppm);
+    MUST(prev == 0 || c->rests[prev].priority <= r->priority, "the queue of a level must be in time priority");
+    MUST(place_of(c, b) == PLACE_WAITING || order_price(c, b) == c->levels[level].price_ticks,
+         "an order must stand at its price");
+    const char *wrong = check_extra(c, slot);
+    if (wrong != NULL) return wrong;
+    const int64_t need = lock_for(i, side, order_price(c, b), b->rest_lots, b->maker_fee_ppm, b->taker_fee_ppm);
     MUST(side == SIDE_BUY ? r->lock_units <= need && r->lock_units > 0 : r->lock_units == need,
          "an order's lock must be what it needs");
     return NULL;
 }
 
-static const char *check_side(const core *c, uint32_t number, uint8_t side, walked *w) {
-    const book_side *s = &c->instruments[number].sides[side - 1];
+static const char *check_side(const core *c, uint32_t number, uint32_t index, walked *w) {
+    const book_side *s = &c->instruments[number].sides[index];
+    const uint8_t side = side_order(index);
     uint32_t better = 0, count = 0;
     for (uint32_t l = s->best; l != 0; better = l, l = c->levels[l].worse, count++) {
         const book_level *level = &c->levels[l];
-        int64_t lots = 0;
+        int64_t lots = 0, reserve_lots = 0;
         uint32_t orders = 0, prev = 0;
         MUST(level->better == better, "levels must be linked both ways");
         MUST(better == 0 || (side == SIDE_BUY ? level->price_ticks < c->levels[better].price_ticks
                                               : level->price_ticks > c->levels[better].price_ticks),
              "levels must be linked from best to worst");
         for (uint32_t slot = level->head; slot != 0; prev = slot, slot = c->orders[slot].next) {
-            const char *wrong = check_order(c, slot, l, prev, number, side);
+            const char *wrong = check_order(c, slot, l, prev, number, index);
             if (wrong != NULL) return wrong;
-            lots += c->orders[slot].rest_lots;
+            reserve_lots += reserve_of(c, &c->orders[slot]);
+            lots += c->orders[slot].rest_lots - reserve_of(c, &c->orders[slot]);
             orders++;
+            w->extras += c->orders[slot].extra != 0;
         }
         MUST(orders > 0 && orders == level->order_count && prev == level->tail, "a level must count its orders");
-        MUST(lots == level->quantity_lots, "a level must add up its lots");
+        MUST(lots == level->quantity_lots && reserve_lots == level->reserve_lots, "a level must add up its lots");
         w->orders += orders;
     }
     MUST(count == s->level_count && s->worst == better, "a side must count its levels");
@@ -123,15 +143,16 @@ static const char *check_books(const core *c) {
     walked w = {0};
     for (uint32_t n = 1; n < c->options.instrument_count_max; n++) {
         const book_side *sides = c->instruments[n].sides;
-        for (uint8_t side = SIDE_BUY; side <= SIDE_SELL; side++) {
-            const char *wrong = check_side(c, n, side, &w);
+        for (uint32_t index = 0; index < SIDES_COUNT; index++) {
+            const char *wrong = check_side(c, n, index, &w);
             if (wrong != NULL) return wrong;
         }
         MUST(sides[0].best == 0 || sides[1].best == 0 ||
                  c->levels[sides[0].best].price_ticks < c->levels[sides[1].best].price_ticks,
              "the best bid must be below the best ask");
     }
-    MUST(w.orders == c->order_pool.used && w.levels == c->level_pool.used && w.nodes == c->ladder_pool.used,
+    MUST(w.orders == c->order_pool.used && w.levels == c->level_pool.used && w.nodes == c->ladder_pool.used &&
+             w.extras == c->extra_pool.used,
          "every slot taken from a pool must be in a book");
     return NULL;
 }

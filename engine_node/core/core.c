@@ -62,6 +62,7 @@ core_options core_options_default(void) {
                           .account_count_max = 4097,
                           .key_count_max = 257,
                           .order_count_max = 1 << 20,
+                          .extra_count_max = 1 << 16,
                           .level_count_max = 1 << 17,
                           .ladder_count_max = 1 << 16,
                           .balance_count_max = 1 << 16,
@@ -77,6 +78,7 @@ static bool options_valid(const core_options *o) {
                               o->balance_count_max, o->position_count_max, o->nonce_count_max};
     for (size_t i = 0; i < sizeof pools / sizeof *pools; i++)
         if (pools[i] < 1 || pools[i] > CORE_POOL_MAX) return false;
+    if (o->extra_count_max > CORE_POOL_MAX) return false;
     if (o->asset_count_max < 2 || o->asset_count_max > CORE_ASSETS_MAX) return false;
     if (o->instrument_count_max < 2 || o->instrument_count_max > CORE_INSTRUMENTS_MAX) return false;
     if (o->account_count_max < 2 || o->account_count_max > CORE_ACCOUNTS_MAX) return false;
@@ -113,6 +115,7 @@ static hash_index piece_index(layout *l, uint32_t slots) {
 static void lay_out(layout *l, const core_options *o, core *c) {
     c->orders = piece(l, o->order_count_max + 1u, sizeof(book_order));
     c->rests = piece(l, o->order_count_max + 1u, sizeof(order_rest));
+    c->extras = piece(l, o->extra_count_max + 1u, sizeof(order_extra));
     c->levels = piece(l, o->level_count_max + 1u, sizeof(book_level));
     c->ladder = piece(l, o->ladder_count_max + 1u, sizeof(ladder_node));
     c->balances = piece(l, o->balance_count_max + 1u, sizeof(balance));
@@ -150,6 +153,7 @@ core_status core_open(void *memory, size_t bytes, const core_options *options, c
     lay_out(&l, options, c);
     c->options = *options;
     c->order_pool = pool_of(options->order_count_max);
+    c->extra_pool = pool_of(options->extra_count_max);
     c->level_pool = pool_of(options->level_count_max);
     c->ladder_pool = pool_of(options->ladder_count_max);
     c->balance_pool = pool_of(options->balance_count_max);
@@ -167,14 +171,15 @@ core_status core_open(void *memory, size_t bytes, const core_options *options, c
 /* ---- Groups ------------------------------------------------------------------------------------------------------ */
 
 static inline const wire_header *command_of(const wire_record *record) { return (const wire_header *)record->command; }
-static inline bool is_prefix(uint32_t kind) { return kind == KIND_TEXT || kind == KIND_NONCE; }
+static inline bool is_prefix(uint32_t kind) { return kind >= KIND_TEXT && kind <= KIND_ORDER_LINK; }
+static_assert(KIND_ORDER_LINK - KIND_TEXT + 1 == PREFIX_COUNT_MAX, "a group has at most one prefix of each kind");
 static inline bool is_client_kind(uint32_t kind) {
     return (kind >= KIND_NEW_ORDER && kind <= KIND_COUNTDOWN_CANCEL && kind != KIND_PING) ||
-           (kind >= KIND_ASSET && kind <= KIND_HALT);
+           (kind >= KIND_ASSET && kind <= KIND_FEE_PAYOUT);
 }
 static inline bool is_system_kind(uint32_t kind) { return kind >= KIND_TERM && kind <= KIND_REFUSED; }
 
-/* May `next` stand behind the prefix `at` in one group? `seen`: bit 0 a text, bit 1 a nonce came already. */
+/* May `next` stand behind the prefix `at` in one group? `seen`: bit 0 a text, bit 1 a nonce, … came already. */
 static bool follows(const wire_record *at, const wire_record *next, uint32_t seen) {
     const uint32_t kind = command_of(next)->kind;
     if (at->key != next->key || command_of(next)->client_sequence != command_of(at)->client_sequence + 1u) return false;
@@ -203,9 +208,9 @@ static const wire_record *prefix_of(const wire_record *records, uint32_t count, 
 static bool refused_well_formed(const wire_record *record) {
     const wire_refused *o = (const wire_refused *)record->command;
     return o->flags == 0 && all_zero(o->zero, sizeof o->zero) && o->code >= CODE_NONCE_STALE &&
-           o->code <= CODE_AMOUNT_INVALID;
+           o->code <= CODE_UNKNOWN_TRADE;
 }
-static_assert(CODE_NONCE_STALE == 1 && CODE_AMOUNT_INVALID < CODE_CANCELLED_BY_REQUEST, "rejects are the first codes");
+static_assert(CODE_NONCE_STALE == 1 && CODE_UNKNOWN_TRADE < CODE_CANCELLED_BY_REQUEST, "rejects are the first codes");
 
 /* Can this group stand here? Whatever a client may have sent can; what can't is damage or our own mistake. */
 static core_status check_group(const core *c, const wire_record *records, uint32_t count) {
@@ -245,8 +250,10 @@ static const char *full_numbers(const core *c, const wire_header *command) {
 }
 
 /* The pool that has no room for the most that a command of this kind may create; "" if all have. */
-static const char *full_pool(const core *c, const wire_header *command, bool has_nonce, uint64_t now_ns) {
+static const char *full_pool(const core *c, const wire_header *command, uint32_t extras, bool has_nonce,
+                             uint64_t now_ns) {
     const uint32_t kind = command->kind;
+    if (pool_room(&c->extra_pool) < extras) return "extra_count_max";
     const bool enters = kind == KIND_NEW_ORDER;
     if (enters || kind == KIND_REPLACE) {
         if (pool_room(&c->level_pool) < 1) return "level_count_max";
@@ -315,17 +322,41 @@ static uint16_t take_nonce(core *c, const wire_record *prefix) {
     return code;
 }
 
+/* Flags and zero bytes are zero, and what says more of an order stands before one. */
 static bool prefixes_well_formed(const wire_record *records, uint32_t count) {
-    const wire_record *text = prefix_of(records, count, KIND_TEXT), *nonce = prefix_of(records, count, KIND_NONCE);
-    const wire_text *t = text == NULL ? NULL : (const wire_text *)text->command;
-    const wire_nonce *n = nonce == NULL ? NULL : (const wire_nonce *)nonce->command;
-    return (t == NULL || (t->flags == 0 && all_zero(t->zero, sizeof t->zero))) &&
-           (n == NULL || (n->flags == 0 && all_zero(n->zero, sizeof n->zero)));
+    const bool enters = command_of(&records[count - 1])->kind == KIND_NEW_ORDER;
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        const void *at = records[i].command;
+        bool zero;
+        switch (command_of(&records[i])->kind) {
+        case KIND_TEXT: zero = all_zero(((const wire_text *)at)->zero, sizeof((const wire_text *)at)->zero); break;
+        case KIND_NONCE: zero = all_zero(((const wire_nonce *)at)->zero, sizeof((const wire_nonce *)at)->zero); break;
+        case KIND_ORDER_TERMS:
+            zero = enters && all_zero(((const wire_order_terms *)at)->zero, sizeof((const wire_order_terms *)at)->zero);
+            break;
+        default:
+            zero = enters && all_zero(((const wire_order_link *)at)->zero, sizeof((const wire_order_link *)at)->zero);
+        }
+        if (!zero || command_of(&records[i])->flags != 0) return false;
+    }
+    return true;
 }
 
-static inline void do_order_command(core *c, const wire_header *command) {
+/* The most extras that a command may take: one for its order, one for the order that it is linked with. */
+static uint32_t extras_taken(const wire_record *records, uint32_t count) {
+    if (prefix_of(records, count, KIND_ORDER_LINK) != NULL) return 2;
+    return prefix_of(records, count, KIND_ORDER_TERMS) != NULL;
+}
+
+/* terms, link: the prefixes of those kinds, NULL without any. */
+static inline void do_order_command(core *c, const wire_header *command, const wire_record *terms,
+                                    const wire_record *link) {
     switch (command->kind) {
-    case KIND_NEW_ORDER: do_new_order(c, (const wire_new_order *)command); break;
+    case KIND_NEW_ORDER:
+        do_new_order(c, (const wire_new_order *)command,
+                     terms == NULL ? NULL : (const wire_order_terms *)terms->command,
+                     link == NULL ? NULL : (const wire_order_link *)link->command);
+        break;
     case KIND_CANCEL: do_cancel(c, (const wire_cancel *)command); break;
     case KIND_REPLACE: do_replace(c, (const wire_replace *)command); break;
     default: do_mass_cancel(c, (const wire_mass_cancel *)command);
@@ -334,8 +365,11 @@ static inline void do_order_command(core *c, const wire_header *command) {
 
 static void dispatch(core *c, const wire_record *records, uint32_t count) {
     const wire_header *command = command_of(&records[count - 1]);
+    const wire_record *terms = NULL, *link = NULL;
     if (UNLIKELY(count > 1)) {
         const wire_record *nonce = prefix_of(records, count, KIND_NONCE);
+        terms = prefix_of(records, count, KIND_ORDER_TERMS);
+        link = prefix_of(records, count, KIND_ORDER_LINK);
         uint16_t code = nonce == NULL ? CODE_NONE : take_nonce(c, nonce);
         if (code == CODE_NONE && !prefixes_well_formed(records, count)) code = CODE_MALFORMED;
         if (code != CODE_NONE) {
@@ -344,7 +378,7 @@ static void dispatch(core *c, const wire_record *records, uint32_t count) {
         }
     }
     if (command->kind <= KIND_MASS_CANCEL) {
-        do_order_command(c, command);
+        do_order_command(c, command, terms, link);
         return;
     }
     if (command->kind == KIND_COUNTDOWN_CANCEL) {
@@ -364,7 +398,8 @@ static __attribute__((noinline)) core_status apply_group(core *c, const wire_rec
     const uint32_t kind = command_of(last)->kind;
     const bool has_nonce =
         kind == KIND_LOGON || (count > 1 && is_client_kind(kind) && prefix_of(records, count, KIND_NONCE) != NULL);
-    c->full_pool = full_pool(c, command_of(last), has_nonce, last->received_ns);
+    const uint32_t extras = UNLIKELY(count > 1) && kind == KIND_NEW_ORDER ? extras_taken(records, count) : 0;
+    c->full_pool = full_pool(c, command_of(last), extras, has_nonce, last->received_ns);
     if (UNLIKELY(*c->full_pool != '\0')) return CORE_E_FULL;
     begin(c, records, count, out);
     if (is_prefix(kind)) return events_done(c, CORE_OK);
@@ -394,11 +429,11 @@ core_status core_apply(core *c, const wire_record *records, uint32_t count, core
     out->reports = 0;
     if (UNLIKELY(!is_plain(c, records, count))) return apply_group(c, records, count, out);
     const wire_header *command = command_of(records);
-    c->full_pool = command->kind == KIND_CANCEL ? "" : full_pool(c, command, false, records->received_ns);
+    c->full_pool = command->kind == KIND_CANCEL ? "" : full_pool(c, command, 0, false, records->received_ns);
     if (UNLIKELY(*c->full_pool != '\0')) return CORE_E_FULL;
     begin(c, records, 1, out);
     count_client_sequence(c, records->key, 1);
-    do_order_command(c, command);
+    do_order_command(c, command, NULL, NULL);
     return run_go_on(c);
 }
 

@@ -52,7 +52,8 @@ typedef struct core_options {
     uint32_t instrument_count_max; /* numbers 1 .. this - 1 */
     uint32_t account_count_max;    /* numbers 1 .. this - 1 */
     uint32_t key_count_max;        /* numbers 1 .. this - 1 */
-    uint32_t order_count_max;      /* resting orders, all books together */
+    uint32_t order_count_max;      /* open orders, all instruments together */
+    uint32_t extra_count_max;      /* of them, those with terms or a link; 0: none can have any */
     uint32_t level_count_max;      /* price levels, all books together */
     uint32_t ladder_count_max;     /* ladder nodes (64 prices each), all books together */
     uint32_t balance_count_max;    /* (account, asset) pairs */
@@ -86,7 +87,7 @@ typedef struct core_events {
     uint32_t reports;    /* reports made, handed out or only kept: set likewise, and never above room either */
 } core_events;
 
-/* How many of the first `count` records form the next group: 1 .. 4; 0 if more records are needed to tell.
+/* How many of the first `count` records form the next group: 1 .. 5; 0 if more records are needed to tell.
  * A group whose last record is a prefix is void: applying it only uses up its sequences.
  */
 uint32_t core_group(const wire_record *records, uint32_t count);
@@ -174,11 +175,19 @@ typedef struct core_order_info {
     uint32_t account, instrument;
     uint16_t key;
     uint8_t side, options, self_trade_prevention;
-    int64_t price_ticks, rest_lots, filled_lots, lock_units;
+    int64_t price_ticks, rest_lots, filled_lots, lock_units; /* rest: an iceberg's reserve included */
+    uint8_t order_type, time_in_force; /* what it will be if it waits; else limit, till cancelled */
+    uint8_t place;                     /* 0 displayed, 1 hidden, 2 unlit, 3 waiting */
+    uint8_t trigger, peg, term_options;
+    int32_t offset_ticks;
+    int64_t trigger_price_ticks;        /* of one that waits, or has */
+    int64_t display_lots, reserve_lots; /* of an iceberg: shows at a time, does not show now */
+    uint64_t expire_ns;                 /* 0: never */
+    uint64_t linked_order_id;           /* 0: none */
 } core_order_info;
 
 typedef struct core_level_info {
-    int64_t price_ticks, quantity_lots;
+    int64_t price_ticks, quantity_lots; /* of icebergs what they show */
     uint32_t order_count;
 } core_level_info;
 

@@ -1,17 +1,20 @@
 /* The inside of a core: what its files share and nobody else sees.
  *
  *   core ── options, totals, run (the command under way), pools, indexes
- *     instruments[n] ── two sides, each: best ⇄ … ⇄ worst level          (linked in price order)
- *                        │                └ ladder: 64-way tree from a price to its level   (ladder.c)
- *                        └ level ── head ⇄ … ⇄ tail order                (FIFO: time priority)
+ *     instruments[n] ── six sides, each: best ⇄ … ⇄ worst level          (linked in price order)
+ *       displayed buy, sell; │             └ ladder: 64-way tree from a price to its level   (ladder.c)
+ *       hidden buy, sell;    └ level ── head ⇄ … ⇄ tail order            (FIFO: time priority)
+ *       rising, falling: orders that wait for the reference price
+ *                    └─ two lists of unlit orders: all-or-none and pegged, by priority
+ *     orders ── extra: what only other kinds than a plain limit order have (terms, a link)
  *     accounts[n] ── positions, in order of creation ── resting orders by rising id
  *     balances, positions, orders, levels, ladder nodes: pools of slots named by 32-bit index; index 0 is "none"
  *     keys[n] ── client sequence, report number, session;  rings: the last reports of each key
  *     nonces: a queue in order of arrival, and an index into it
  *
- * Files: core.c (open, groups, dispatch) · pretrade.c (may it?) · match.c (what happens in the book) · ledger.c (who
- * pays what) · ladder.c (levels) · tick.c (time) · admin.c (definitions, limits, sessions) · events.c · query.c ·
- * check.c · snapshot.c.
+ * Files: core.c (open, groups, dispatch) · pretrade.c (may it?) · terms.c (what prefixes say of an order) · match.c
+ * (what happens in the book) · unlit.c (makers nobody sees) · ledger.c (who pays what) · ladder.c (levels) · tick.c
+ * (time) · admin.c (definitions, limits, sessions) · events.c · query.c · check.c · snapshot.c.
  */
 #ifndef IRONBOOK_CORE_INTERNAL_H
 #define IRONBOOK_CORE_INTERNAL_H
@@ -50,7 +53,9 @@ enum digest_tag {
     TAG_ACCOUNT,
     TAG_KEY,
     TAG_NONCE,
-    TAG_WHOLE
+    TAG_WHOLE,
+    TAG_TERMS,
+    TAG_TRADE
 };
 
 static inline uint64_t entity_key(uint64_t tag, uint64_t a, uint64_t b) { return mix(mix((tag << 56) ^ a) ^ b); }
@@ -108,10 +113,10 @@ static inline uint32_t pool_room(const pool *p) { return p->capacity - p->used; 
 typedef struct book_order { /* what matching touches: one cache line */
     uint64_t id;
     uint64_t client_order_id;
-    int64_t rest_lots;
+    int64_t rest_lots; /* an iceberg's reserve included */
     int64_t filled_lots;
-    uint32_t level;
-    uint32_t next, prev; /* FIFO at its level: next is later */
+    uint32_t level;      /* 0 for an unlit one */
+    uint32_t next, prev; /* FIFO at its level, or the list of unlit orders: next is later */
     uint32_t position;
     int32_t maker_fee_ppm, taker_fee_ppm; /* fixed when it entered */
     uint16_t key;
@@ -129,9 +134,30 @@ typedef struct order_rest { /* the cold half */
 } order_rest;
 static_assert(sizeof(order_rest) == 32, "two cold halves to a cache line");
 
+enum order_place { PLACE_DISPLAYED = 0, PLACE_HIDDEN, PLACE_UNLIT, PLACE_WAITING };
+
+typedef struct order_extra { /* of an open order with terms or a link; fields that do not apply are 0 */
+    uint32_t order;          /* its slot; 0 while it is a taker that has none yet */
+    uint32_t linked;         /* slot of the order that it is linked with */
+    int64_t price_ticks;     /* its limit price, wherever it stands */
+    int64_t trigger_price_ticks, peak_ticks;
+    int64_t display_lots;                 /* of an iceberg: what it shows at a time */
+    int64_t reserve_lots;                 /* of an iceberg at rest: what it does not show now */
+    uint64_t expire_ns;                   /* 0: never */
+    int32_t offset_ticks;                 /* of a trailing stop or a peg */
+    uint32_t heap_at;                     /* place in the expiry heap, from 1 */
+    uint32_t day_next, day_prev;          /* extras: day orders of its instrument */
+    uint32_t trail_next, trail_prev;      /* extras: waiting trailing stops of its instrument and side, by rising id */
+    uint8_t place, trigger, peg, options; /* enum order_place; of the terms */
+    uint8_t order_type, time_in_force;    /* of one that waits */
+    uint8_t padding[2];
+} order_extra;
+static_assert(sizeof(order_extra) == 88, "an extra has no hidden padding");
+
 typedef struct book_level {
     int64_t price_ticks;
-    int64_t quantity_lots; /* sum over its orders */
+    int64_t quantity_lots; /* sum over its orders, of icebergs what they show */
+    int64_t reserve_lots;  /* sum of the reserves of its icebergs */
     uint32_t head, tail;   /* oldest, newest order */
     uint32_t order_count;
     uint32_t better, worse; /* neighbours in price order */
@@ -152,8 +178,17 @@ typedef struct book_side {
     uint32_t level_count;
 } book_side;
 
+/* The best level of an even side is the highest, that of an odd one the lowest. */
+enum { SIDES_DISPLAYED = 0, SIDES_HIDDEN = 2, SIDES_FALLING = 4, SIDES_RISING = 5, SIDES_COUNT = 6 };
+
+typedef struct unlit_list { /* orders by priority, then id; at most UNLIT_ORDERS_MAX */
+    uint32_t head, tail, count;
+} unlit_list;
+
 typedef struct instrument {
-    book_side sides[2]; /* buy, sell: index is side - 1 */
+    book_side sides[SIDES_COUNT]; /* buy, sell of displayed, of hidden; falling, rising ones that wait */
+    uint32_t unseen_orders[2]; /* buy, sell: hidden and unlit ones; 0 lets a taker look at the displayed book alone */
+    unlit_list unlit[2];       /* buy, sell */
     uint64_t digest_key;
     uint64_t base_units_per_lot, quote_units_per_tick_lot; /* base units 0: not defined */
     int64_t quantity_lots_min, quantity_lots_max, notional_units_min;
@@ -219,12 +254,18 @@ typedef struct taker {
     uint64_t order_id, client_order_id;
     uint64_t client_hash; /* of a new order with a client_order_id */
     int64_t price_ticks, rest_lots, filled_lots, lock_units;
+    int64_t reach_ticks;    /* as far as it matches: its price, or what its peg makes of it */
     int64_t notional_units; /* of this entry, as taker */
     uint32_t position;
-    uint32_t slot; /* of a replaced order, kept for it; 0 for a new one */
+    uint32_t slot;  /* of an order that was open before, kept for it; 0 for a new one */
+    uint32_t extra; /* of its terms; 0 for a plain one */
     int32_t maker_fee_ppm, taker_fee_ppm;
     uint16_t key;
-    uint8_t side, options, self_trade_prevention, time_in_force;
+    uint16_t rest_code; /* what its rest is cancelled with if it does not rest */
+    uint8_t side, options, self_trade_prevention, time_in_force, order_type;
+    int64_t amount_left_units; /* of a market_by_quote order */
+    int64_t bid_ticks,
+        ask_ticks; /* best displayed ones when its matching began; set if there are unlit makers or a peg */
 } taker;
 
 typedef struct run {
@@ -273,9 +314,10 @@ struct core {
     uint32_t reports;                    /* made since core_apply or core_next, handed out or not */
     run run;
 
-    pool order_pool, level_pool, ladder_pool, balance_pool, position_pool;
+    pool order_pool, extra_pool, level_pool, ladder_pool, balance_pool, position_pool;
     book_order *orders;
     order_rest *rests;
+    order_extra *extras;
     book_level *levels;
     ladder_node *ladder;
     balance *balances;
@@ -414,7 +456,9 @@ void fill_fees(const book_order *maker, order_rest *cold, taker *t, fill *f);
 void settle(core *c, const instrument *i, book_order *maker, order_rest *cold, taker *t, const fill *f);
 
 /* ---- pretrade.c -------------------------------------------------------------------------------------------------- */
-uint16_t check_new_order(core *c, const wire_new_order *o, taker *t);
+uint16_t check_entry(core *c, const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link,
+                     uint32_t *named);
+uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, taker *t);
 uint16_t check_named_order(core *c, uint32_t account_number, uint32_t instrument_number, uint64_t order_id,
                            uint64_t client_order_id, uint32_t *slot);
 bool keeps_place(const core *c, const wire_replace *o, uint32_t slot);
@@ -425,8 +469,17 @@ bool account_known(const core *c, uint32_t number);
 bool instrument_known(const core *c, uint32_t number);
 bool asset_known(const core *c, uint32_t number);
 
+/* ---- terms.c ----------------------------------------------------------------------------------------------------- */
+bool terms_well_formed(const wire_new_order *o, const wire_order_terms *terms);
+bool link_well_formed(const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link);
+uint16_t check_terms(const core *c, const wire_new_order *o, const wire_order_terms *terms);
+bool terms_need_extra(const wire_order_terms *terms);
+uint32_t extra_take(core *c, const wire_new_order *o, const wire_order_terms *terms);
+void extra_drop(core *c, uint32_t extra);
+uint64_t extra_digest(const core *c, const book_order *b);
+
 /* ---- match.c ----------------------------------------------------------------------------------------------------- */
-void do_new_order(core *c, const wire_new_order *o);
+void do_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link);
 void do_cancel(core *c, const wire_cancel *o);
 void do_replace(core *c, const wire_replace *o);
 void do_mass_cancel(core *c, const wire_mass_cancel *o);
@@ -439,7 +492,7 @@ uint32_t order_find(const core *c, uint64_t order_id);
 uint32_t order_find_client(const core *c, uint32_t account_number, uint64_t client_order_id);
 uint32_t order_find_hashed(const core *c, uint64_t hash, uint32_t account_number, uint64_t client_order_id);
 uint64_t order_digest(const core *c, uint32_t slot);
-void order_link(core *c, uint32_t slot, uint8_t side, int64_t price_ticks);
+void order_enqueue(core *c, uint32_t slot, int64_t price_ticks);
 
 /* Both hashes keep eight neighbouring numbers side by side in one cache line of the index: orders that came together
  * are looked up together, and their line is still there. */
@@ -482,5 +535,39 @@ uint64_t digest_anew(const core *c);
 
 static inline book_side *other_side(instrument *i, uint8_t side) { return &i->sides[side == SIDE_BUY ? 1 : 0]; }
 static inline book_side *own_side(instrument *i, uint8_t side) { return &i->sides[side - 1]; }
+
+/* ---- Orders and what some of them have besides ------------------------------------------------------------------- */
+
+static inline bool is_market(uint8_t order_type) { return order_type != ORDER_TYPE_LIMIT; }
+
+static inline enum order_place place_of(const core *c, const book_order *b) {
+    return LIKELY(b->extra == 0) ? PLACE_DISPLAYED : (enum order_place)c->extras[b->extra].place;
+}
+
+static inline int64_t order_price(const core *c, const book_order *b) {
+    return LIKELY(b->extra == 0) ? c->levels[b->level].price_ticks : c->extras[b->extra].price_ticks;
+}
+
+static inline int64_t reserve_of(const core *c, const book_order *b) {
+    return LIKELY(b->extra == 0) ? 0 : c->extras[b->extra].reserve_lots;
+}
+
+/* Does an order of that side and trigger wait for a rising reference price? */
+static inline bool waits_rising(uint8_t side, uint8_t trigger) {
+    return (side == SIDE_SELL) == (trigger == TRIGGER_TAKE_PROFIT);
+}
+
+/* Which of its instrument's sides an order stands in; SIDES_COUNT for an unlit one. */
+static inline uint32_t side_index(const core *c, const book_order *b) {
+    switch (place_of(c, b)) {
+    case PLACE_DISPLAYED: return SIDES_DISPLAYED + b->side - 1u;
+    case PLACE_HIDDEN: return SIDES_HIDDEN + b->side - 1u;
+    case PLACE_WAITING: return waits_rising(b->side, c->extras[b->extra].trigger) ? SIDES_RISING : SIDES_FALLING;
+    default: return SIDES_COUNT;
+    }
+}
+
+/* As which side's a side's levels are sorted: bids from the highest, asks from the lowest. */
+static inline uint8_t side_order(uint32_t index) { return index % 2 == 0 ? SIDE_BUY : SIDE_SELL; }
 
 #endif

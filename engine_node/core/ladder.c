@@ -179,7 +179,7 @@ uint32_t level_make(core *c, book_side *side, uint8_t which, int64_t price_ticks
 
 void level_drop(core *c, book_side *side, uint32_t level) {
     const book_level *l = &c->levels[level];
-    INVARIANT(l->order_count == 0 && l->quantity_lots == 0);
+    INVARIANT(l->order_count == 0 && l->quantity_lots == 0 && l->reserve_lots == 0);
     if (l->better != 0) c->levels[l->better].worse = l->worse;
     else side->best = l->worse;
     if (l->worse != 0) c->levels[l->worse].better = l->better;

@@ -40,21 +40,20 @@ uint64_t order_digest(const core *c, uint32_t slot) {
     const order_rest *r = &c->rests[slot];
     const position *p = &c->positions[b->position];
     const uint64_t sum = mix(1) * p->account + mix(2) * p->instrument + mix(3) * b->side +
-                         mix(4) * (uint64_t)c->levels[b->level].price_ticks + mix(5) * (uint64_t)b->rest_lots +
+                         mix(4) * (uint64_t)order_price(c, b) + mix(5) * (uint64_t)b->rest_lots +
                          mix(6) * (uint64_t)b->filled_lots + mix(7) * b->client_order_id + mix(8) * r->priority +
                          mix(9) * (uint64_t)r->lock_units + mix(10) * (uint64_t)r->maker_notional_units +
                          mix(11) * (uint64_t)(int64_t)b->maker_fee_ppm + mix(12) * (uint64_t)(int64_t)b->taker_fee_ppm +
                          mix(13) * b->options + mix(14) * b->self_trade_prevention + mix(15) * b->key;
-    return entity_key(TAG_ORDER, b->id, 0) * sum;
+    const uint64_t term = entity_key(TAG_ORDER, b->id, 0) * sum;
+    return LIKELY(b->extra == 0) ? term : term + extra_digest(c, b);
 }
 
-/* Put an order that is filled in but for its level at the back of its price. */
-void order_link(core *c, uint32_t slot, uint8_t side, int64_t price_ticks) {
+/* At the back of a level that is there. */
+static void level_append(core *c, uint32_t slot, uint32_t level) {
     book_order *b = &c->orders[slot];
-    book_side *own = own_side(&c->instruments[position_at(c, b->position)->instrument], side);
-    uint32_t level = level_find(c, own, price_ticks);
-    if (level == 0) level = level_make(c, own, side, price_ticks);
     book_level *l = &c->levels[level];
+    const int64_t reserve_lots = reserve_of(c, b);
     b->level = level;
     b->next = 0;
     b->prev = l->tail;
@@ -62,11 +61,25 @@ void order_link(core *c, uint32_t slot, uint8_t side, int64_t price_ticks) {
     *before = slot;
     l->tail = slot;
     l->order_count++;
-    l->quantity_lots += b->rest_lots;
+    l->quantity_lots += b->rest_lots - reserve_lots;
+    l->reserve_lots += reserve_lots;
+}
+
+/* Put an order that is filled in but for its level at the back of the queue at that price (of one that waits: its
+ * trigger price) of the side it stands in, or of the list of unlit ones. */
+void order_enqueue(core *c, uint32_t slot, int64_t price_ticks) {
+    const book_order *b = &c->orders[slot];
+    instrument *i = &c->instruments[position_at(c, b->position)->instrument];
+    const uint32_t index = side_index(c, b);
+    if (UNLIKELY(index >= SIDES_HIDDEN && index < SIDES_FALLING)) i->unseen_orders[b->side - 1]++;
+    INVARIANT(index < SIDES_COUNT);
+    uint32_t level = level_find(c, &i->sides[index], price_ticks);
+    if (level == 0) level = level_make(c, &i->sides[index], side_order(index), price_ticks);
+    level_append(c, slot, level);
 }
 
 /* Take an order out of its level's queue. The level stays, even if it is empty now. */
-static void order_unlink(core *c, uint32_t slot) {
+static void order_dequeue(core *c, uint32_t slot) {
     const book_order *b = &c->orders[slot];
     book_level *l = &c->levels[b->level];
     /* chosen, not branched: whether an order has neighbours can't be predicted */
@@ -74,8 +87,10 @@ static void order_unlink(core *c, uint32_t slot) {
     uint32_t *behind = b->next != 0 ? &c->orders[b->next].prev : &l->tail;
     *before = b->next;
     *behind = b->prev;
+    const int64_t reserve_lots = reserve_of(c, b);
     l->order_count--;
-    l->quantity_lots -= b->rest_lots;
+    l->quantity_lots -= b->rest_lots - reserve_lots;
+    l->reserve_lots -= reserve_lots;
 }
 
 /* The order is no longer open: out of its position's list, both indexes and the pool. Unlinked and its lock freed
@@ -94,6 +109,7 @@ static void order_forget(core *c, uint32_t slot) {
     index_remove(&c->order_index, known ? l->order_home : order_hash(b->id), slot);
     if (b->client_order_id != 0)
         index_remove(&c->client_index, known ? l->client_home : client_hash(p->account, b->client_order_id), slot);
+    if (UNLIKELY(b->extra != 0)) extra_drop(c, b->extra);
     pool_give(&c->order_pool, c->orders, sizeof(book_order), slot);
 }
 
@@ -115,12 +131,12 @@ static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, 
     order_rest *r = &c->rests[slot];
     position *p = position_at(c, b->position);
     const instrument *i = &c->instruments[p->instrument];
-    const int64_t price_ticks = c->levels[b->level].price_ticks;
+    const int64_t price_ticks = order_price(c, b);
     const bool done = lots == b->rest_lots;
     c->digest -= order_digest(c, slot);
     open_lots_add(c, p, b->side, -lots);
     if (done) {
-        order_unlink(c, slot);
+        order_dequeue(c, slot);
         lock_release(c, p, b->side, r->lock_units);
         b->rest_lots = 0;
     } else {
@@ -339,7 +355,7 @@ static void trade(core *c, uint32_t maker) {
     const bool done = f.quantity_lots == b->rest_lots;
     if (done) c->digest -= order_digest(c, maker);
     fill_fees(b, r, t, &f);
-    if (done) order_unlink(c, maker);
+    if (done) order_dequeue(c, maker);
     else l->quantity_lots -= f.quantity_lots;
     b->rest_lots -= f.quantity_lots;
     b->filled_lots += f.quantity_lots;
@@ -415,7 +431,12 @@ static uint32_t rest_in_slot(core *c, const taker *t) {
                                    .key = t->key,
                                    .side = t->side,
                                    .options = t->options,
-                                   .self_trade_prevention = t->self_trade_prevention};
+                                   .self_trade_prevention = t->self_trade_prevention,
+                                   .extra = t->extra};
+    if (UNLIKELY(t->extra != 0)) {
+        c->extras[t->extra].order = slot;
+        c->extras[t->extra].price_ticks = t->price_ticks;
+    }
     order_rest *r = &c->rests[slot];
     const uint32_t prev = fresh ? p->last_order : r->prev, next = fresh ? 0 : r->next;
     *r = (order_rest){.lock_units = t->lock_units, .priority = c->sequence, .prev = prev, .next = next};
@@ -436,25 +457,29 @@ void rest_step(core *c) {
     const position *p = position_at(c, t->position);
     if (t->rest_lots > 0 && t->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED) {
         const uint32_t slot = rest_in_slot(c, t);
-        order_link(c, slot, t->side, t->price_ticks);
+        order_enqueue(c, slot, t->price_ticks);
         c->digest += order_digest(c, slot);
         put_level3(c, p, t->order_id, t->side, t->price_ticks, t->rest_lots, LEVEL3_ACTION_ADD);
         put_book_update(c, p, t->side, c->orders[slot].level);
     } else {
-        if (t->rest_lots > 0) reduce_taker(c, t->rest_lots, CODE_CANCELLED_UNFILLED);
+        if (t->rest_lots > 0) reduce_taker(c, t->rest_lots, t->rest_code);
         if (t->slot != 0) order_forget(c, t->slot);
+        else if (UNLIKELY(t->extra != 0)) extra_drop(c, t->extra);
     }
     if (c->run.answers_other) put_applied(c, p->account, p->instrument, t->order_id, 0, 1);
     c->run.stage = RUN_DONE;
 }
 
-void do_new_order(core *c, const wire_new_order *o) {
+void do_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link) {
     taker *t = &c->run.taker;
-    const uint16_t code = check_new_order(c, o, t);
+    uint32_t named = 0; /* the open order that the link names */
+    uint16_t code = check_entry(c, o, terms, link, &named);
+    if (code == CODE_NONE) code = check_new_order(c, o, terms, t);
     if (code != CODE_NONE) {
         put_reject(c, (const wire_header *)o, code);
         return;
     }
+    if (UNLIKELY(terms != NULL && terms_need_extra(terms))) t->extra = extra_take(c, o, terms);
     if (t->position == 0) t->position = position_obtain(c, o->account, o->instrument);
     position *p = position_at(c, t->position);
     lock_release(c, p, t->side, -t->lock_units);
@@ -519,7 +544,7 @@ static void replace_anew(core *c, const wire_replace *o, uint32_t slot, int64_t 
     const int64_t rest_lots = o->quantity_lots - b->filled_lots;
     const uint32_t level = b->level;
     c->digest -= order_digest(c, slot);
-    order_unlink(c, slot);
+    order_dequeue(c, slot);
     lock_release(c, p, b->side, r->lock_units - lock_units);
     open_lots_add(c, p, b->side, rest_lots - b->rest_lots);
     put_replaced(c, b, p, o, rest_lots, false);
@@ -533,6 +558,9 @@ static void replace_anew(core *c, const wire_replace *o, uint32_t slot, int64_t 
                            .lock_units = lock_units,
                            .position = b->position,
                            .slot = slot,
+                           .extra = b->extra,
+                           .rest_code = CODE_CANCELLED_UNFILLED,
+                           .order_type = ORDER_TYPE_LIMIT,
                            .maker_fee_ppm = b->maker_fee_ppm,
                            .taker_fee_ppm = b->taker_fee_ppm,
                            .key = b->key,

@@ -177,16 +177,27 @@ static inline uint32_t position_of(const core *c, const wire_new_order *o) {
     return position_find(c, o->account, o->instrument);
 }
 
-/* All of rules.md 3 behind the nonce. On CODE_NONE *t describes the order, its lock not taken yet. */
-uint16_t check_new_order(core *c, const wire_new_order *o, taker *t) {
+/* rules.md 3, steps 2 and 3. terms, link: NULL without any; *named is the open order that the link names. */
+uint16_t check_entry(core *c, const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link,
+                     uint32_t *named) {
     if (UNLIKELY(!new_order_well_formed(o))) return CODE_MALFORMED;
+    if (UNLIKELY(terms != NULL && !terms_well_formed(o, terms))) return CODE_MALFORMED;
+    if (UNLIKELY(link != NULL && !link_well_formed(o, terms, link))) return CODE_MALFORMED;
+    if (UNLIKELY(terms != NULL || link != NULL)) return CODE_MALFORMED; /* no kind of them is taken yet */
     if (UNLIKELY(!account_known(c, o->account))) return CODE_UNKNOWN_ACCOUNT;
     if (UNLIKELY(!instrument_known(c, o->instrument))) return CODE_UNKNOWN_INSTRUMENT;
+    if (LIKELY(link == NULL)) return CODE_NONE;
+    return check_named_order(c, o->account, o->instrument, link->order_id, link->target_client_order_id, named);
+}
+
+/* rules.md 3 from step 4 on. On CODE_NONE *t describes the order, its lock not taken yet. */
+uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, taker *t) {
     instrument *i = &c->instruments[o->instrument];
     const account *a = &c->accounts[o->account];
     int64_t price_ticks, notional_units;
     const uint64_t hash = client_hash(o->account, o->client_order_id);
     uint16_t code = check_order_itself(c, o, i, a, &price_ticks, &notional_units, hash);
+    if (code == CODE_NONE && UNLIKELY(terms != NULL)) code = check_terms(c, o, terms);
     if (code != CODE_NONE) return code;
     if (a->open_orders_max > 0 && o->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED &&
         a->open_orders >= a->open_orders_max)
@@ -217,7 +228,9 @@ uint16_t check_new_order(core *c, const wire_new_order *o, taker *t) {
                  .side = o->side,
                  .options = o->options,
                  .self_trade_prevention = o->self_trade_prevention,
-                 .time_in_force = o->time_in_force};
+                 .time_in_force = o->time_in_force,
+                 .order_type = o->order_type,
+                 .rest_code = CODE_CANCELLED_UNFILLED};
     return CODE_NONE;
 }
 
@@ -244,7 +257,7 @@ uint16_t check_named_order(core *c, uint32_t account_number, uint32_t instrument
 
 bool keeps_place(const core *c, const wire_replace *o, uint32_t slot) {
     const book_order *b = &c->orders[slot];
-    return o->price_ticks == c->levels[b->level].price_ticks && o->quantity_lots <= b->filled_lots + b->rest_lots;
+    return o->price_ticks == order_price(c, b) && o->quantity_lots <= b->filled_lots + b->rest_lots;
 }
 
 /* rules.md 7 behind the order's own existence. On CODE_NONE *lock_units is what it must lock now; what keeps its

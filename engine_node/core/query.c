@@ -78,19 +78,29 @@ static core_order_info order_info(const core *c, uint32_t slot) {
     const book_order *b = &c->orders[slot];
     const order_rest *r = &c->rests[slot];
     const position *p = &c->positions[b->position];
-    return (core_order_info){.order_id = b->id,
-                             .client_order_id = b->client_order_id,
-                             .priority = r->priority,
-                             .account = p->account,
-                             .instrument = p->instrument,
-                             .key = b->key,
-                             .side = b->side,
-                             .options = b->options,
-                             .self_trade_prevention = b->self_trade_prevention,
-                             .price_ticks = c->levels[b->level].price_ticks,
-                             .rest_lots = b->rest_lots,
-                             .filled_lots = b->filled_lots,
-                             .lock_units = r->lock_units};
+    core_order_info info = {.order_id = b->id,
+                            .client_order_id = b->client_order_id,
+                            .priority = r->priority,
+                            .account = p->account,
+                            .instrument = p->instrument,
+                            .key = b->key,
+                            .side = b->side,
+                            .options = b->options,
+                            .self_trade_prevention = b->self_trade_prevention,
+                            .price_ticks = order_price(c, b),
+                            .rest_lots = b->rest_lots,
+                            .filled_lots = b->filled_lots,
+                            .lock_units = r->lock_units,
+                            .order_type = ORDER_TYPE_LIMIT,
+                            .time_in_force = TIME_IN_FORCE_GOOD_TILL_CANCELLED};
+    if (b->extra == 0) return info;
+    const order_extra *x = &c->extras[b->extra];
+    info.place = x->place, info.trigger = x->trigger, info.peg = x->peg, info.term_options = x->options;
+    info.offset_ticks = x->offset_ticks, info.trigger_price_ticks = x->trigger_price_ticks;
+    info.display_lots = x->display_lots, info.reserve_lots = x->reserve_lots, info.expire_ns = x->expire_ns;
+    info.linked_order_id = x->linked == 0 ? 0 : c->orders[x->linked].id;
+    if (x->place == PLACE_WAITING) info.order_type = x->order_type, info.time_in_force = x->time_in_force;
+    return info;
 }
 
 bool core_order(const core *c, uint64_t order_id, core_order_info *out) {

@@ -1,9 +1,9 @@
 /* Snapshots: the whole state as bytes that know nothing of memory (schemas/wire/snapshot.md).
  *
- *   header 64 B ─ section 1: 16 B (kind, entry bytes, count) + entries ─ … ─ section 10 ─ checksum 8 B
+ *   header 64 B ─ section 1: 16 B (kind, entry bytes, count) + entries ─ … ─ last section ─ checksum 8 B
  *
  * Sections come in one order, each entry is a plain little-endian struct, and nothing is named by a slot. Positions
- * stand in order of creation and their orders by rising id; the queues of the books follow as a list of ids, best
+ * stand in order of creation and their orders by rising id; the terms of those that have some, and the queues as a list of ids, best
  * level first, so both orders of every list are there and loading costs one hash look-up an order.
  * Loading believes nothing: every number is checked before it is used, and the digest and a full walk have the last
  * word.
@@ -17,6 +17,7 @@ enum section {
     SECTION_BALANCES,
     SECTION_POSITIONS,
     SECTION_ORDERS,
+    SECTION_TERMS,
     SECTION_QUEUES,
     SECTION_KEYS,
     SECTION_REPORTS,
@@ -75,6 +76,13 @@ typedef struct saved_order {
     uint16_t key;
     uint8_t side, options, self_trade_prevention, zero[3];
 } saved_order;
+typedef struct saved_terms {
+    uint64_t order_id, linked_order_id;
+    int64_t price_ticks, trigger_price_ticks, peak_ticks, display_lots, reserve_lots;
+    uint64_t expire_ns;
+    int32_t offset_ticks;
+    uint8_t place, trigger, peg, options, order_type, time_in_force, zero[6];
+} saved_terms;
 typedef struct saved_place {
     uint64_t order_id;
     int64_t price_ticks;
@@ -89,7 +97,7 @@ static_assert(sizeof(saved_header) == 64 && sizeof(saved_section) == 16 && sizeo
 static_assert(sizeof(saved_instrument) == 144 && sizeof(saved_account) == 64 && sizeof(saved_balance) == 24,
               "no padding");
 static_assert(sizeof(saved_position) == 16 && sizeof(saved_order) == 80 && sizeof(saved_place) == 16 &&
-                  sizeof(saved_key) == 48,
+                  sizeof(saved_key) == 48 && sizeof(saved_terms) == 80,
               "no padding");
 static_assert(sizeof(nonce_entry) == 24 && sizeof(wire_report) % 8 == 0, "entries are whole words");
 
@@ -200,6 +208,53 @@ static void save_accounts(const core *c, saver *s) {
     }
 }
 
+static saved_terms terms_saved(const core *c, uint32_t extra) {
+    const order_extra *x = &c->extras[extra];
+    return (saved_terms){.order_id = c->orders[x->order].id,
+                         .linked_order_id = x->linked == 0 ? 0 : c->orders[x->linked].id,
+                         .price_ticks = x->price_ticks,
+                         .trigger_price_ticks = x->trigger_price_ticks,
+                         .peak_ticks = x->peak_ticks,
+                         .display_lots = x->display_lots,
+                         .reserve_lots = x->reserve_lots,
+                         .expire_ns = x->expire_ns,
+                         .offset_ticks = x->offset_ticks,
+                         .place = x->place,
+                         .trigger = x->trigger,
+                         .peg = x->peg,
+                         .options = x->options,
+                         .order_type = x->order_type,
+                         .time_in_force = x->time_in_force};
+}
+
+static void save_terms(const core *c, saver *s) {
+    put_section(s, SECTION_TERMS, sizeof(saved_terms), c->extra_pool.used);
+    for (uint32_t n = 1; n < c->position_pool.fresh; n++)
+        for (uint32_t slot = c->positions[n].first_order; slot != 0; slot = c->rests[slot].next) {
+            if (c->orders[slot].extra == 0) continue;
+            const saved_terms e = terms_saved(c, c->orders[slot].extra);
+            put(s, &e, sizeof e);
+        }
+}
+
+static void put_place(const core *c, saver *s, uint32_t slot, int64_t price_ticks) {
+    put(s, &(saved_place){.order_id = c->orders[slot].id, .price_ticks = price_ticks}, sizeof(saved_place));
+}
+
+static void save_queues(const core *c, saver *s) {
+    put_section(s, SECTION_QUEUES, sizeof(saved_place), c->order_pool.used);
+    for (uint32_t n = 1; n < c->options.instrument_count_max; n++) {
+        const instrument *i = &c->instruments[n];
+        for (uint32_t index = 0; index < SIDES_COUNT; index++)
+            for (uint32_t l = i->sides[index].best; l != 0; l = c->levels[l].worse)
+                for (uint32_t slot = c->levels[l].head; slot != 0; slot = c->orders[slot].next)
+                    put_place(c, s, slot, c->levels[l].price_ticks);
+        for (uint32_t side = 0; side < 2; side++)
+            for (uint32_t slot = i->unlit[side].head; slot != 0; slot = c->orders[slot].next)
+                put_place(c, s, slot, order_price(c, &c->orders[slot]));
+    }
+}
+
 static void save_orders(const core *c, saver *s) {
     put_section(s, SECTION_ORDERS, sizeof(saved_order), c->order_pool.used);
     for (uint32_t n = 1; n < c->position_pool.fresh; n++)
@@ -224,13 +279,6 @@ static void save_orders(const core *c, saver *s) {
                                .self_trade_prevention = b->self_trade_prevention},
                 sizeof(saved_order));
         }
-    put_section(s, SECTION_QUEUES, sizeof(saved_place), c->order_pool.used);
-    for (uint32_t n = 1; n < c->options.instrument_count_max; n++)
-        for (uint32_t side = 0; side < 2; side++)
-            for (uint32_t l = c->instruments[n].sides[side].best; l != 0; l = c->levels[l].worse)
-                for (uint32_t slot = c->levels[l].head; slot != 0; slot = c->orders[slot].next)
-                    put(s, &(saved_place){.order_id = c->orders[slot].id, .price_ticks = c->levels[l].price_ticks},
-                        sizeof(saved_place));
 }
 
 /* Oldest report of a key that is still kept. */
@@ -293,6 +341,8 @@ bool core_save(const core *c, core_sink sink, void *self) {
     save_definitions(c, &s);
     save_accounts(c, &s);
     save_orders(c, &s);
+    save_terms(c, &s);
+    save_queues(c, &s);
     save_sessions(c, &s);
     const uint64_t checksum = s.checksum;
     put(&s, &checksum, sizeof checksum);
@@ -453,23 +503,58 @@ static const char *load_order(core *c, const void *at) {
     return NULL;
 }
 
+static const char *load_terms(core *c, const void *at) {
+    const saved_terms *e = at;
+    const uint32_t slot = order_find(c, e->order_id);
+    MUST(slot != 0 && c->orders[slot].extra == 0, "a snapshot's terms must name an order, each once");
+    const uint32_t linked = e->linked_order_id == 0 ? 0 : order_find(c, e->linked_order_id);
+    MUST((e->linked_order_id == 0) == (linked == 0) && linked != slot, "a snapshot's links must name open orders");
+    MUST(e->place <= PLACE_WAITING && e->trigger <= TRIGGER_TRAILING && e->peg <= PEG_MIDDLE &&
+             (e->place == PLACE_WAITING) == (e->trigger != TRIGGER_NONE),
+         "a snapshot's terms must be sound");
+    MUST(e->price_ticks >= 0 && e->price_ticks <= PRICE_TICKS_MAX && e->reserve_lots >= 0 &&
+             e->reserve_lots < c->orders[slot].rest_lots && e->display_lots >= 0,
+         "a snapshot's terms must be sound");
+    MUST(pool_room(&c->extra_pool) > 0, "a snapshot's terms must be within extra_count_max");
+    const uint32_t extra = pool_take(&c->extra_pool, c->extras, sizeof(order_extra));
+    c->orders[slot].extra = extra;
+    c->extras[extra] = (order_extra){.order = slot,
+                                     .linked = linked,
+                                     .price_ticks = e->price_ticks,
+                                     .trigger_price_ticks = e->trigger_price_ticks,
+                                     .peak_ticks = e->peak_ticks,
+                                     .display_lots = e->display_lots,
+                                     .reserve_lots = e->reserve_lots,
+                                     .expire_ns = e->expire_ns,
+                                     .offset_ticks = e->offset_ticks,
+                                     .place = e->place,
+                                     .trigger = e->trigger,
+                                     .peg = e->peg,
+                                     .options = e->options,
+                                     .order_type = e->order_type,
+                                     .time_in_force = e->time_in_force};
+    return NULL;
+}
+
 static const char *load_place(core *c, const void *at) {
     const saved_place *e = at;
     const uint32_t slot = order_find(c, e->order_id);
     MUST(slot != 0 && c->orders[slot].level == 0, "a snapshot's queues must name each order once");
     MUST(e->price_ticks >= 1 && e->price_ticks <= PRICE_TICKS_MAX, "a snapshot's prices must be sound");
     int64_t notional_units;
-    const instrument *i = &c->instruments[c->positions[c->orders[slot].position].instrument];
-    MUST(notional_of(i, e->price_ticks, c->orders[slot].rest_lots, &notional_units),
+    instrument *i = &c->instruments[c->positions[c->orders[slot].position].instrument];
+    const uint32_t index = side_index(c, &c->orders[slot]);
+    MUST(notional_of(i, index >= SIDES_FALLING ? order_price(c, &c->orders[slot]) : e->price_ticks,
+                     c->orders[slot].rest_lots, &notional_units),
          "a snapshot's locks must be sound");
-    book_side *side =
-        own_side(&c->instruments[c->positions[c->orders[slot].position].instrument], c->orders[slot].side);
+    MUST(index < SIDES_COUNT, "a snapshot's terms must be sound");
+    book_side *side = &i->sides[index];
     if (level_find(c, side, e->price_ticks) == 0) {
         MUST(pool_room(&c->level_pool) > 0, "a snapshot's levels must be within level_count_max");
         MUST(pool_room(&c->ladder_pool) >= ladder_lacks(side, c, (uint64_t)e->price_ticks),
              "a snapshot's levels must be within ladder_count_max");
     }
-    order_link(c, slot, c->orders[slot].side, e->price_ticks);
+    order_enqueue(c, slot, e->price_ticks);
     return NULL;
 }
 
@@ -517,6 +602,7 @@ static const struct {
     [SECTION_BALANCES] = {sizeof(saved_balance), load_balance},
     [SECTION_POSITIONS] = {sizeof(saved_position), load_position},
     [SECTION_ORDERS] = {sizeof(saved_order), load_order},
+    [SECTION_TERMS] = {sizeof(saved_terms), load_terms},
     [SECTION_QUEUES] = {sizeof(saved_place), load_place},
     [SECTION_KEYS] = {sizeof(saved_key), load_key},
     [SECTION_REPORTS] = {sizeof(wire_report), load_report},

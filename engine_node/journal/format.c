@@ -115,7 +115,7 @@ const char *state_mark_check(const state_mark *mark) {
 }
 
 bool record_is_prefix(const wire_record *record) {
-    return record->command[0] == KIND_TEXT || record->command[0] == KIND_NONCE;
+    return record->command[0] >= KIND_TEXT && record->command[0] <= KIND_ORDER_LINK;
 }
 
 bool all_zero(const void *at, size_t bytes) {

@@ -37,6 +37,7 @@ static core_options small_options(void) {
                           .account_count_max = 4,
                           .key_count_max = 4,
                           .order_count_max = 64,
+                          .extra_count_max = 32,
                           .level_count_max = 64,
                           .ladder_count_max = 128,
                           .balance_count_max = 16,

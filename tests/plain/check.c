@@ -23,8 +23,8 @@ static bool has_collar(const instrument *in) { return in->collar_ppm > 0 && in->
 
 static wide collar_bound(const instrument *in, uint8_t side) {
     if (side == SIDE_BUY)
-        return least(plain_floor_div((wide)in->reference * (1000000 + in->collar_ppm), 1000000), PRICE_TICKS_MAX);
-    return most(plain_ceil_div((wide)in->reference * (1000000 - (int64_t)in->collar_ppm), 1000000), 1);
+        return plain_least(plain_floor_div((wide)in->reference * (1000000 + in->collar_ppm), 1000000), PRICE_TICKS_MAX);
+    return plain_most(plain_ceil_div((wide)in->reference * (1000000 - (int64_t)in->collar_ppm), 1000000), 1);
 }
 
 static uint16_t check_quantity(const account *who, const instrument *in, int64_t lots) {

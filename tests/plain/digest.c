@@ -32,9 +32,10 @@ static uint64_t orders(const order *o) {
 static uint64_t instruments(const instrument *in) {
     uint64_t sum = 0;
     for (; in != NULL; in = in->next) {
-        sum += ENTITY(5, in->number, 0, 1, in->base, in->quote, U(in->maker_ppm), U(in->taker_ppm), in->state,
-                      in->base_units, in->quote_units, in->collar_ppm, U(in->quantity_min), U(in->quantity_max),
-                      U(in->notional_min), U(in->reference), in->trade_id, in->book_update_id, in->level3_id);
+        sum +=
+            ENTITY(5, in->number, 0, 1, in->base, in->quote, U(in->maker_ppm), U(in->taker_ppm), in->state,
+                   in->base_units, in->quote_units, in->collar_ppm, U(in->quantity_min), U(in->quantity_max),
+                   U(in->notional_min), U(in->reference), in->trade_id, in->book_update_id, in->level3_id, in->top_id);
         sum += orders(in->bids) + orders(in->asks);
     }
     return sum;
@@ -60,8 +61,8 @@ uint64_t plain_digest(const plain *book) {
     for (const asset *a = book->assets; a != NULL; a = a->next)
         sum += ENTITY(4, a->number, 0, 1, a->decimals, U(a->supply), U(a->fees));
     for (const key *k = book->keys; k != NULL; k = k->next)
-        sum +=
-            ENTITY(7, k->number, 0, k->client_sequence, k->report_number, k->session, k->live, k->account, k->options);
+        sum += ENTITY(7, k->number, 0, k->client_sequence, k->report_number, k->session, k->live, k->account,
+                      k->options, k->deadline_ns, k->countdown_account);
     for (const nonce *n = book->nonces; n != NULL; n = n->next) {
         uint64_t halves[2];
         memcpy(halves, n->bytes, sizeof halves);

@@ -82,6 +82,10 @@ void plain_reject(plain *book, const command *c, uint16_t code) {
         what.account = r->account, what.instrument = r->instrument, what.client_order_id = r->client_order_id;
         break;
     }
+    case KIND_COUNTDOWN_CANCEL:
+        what.account = AS(wire_countdown_cancel, c).account;
+        what.client_order_id = AS(wire_countdown_cancel, c).client_order_id;
+        break;
     case KIND_INSTRUMENT: what.instrument = AS(wire_instrument, c).instrument; break;
     case KIND_INSTRUMENT_LIMITS: what.instrument = AS(wire_instrument_limits, c).instrument; break;
     case KIND_ACCOUNT: what.account = AS(wire_account, c).account; break;
@@ -104,6 +108,25 @@ void plain_event_level3(plain *book, const command *c, instrument *in, const ord
     e->reference = ++in->level3_id;
 }
 
+static bool at_or_better(uint8_t side, int64_t price, int64_t than) {
+    return side == SIDE_BUY ? price >= than : price <= than;
+}
+
+/* The level that changed is the best of its side, or was until it was emptied: the best level as it is now. */
+static void event_top(plain *book, const command *c, instrument *in, uint8_t side, int64_t changed) {
+    const order *best = *plain_book_side(in, side);
+    if (best != NULL && !at_or_better(side, changed, best->price)) return;
+    wire_report *e = plain_event(book, c, EVENT_TOP);
+    e->flags = side == SIDE_SELL ? REPORT_FLAG_SELL : 0;
+    e->instrument = in->number;
+    e->reference = ++in->top_id;
+    for (const order *o = best; o != NULL && o->price == best->price; o = o->next) {
+        e->price_ticks = best->price;
+        e->quantity_lots += o->rest;
+        e->remaining_lots++;
+    }
+}
+
 void plain_event_book_update(plain *book, const command *c, instrument *in, uint8_t side, int64_t price) {
     wire_report *e = plain_event(book, c, EVENT_BOOK_UPDATE);
     e->flags = side == SIDE_SELL ? REPORT_FLAG_SELL : 0;
@@ -115,6 +138,7 @@ void plain_event_book_update(plain *book, const command *c, instrument *in, uint
         e->remaining_lots++;
     }
     e->reference = ++in->book_update_id;
+    event_top(book, c, in, side, price);
 }
 
 void plain_event_state(plain *book, const command *c, uint16_t code, uint32_t instrument, uint32_t account) {

@@ -6,7 +6,8 @@
 bool plain_is_prefix(uint8_t kind) { return kind == KIND_TEXT || kind == KIND_NONCE; }
 
 bool plain_is_client_kind(uint8_t kind) {
-    return (kind >= KIND_NEW_ORDER && kind <= KIND_MASS_CANCEL) || (kind >= KIND_ASSET && kind <= KIND_HALT);
+    return (kind >= KIND_NEW_ORDER && kind <= KIND_COUNTDOWN_CANCEL && kind != KIND_PING) ||
+           (kind >= KIND_ASSET && kind <= KIND_FEE_PAYOUT);
 }
 
 static wire_header header_of(const wire_record *record) {

@@ -36,7 +36,7 @@ void plain_take_off(plain *book, const command *c, order *o, int64_t lots, uint1
     const instrument *in = plain_instrument_find(book, o->instrument);
     o->rest -= lots;
     open_falls(book, o, lots);
-    plain_set_lock(book, o, o->rest == 0 ? 0 : least(o->lock, plain_need(in, o, o->price, o->rest)));
+    plain_set_lock(book, o, o->rest == 0 ? 0 : plain_least(o->lock, plain_need(in, o, o->price, o->rest)));
     plain_report_order(book, c, o,
                        (wire_report){.kind = EVENT_CANCELLED,
                                      .flags = o->rest == 0 ? REPORT_FLAG_DONE : 0,
@@ -64,7 +64,7 @@ static void settle(plain *book, instrument *in, order *o, int64_t lots, wide amo
         quote->locked -= (int64_t)(amount + fee);
         base->free += (int64_t)plain_base_amount(in, lots);
         p->lots += lots;
-        plain_set_lock(book, o, o->rest == 0 ? 0 : least(o->lock, plain_need(in, o, o->price, o->rest)));
+        plain_set_lock(book, o, o->rest == 0 ? 0 : plain_least(o->lock, plain_need(in, o, o->price, o->rest)));
     } else {
         o->lock -= (int64_t)plain_base_amount(in, lots);
         base->locked -= (int64_t)plain_base_amount(in, lots);
@@ -90,7 +90,7 @@ static void trade(plain *book, const command *c, instrument *in, order *maker, o
     const int64_t lots = maker->rest < taker->rest ? maker->rest : taker->rest;
     const wide amount = plain_notional(in, maker->price, lots);
     const wide taker_fee = fee_increase(taker->taker_notional, amount, taker->taker_ppm);
-    const wide maker_fee = most(fee_increase(maker->maker_notional, amount, maker->maker_ppm), -taker_fee);
+    const wide maker_fee = plain_most(fee_increase(maker->maker_notional, amount, maker->maker_ppm), -taker_fee);
     taker->taker_notional += amount;
     maker->maker_notional += amount;
     settle(book, in, maker, lots, amount, maker_fee);

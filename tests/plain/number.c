@@ -20,5 +20,5 @@ wide plain_fee_of(wide amount, int64_t ppm) { return plain_ceil_div(amount * ppm
 wide plain_need(const instrument *in, const order *o, int64_t price, int64_t lots) {
     if (o->side == SIDE_SELL) return plain_base_amount(in, lots);
     const wide n = plain_notional(in, price, lots);
-    return n + plain_fee_of(n, most(most(o->maker_ppm, o->taker_ppm), 0)) + 1;
+    return n + plain_fee_of(n, plain_most(plain_most(o->maker_ppm, o->taker_ppm), 0)) + 1;
 }

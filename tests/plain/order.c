@@ -111,7 +111,7 @@ void plain_cancel(plain *book, const command *c) {
 /* ---- Replace ----------------------------------------------------------------------------------------------------- */
 
 static void keep_place(plain *book, const command *c, instrument *in, order *o, int64_t rest, wire_report what) {
-    plain_set_lock(book, o, least(o->lock, plain_need(in, o, o->price, rest)));
+    plain_set_lock(book, o, plain_least(o->lock, plain_need(in, o, o->price, rest)));
     o->rest = rest;
     what.flags |= REPORT_FLAG_KEPT_PRIORITY;
     plain_report_order(book, c, o, what);

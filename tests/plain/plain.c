@@ -62,6 +62,7 @@ static void carry_out(plain *book, const command *c) {
     case KIND_CANCEL: plain_cancel(book, c); break;
     case KIND_REPLACE: plain_replace(book, c); break;
     case KIND_MASS_CANCEL: plain_mass_cancel(book, c); break;
+    case KIND_COUNTDOWN_CANCEL: plain_countdown(book, c); break;
     default:
         if (plain_is_client_kind(c->kind)) plain_admin(book, c);
         else plain_system_record(book, c);

@@ -12,6 +12,7 @@
  *   match.c      5        fills, self-trade prevention, settlement
  *   admin.c      9        definitions, limits, money, halts
  *   system.c     10       terms, logons, what the ingress refused
+ *   time.c       16       what a clock tick brings
  *   event.c      11       events and their numbers
  *   digest.c     12
  *   state.c               what there is, and finding it

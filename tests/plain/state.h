@@ -57,6 +57,7 @@ typedef struct instrument {
     uint64_t trade_id;
     uint64_t book_update_id;
     uint64_t level3_id;
+    uint64_t top_id;
     order *bids; /* best first */
     order *asks;
 } instrument;
@@ -102,6 +103,8 @@ typedef struct key {
     bool live;
     uint32_t account;
     uint8_t options;
+    uint64_t deadline_ns; /* of the countdown; 0: none */
+    uint32_t countdown_account;
 } key;
 
 typedef struct nonce {
@@ -169,8 +172,8 @@ wide plain_fee_of(wide amount, int64_t ppm);
 wide plain_need(const instrument *in, const order *o, int64_t price, int64_t lots);
 wide plain_floor_div(wide a, wide b);
 wide plain_ceil_div(wide a, wide b);
-static inline wide least(wide a, wide b) { return a < b ? a : b; }
-static inline wide most(wide a, wide b) { return a > b ? a : b; }
+static inline wide plain_least(wide a, wide b) { return a < b ? a : b; }
+static inline wide plain_most(wide a, wide b) { return a > b ? a : b; }
 
 /* group.c */
 bool plain_is_prefix(uint8_t kind);
@@ -210,6 +213,10 @@ void plain_mass_cancel(plain *book, const command *c);
 void plain_cancel_resting(plain *book, const command *c, order *o, uint16_t code, uint64_t reference);
 uint32_t plain_cancel_all(plain *book, const command *c, account *who, uint32_t instrument, uint8_t side, uint32_t key,
                           uint16_t code);
+
+/* time.c */
+void plain_countdown(plain *book, const command *c);
+void plain_clock_tick(plain *book, const command *c);
 
 /* admin.c, system.c */
 void plain_admin(plain *book, const command *c);

@@ -63,5 +63,6 @@ void plain_system_record(plain *book, const command *c) {
     if (c->kind == KIND_TERM) term(book, c);
     if (c->kind == KIND_LOGON) logon(book, c);
     if (c->kind == KIND_LOGOFF) logoff(book, c);
+    if (c->kind == KIND_CLOCK_TICK) plain_clock_tick(book, c);
     if (c->kind == KIND_REFUSED) plain_reject(book, c, AS(wire_refused, c).code);
 }

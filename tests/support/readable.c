@@ -38,6 +38,9 @@ static const layout layouts[256] = {
     [KIND_MASS_CANCEL] = {"mass_cancel",
                           {F(wire_mass_cancel, account), F(wire_mass_cancel, instrument), F(wire_mass_cancel, side),
                            F(wire_mass_cancel, client_order_id)}},
+    [KIND_COUNTDOWN_CANCEL] = {"countdown_cancel",
+                               {F(wire_countdown_cancel, account), F(wire_countdown_cancel, timeout_ms),
+                                F(wire_countdown_cancel, client_order_id)}},
     [KIND_ASSET] = {"asset", {F(wire_asset, asset), F(wire_asset, decimals)}},
     [KIND_INSTRUMENT] = {"instrument",
                          {F(wire_instrument, instrument), F(wire_instrument, base_asset),
@@ -99,10 +102,24 @@ void print_record(FILE *to, const wire_record *record) {
 }
 
 static const char *const event_names[256] = {
-    [EVENT_ACCEPTED] = "accepted",   [EVENT_REJECTED] = "rejected",       [EVENT_FILLED] = "filled",
-    [EVENT_CANCELLED] = "cancelled", [EVENT_REPLACED] = "replaced",       [EVENT_APPLIED] = "applied",
-    [EVENT_TRADE] = "trade",         [EVENT_BOOK_UPDATE] = "book_update", [EVENT_STATE] = "state",
-    [EVENT_LEVEL3] = "level3",       [EVENT_BALANCE] = "balance",
+    [EVENT_ACCEPTED] = "accepted",
+    [EVENT_REJECTED] = "rejected",
+    [EVENT_FILLED] = "filled",
+    [EVENT_CANCELLED] = "cancelled",
+    [EVENT_REPLACED] = "replaced",
+    [EVENT_APPLIED] = "applied",
+    [EVENT_TRADE] = "trade",
+    [EVENT_BOOK_UPDATE] = "book_update",
+    [EVENT_STATE] = "state",
+    [EVENT_LEVEL3] = "level3",
+    [EVENT_BALANCE] = "balance",
+    [EVENT_TOP] = "top",
+    [EVENT_TRIGGERED] = "triggered",
+    [EVENT_BOOK_CHECKSUM] = "book_checksum",
+    [EVENT_INDICATIVE] = "indicative",
+    [EVENT_TRADE_BUST] = "trade_bust",
+    [EVENT_TRADE_CORRECTION] = "trade_correction",
+    [EVENT_ADJUSTMENT] = "adjustment",
 };
 
 void print_event(FILE *to, const wire_report *e) {

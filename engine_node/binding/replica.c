@@ -203,11 +203,12 @@ static PyObject *core_py_account(core_object *self, PyObject *args) {
     core_account_info i;
     if (!PyArg_ParseTuple(args, "I:account", &number)) return NULL;
     if (!core_account(self->c, number, &i)) Py_RETURN_NONE;
-    return Py_BuildValue("{sI sI si sI sI sI sI sL sL sL}", "account", number, "firm", i.firm, "halted", (int)i.halted,
-                         "open_orders", i.open_orders, "open_orders_max", i.open_orders_max, "order_rate_max",
-                         i.order_rate_max, "order_rate_window_ms", i.order_rate_window_ms, "notional_units_max",
-                         (long long)i.notional_units_max, "position_lots_max", (long long)i.position_lots_max,
-                         "quantity_lots_max", (long long)i.quantity_lots_max);
+    return Py_BuildValue("{sI sI si sI sI sI sI sL sL sL sI}", "account", number, "firm", i.firm, "halted",
+                         (int)i.halted, "open_orders", i.open_orders, "open_orders_max", i.open_orders_max,
+                         "order_rate_max", i.order_rate_max, "order_rate_window_ms", i.order_rate_window_ms,
+                         "notional_units_max", (long long)i.notional_units_max, "position_lots_max",
+                         (long long)i.position_lots_max, "quantity_lots_max", (long long)i.quantity_lots_max,
+                         "fee_tier", (unsigned)i.fee_tier);
 }
 
 static PyObject *core_py_key(core_object *self, PyObject *args) {
@@ -246,6 +247,52 @@ static PyObject *core_py_balance(core_object *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "II:balance", &account_number, &asset_number)) return NULL;
     if (!core_balance(self->c, account_number, asset_number, &free_units, &locked_units)) Py_RETURN_NONE;
     return Py_BuildValue("(LL)", (long long)free_units, (long long)locked_units);
+}
+
+static PyObject *core_py_floor(core_object *self, PyObject *args) {
+    unsigned int account_number, asset_number;
+    if (!PyArg_ParseTuple(args, "II:floor", &account_number, &asset_number)) return NULL;
+    return PyLong_FromLongLong(core_floor(self->c, account_number, asset_number));
+}
+
+static PyObject *core_py_fee_tier(core_object *self, PyObject *args) {
+    unsigned int number, tier;
+    core_fee_tier_info i;
+    if (!PyArg_ParseTuple(args, "II:fee_tier", &number, &tier)) return NULL;
+    if (!core_fee_tier(self->c, number, tier, &i)) Py_RETURN_NONE;
+    return Py_BuildValue("(ii)", i.maker_fee_ppm, i.taker_fee_ppm);
+}
+
+static PyObject *core_py_price_steps(core_object *self, PyObject *args) {
+    unsigned int number;
+    core_price_step_info i;
+    if (!PyArg_ParseTuple(args, "I:price_steps", &number)) return NULL;
+    PyObject *list = PyList_New(0);
+    for (uint32_t row = 0; list != NULL && core_price_step(self->c, number, row, &i); row++) {
+        PyObject *step = Py_BuildValue("(LLL)", (long long)i.from_price_ticks, (long long)i.tick_multiple,
+                                       (long long)i.lot_multiple);
+        if (step == NULL || PyList_Append(list, step) < 0) Py_CLEAR(list);
+        Py_XDECREF(step);
+    }
+    return list;
+}
+
+static PyObject *core_py_trade(core_object *self, PyObject *args) {
+    unsigned int number;
+    unsigned long long trade_id;
+    core_trade_info i;
+    if (!PyArg_ParseTuple(args, "IK:trade", &number, &trade_id)) return NULL;
+    if (!core_trade(self->c, number, trade_id, &i)) Py_RETURN_NONE;
+    return Py_BuildValue("{sI sK sK sI sI sL sL sL sL si}", "instrument", number, "trade_id", trade_id, "number",
+                         (unsigned long long)i.number, "buyer", i.buyer, "seller", i.seller, "price_ticks",
+                         (long long)i.price_ticks, "quantity_lots", (long long)i.quantity_lots, "buyer_fee_units",
+                         (long long)i.buyer_fee_units, "seller_fee_units", (long long)i.seller_fee_units, "busted",
+                         (int)i.busted);
+}
+
+static PyObject *core_py_trade_count(core_object *self, PyObject *none) {
+    (void)none;
+    return PyLong_FromUnsignedLongLong(core_trade_count(self->c));
 }
 
 static PyObject *core_py_position(core_object *self, PyObject *args) {
@@ -369,6 +416,14 @@ static PyMethodDef core_methods[] = {
     {"key", (PyCFunction)core_py_key, METH_VARARGS, "key(number): dict or None."},
     {"order", (PyCFunction)core_py_order, METH_VARARGS, "order(order_id): dict or None."},
     {"balance", (PyCFunction)core_py_balance, METH_VARARGS, "balance(account, asset): (free, locked) or None."},
+    {"floor", (PyCFunction)core_py_floor, METH_VARARGS,
+     "floor(account, asset): zero, or how far below it the free balance may go."},
+    {"fee_tier", (PyCFunction)core_py_fee_tier, METH_VARARGS,
+     "fee_tier(instrument, tier): (maker_fee_ppm, taker_fee_ppm) or None."},
+    {"price_steps", (PyCFunction)core_py_price_steps, METH_VARARGS,
+     "price_steps(instrument): [(from_price_ticks, tick_multiple, lot_multiple)] by rising price."},
+    {"trade", (PyCFunction)core_py_trade, METH_VARARGS, "trade(instrument, trade_id): dict, or None if not kept."},
+    {"trade_count", (PyCFunction)core_py_trade_count, METH_NOARGS, "Trades made in all."},
     {"position", (PyCFunction)core_py_position, METH_VARARGS,
      "position(account, instrument): (position, open buy, open sell) or None."},
     {"levels", KEYWORDS(core_py_levels),

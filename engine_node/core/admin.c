@@ -5,13 +5,6 @@
  */
 #include "internal.h"
 
-/* Set a field and bring the digest along. */
-#define SET(c, entity, member, number, to)                                                                             \
-    do {                                                                                                               \
-        DIGEST_ADD(c, entity, number, (uint64_t)(int64_t)(to) - (uint64_t)(int64_t)(entity)->member);                  \
-        (entity)->member = (to);                                                                                       \
-    } while (0)
-
 /* ---- Nonces: a queue in order of arrival and an index into it ---------------------------------------------------- */
 
 static nonce_entry nonce_entry_of(const uint8_t nonce[16], uint64_t timestamp_ns) {
@@ -124,8 +117,7 @@ static uint16_t check_instrument(const core *c, const wire_instrument *o, const 
         return CODE_DEFINITION_INVALID;
     if (o->quote_units_per_tick_lot < 1 || o->quote_units_per_tick_lot > (uint64_t)UNITS_PER_LOT_MAX)
         return CODE_DEFINITION_INVALID;
-    if (o->taker_fee_ppm < 0 || o->taker_fee_ppm > FEE_PPM_MAX) return CODE_DEFINITION_INVALID;
-    if (o->maker_fee_ppm < -o->taker_fee_ppm || o->maker_fee_ppm > FEE_PPM_MAX) return CODE_DEFINITION_INVALID;
+    if (!fee_rates_valid(o->maker_fee_ppm, o->taker_fee_ppm)) return CODE_DEFINITION_INVALID;
     const instrument *i = &c->instruments[o->instrument];
     const bool same = i->base_asset == o->base_asset && i->quote_asset == o->quote_asset &&
                       i->base_units_per_lot == o->base_units_per_lot &&
@@ -176,9 +168,11 @@ static uint16_t set_instrument_limits(core *c, const wire_instrument_limits *o) 
 static uint16_t define_account(core *c, const wire_account *o) {
     if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero)) return CODE_MALFORMED;
     if (o->account == 0 || o->account > ACCOUNT_NUMBER_MAX) return CODE_UNKNOWN_ACCOUNT;
+    if (o->fee_tier > FEE_TIER_MAX) return CODE_DEFINITION_INVALID;
     account *a = &c->accounts[o->account];
     if (a->firm == 0) DIGEST_ADD(c, a, 1, 1);
     SET(c, a, firm, 2, o->firm == 0 ? o->account : o->firm);
+    SET(c, a, fee_tier, 12, o->fee_tier);
     put_applied(c, o->account, 0, 0, 0, 0);
     return CODE_NONE;
 }
@@ -202,8 +196,6 @@ static uint16_t set_account_limits(core *c, const wire_account_limits *o) {
 
 static void put_transfer(core *c, const wire_deposit *o, uint32_t slot, int64_t amount_units) {
     balance_add(c, slot, amount_units, 0);
-    asset *a = &c->assets[o->asset];
-    SET(c, a, supply_units, 3, a->supply_units + amount_units);
     put_public(c, CORE_EVENTS_ACCOUNTS,
                (wire_report){.kind = EVENT_BALANCE,
                              .instrument = o->asset,
@@ -215,22 +207,48 @@ static void put_transfer(core *c, const wire_deposit *o, uint32_t slot, int64_t 
     put_applied(c, o->account, 0, o->reference, 0, 0);
 }
 
-/* A deposit and a withdrawal have one layout. */
-static_assert(offsetof(wire_deposit, reference) == offsetof(wire_withdrawal, reference), "read as one");
+/* A deposit, a withdrawal and a payout of fees have one layout. */
+static_assert(offsetof(wire_deposit, reference) == offsetof(wire_withdrawal, reference) &&
+                  offsetof(wire_deposit, reference) == offsetof(wire_fee_payout, reference),
+              "read as one");
 
-static uint16_t transfer(core *c, const wire_deposit *o, bool into) {
+static uint16_t check_transfer(const core *c, const wire_deposit *o) {
     if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero)) return CODE_MALFORMED;
     if (!account_known(c, o->account)) return CODE_UNKNOWN_ACCOUNT;
     if (!asset_known(c, o->asset)) return CODE_UNKNOWN_ASSET;
-    if (o->amount_units <= 0) return CODE_AMOUNT_INVALID;
-    if (into) {
-        if (o->amount_units > UNITS_MAX - c->assets[o->asset].supply_units) return CODE_AMOUNT_INVALID;
-        put_transfer(c, o, balance_obtain(c, o->account, o->asset), o->amount_units);
-        return CODE_NONE;
-    }
+    return o->amount_units <= 0 ? CODE_AMOUNT_INVALID : CODE_NONE;
+}
+
+static uint16_t deposit(core *c, const wire_deposit *o) {
+    const uint16_t code = check_transfer(c, o);
+    if (code != CODE_NONE) return code;
+    asset *a = &c->assets[o->asset];
+    if ((__int128)a->supply_units + a->owed_units_max + o->amount_units > UNITS_MAX) return CODE_AMOUNT_INVALID;
+    SET(c, a, supply_units, 3, a->supply_units + o->amount_units);
+    put_transfer(c, o, balance_obtain(c, o->account, o->asset), o->amount_units);
+    return CODE_NONE;
+}
+
+/* What is below zero can't be withdrawn: the floor is for trading. */
+static uint16_t withdraw(core *c, const wire_deposit *o) {
+    const uint16_t code = check_transfer(c, o);
+    if (code != CODE_NONE) return code;
     const uint32_t slot = balance_find(c, o->account, o->asset);
     if (slot == 0 || c->balances[slot].free_units < o->amount_units) return CODE_INSUFFICIENT_FUNDS;
+    asset *a = &c->assets[o->asset];
+    if (a->supply_units < -UNITS_MAX + o->amount_units) return CODE_AMOUNT_INVALID;
+    SET(c, a, supply_units, 3, a->supply_units - o->amount_units);
     put_transfer(c, o, slot, -o->amount_units);
+    return CODE_NONE;
+}
+
+static uint16_t pay_out_fees(core *c, const wire_deposit *o) {
+    const uint16_t code = check_transfer(c, o);
+    if (code != CODE_NONE) return code;
+    asset *a = &c->assets[o->asset];
+    if (a->fees_units < o->amount_units) return CODE_INSUFFICIENT_FUNDS;
+    SET(c, a, fees_units, 4, a->fees_units - o->amount_units);
+    put_transfer(c, o, balance_obtain(c, o->account, o->asset), o->amount_units);
     return CODE_NONE;
 }
 
@@ -268,9 +286,15 @@ void do_admin(core *c, const wire_header *command, const wire_text *text) {
     case KIND_INSTRUMENT_LIMITS: code = set_instrument_limits(c, o); break;
     case KIND_ACCOUNT: code = define_account(c, o); break;
     case KIND_ACCOUNT_LIMITS: code = set_account_limits(c, o); break;
-    case KIND_DEPOSIT: code = transfer(c, o, true); break;
-    case KIND_WITHDRAWAL: code = transfer(c, o, false); break;
+    case KIND_DEPOSIT: code = deposit(c, o); break;
+    case KIND_WITHDRAWAL: code = withdraw(c, o); break;
     case KIND_HALT: code = halt(c, o); break;
+    case KIND_FEE_TIER: code = set_fee_tier(c, o); break;
+    case KIND_PRICE_STEP: code = set_price_step(c, o); break;
+    case KIND_BALANCE_FLOOR: code = set_balance_floor(c, o); break;
+    case KIND_TRADE_BUST: code = bust_trade(c, o); break;
+    case KIND_TRADE_CORRECTION: code = correct_trade(c, o); break;
+    case KIND_FEE_PAYOUT: code = pay_out_fees(c, o); break;
     default: code = CODE_MALFORMED;
     }
     if (code != CODE_NONE) put_reject(c, command, code);

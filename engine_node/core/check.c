@@ -8,6 +8,22 @@
 
 /* ---- The digest, from nothing ------------------------------------------------------------------------------------ */
 
+static uint64_t rates_digest(const core *c, uint32_t number) {
+    const instrument *i = &c->instruments[number];
+    const rate_table *rates = &c->rate_tables[number];
+    uint64_t sum = 0;
+    for (uint32_t tier = 1; tier <= FEE_TIER_MAX; tier++) sum += fee_tier_digest(i, &rates->tiers[tier], tier);
+    for (uint32_t row = 0; row < PRICE_STEP_COUNT_MAX; row++) sum += price_step_digest(i, &rates->steps[row], row);
+    return sum;
+}
+
+static uint64_t trades_digest(const core *c) {
+    uint64_t sum = 0;
+    for (uint64_t number = trades_first_kept(c); number <= c->trade_count; number++)
+        sum += trade_digest(trade_place(c, number), number);
+    return sum;
+}
+
 static uint64_t definitions_digest(const core *c) {
     uint64_t sum = 0;
     for (uint32_t n = 1; n < c->options.asset_count_max; n++) {
@@ -26,25 +42,27 @@ static uint64_t definitions_digest(const core *c) {
              mix(11) * (uint64_t)i->quantity_lots_max + mix(12) * (uint64_t)i->notional_units_min +
              mix(13) * (uint64_t)i->reference_price_ticks + mix(14) * i->trade_id + mix(15) * i->book_update_id +
              mix(16) * i->level3_id + mix(17) * i->top_id);
+        sum += rates_digest(c, n);
     }
     for (uint32_t n = 1; n < c->options.account_count_max; n++) {
         const account *a = &c->accounts[n];
         if (a->firm == 0) continue;
-        sum += a->digest_key *
-               (mix(1) + mix(2) * a->firm + mix(3) * a->halted + mix(4) * a->open_orders_max +
-                mix(5) * a->order_rate_max + mix(6) * a->order_rate_window_ms +
-                mix(7) * (uint64_t)a->notional_units_max + mix(8) * (uint64_t)a->position_lots_max +
-                mix(9) * (uint64_t)a->quantity_lots_max + mix(10) * a->rate_window + mix(11) * a->rate_count);
+        sum += a->digest_key * (mix(1) + mix(2) * a->firm + mix(3) * a->halted + mix(4) * a->open_orders_max +
+                                mix(5) * a->order_rate_max + mix(6) * a->order_rate_window_ms +
+                                mix(7) * (uint64_t)a->notional_units_max + mix(8) * (uint64_t)a->position_lots_max +
+                                mix(9) * (uint64_t)a->quantity_lots_max + mix(10) * a->rate_window +
+                                mix(11) * a->rate_count + mix(12) * a->fee_tier);
     }
     return sum;
 }
 
 uint64_t digest_anew(const core *c) {
-    uint64_t sum = definitions_digest(c);
+    uint64_t sum = definitions_digest(c) + trades_digest(c);
     for (uint32_t n = 1; n < c->balance_pool.fresh; n++) {
         const balance *b = &c->balances[n];
-        sum += entity_key(TAG_BALANCE, b->account, b->asset) *
-               (mix(1) * (uint64_t)b->free_units + mix(2) * (uint64_t)b->locked_units);
+        sum +=
+            entity_key(TAG_BALANCE, b->account, b->asset) *
+            (mix(1) * (uint64_t)b->free_units + mix(2) * (uint64_t)b->locked_units + mix(3) * (uint64_t)c->floors[n]);
     }
     for (uint32_t n = 1; n < c->position_pool.fresh; n++) {
         const position *p = &c->positions[n];
@@ -63,8 +81,9 @@ uint64_t digest_anew(const core *c) {
         const nonce_entry *e = &c->nonces[at % c->options.nonce_count_max];
         sum += entity_key(TAG_NONCE, e->low, e->high) * (mix(1) * e->timestamp_ns);
     }
-    return sum + entity_key(TAG_WHOLE, 0, 0) * (mix(1) * c->sequence + mix(2) * c->received_ns + mix(3) * c->term +
-                                                mix(4) * c->everything_halted + mix(5) * c->nonce_window_ns);
+    return sum + entity_key(TAG_WHOLE, 0, 0) *
+                     (mix(1) * c->sequence + mix(2) * c->received_ns + mix(3) * c->term +
+                      mix(4) * c->everything_halted + mix(5) * c->nonce_window_ns + mix(6) * c->trade_count);
 }
 
 /* ---- Books ------------------------------------------------------------------------------------------------------- */
@@ -217,18 +236,39 @@ static int64_t locked_by_orders(const core *c, uint32_t slot) {
 static const char *check_money(const core *c) {
     for (uint32_t n = 1; n < c->balance_pool.fresh; n++) {
         const balance *b = &c->balances[n];
-        MUST(b->free_units >= 0 && b->locked_units >= 0, "a balance must not be below zero");
+        MUST(b->free_units >= c->floors[n], "a free balance must not be below its floor");
+        MUST(b->locked_units >= 0, "a locked balance must not be below zero");
         MUST(balance_find(c, b->account, b->asset) == n, "a balance must be found by account and asset");
         MUST(locked_by_orders(c, n) == b->locked_units, "what is locked must be what resting orders lock");
     }
     for (uint32_t a = 1; a < c->options.asset_count_max; a++) {
         __int128 sum = c->assets[a].fees_units;
         if (!c->assets[a].defined) continue;
-        for (uint32_t n = 1; n < c->balance_pool.fresh; n++)
-            if (c->balances[n].asset == a) sum += (__int128)c->balances[n].free_units + c->balances[n].locked_units;
+        __int128 owed = 0;
+        for (uint32_t n = 1; n < c->balance_pool.fresh; n++) {
+            if (c->balances[n].asset != a) continue;
+            sum += (__int128)c->balances[n].free_units + c->balances[n].locked_units;
+            owed -= c->floors[n];
+        }
+        MUST(owed == c->assets[a].owed_units_max, "an asset must add up its floors");
+        MUST(c->assets[a].supply_units + owed <= UNITS_MAX && c->assets[a].supply_units >= -UNITS_MAX,
+             "deposits - withdrawals + floors must be within UNITS_MAX");
         MUST(c->assets[a].fees_units >= 0, "fees collected must not be below zero");
         MUST(sum == c->assets[a].supply_units,
              "money must be conserved: free + locked + fees = deposits - withdrawals");
+    }
+    return NULL;
+}
+
+static const char *check_trades(const core *c) {
+    for (uint64_t number = trades_first_kept(c); number <= c->trade_count; number++) {
+        const kept_trade *t = trade_place(c, number);
+        MUST(t->digest == trade_digest(t, number), "a kept trade must hold its part of the digest");
+        const uint64_t last = c->instruments[t->instrument].trade_id;
+        MUST(t->trade_id >= 1 && t->trade_id <= last && last - t->trade_id <= c->trade_count - number,
+             "a kept trade must stand where it is looked for");
+        MUST(position_find(c, t->buyer, t->instrument) != 0 && position_find(c, t->seller, t->instrument) != 0,
+             "who traded must have a position");
     }
     return NULL;
 }
@@ -260,6 +300,7 @@ const char *core_check(const core *c) {
     const char *wrong = check_books(c);
     if (wrong == NULL) wrong = check_accounts(c);
     if (wrong == NULL) wrong = check_money(c);
+    if (wrong == NULL) wrong = check_trades(c);
     if (wrong == NULL) wrong = check_nonces(c);
     if (wrong == NULL) wrong = check_keys(c);
     if (wrong == NULL && digest_anew(c) != c->digest) wrong = "the digest kept must be the digest made anew";

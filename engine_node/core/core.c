@@ -119,14 +119,17 @@ static void lay_out(layout *l, const core_options *o, core *c) {
     c->levels = piece(l, o->level_count_max + 1u, sizeof(book_level));
     c->ladder = piece(l, o->ladder_count_max + 1u, sizeof(ladder_node));
     c->balances = piece(l, o->balance_count_max + 1u, sizeof(balance));
+    c->floors = piece(l, o->balance_count_max + 1u, sizeof(int64_t));
     c->positions = piece(l, o->position_count_max + 1u, sizeof(position));
     c->instruments = piece(l, o->instrument_count_max, sizeof(instrument));
+    c->rate_tables = piece(l, o->instrument_count_max, sizeof(rate_table));
     c->accounts = piece(l, o->account_count_max, sizeof(account));
     c->assets = piece(l, o->asset_count_max, sizeof(asset));
     c->keys = piece(l, o->key_count_max, sizeof(key_state));
     c->rings = piece(l, (size_t)o->key_count_max * o->reports_kept, sizeof(wire_report));
     c->touched = piece(l, o->key_count_max, sizeof(uint16_t));
     c->nonces = piece(l, o->nonce_count_max, sizeof(nonce_entry));
+    c->trades = piece(l, TRADES_KEPT, sizeof(kept_trade));
     c->order_index = piece_index(l, o->order_count_max);
     c->client_index = piece_index(l, o->order_count_max);
     c->balance_index = piece_index(l, o->balance_count_max);
@@ -266,7 +269,8 @@ static const char *full_pool(const core *c, const wire_header *command, uint32_t
     }
     const char *numbers = kind >= KIND_ASSET && kind <= KIND_ACCOUNT ? full_numbers(c, command) : "";
     if (*numbers != '\0') return numbers;
-    if (kind == KIND_DEPOSIT && pool_room(&c->balance_pool) < 1) return "balance_count_max";
+    const bool moves_money = kind == KIND_DEPOSIT || kind == KIND_BALANCE_FLOOR || kind == KIND_FEE_PAYOUT;
+    if (moves_money && pool_room(&c->balance_pool) < 1) return "balance_count_max";
     return has_nonce && !nonce_has_room(c, now_ns) ? "nonce_count_max" : "";
 }
 

@@ -159,7 +159,23 @@ typedef struct core_account_info {
     bool halted;
     uint32_t open_orders, open_orders_max, order_rate_max, order_rate_window_ms;
     int64_t notional_units_max, position_lots_max, quantity_lots_max;
+    uint8_t fee_tier;
 } core_account_info;
+
+typedef struct core_fee_tier_info {
+    int32_t maker_fee_ppm, taker_fee_ppm;
+} core_fee_tier_info;
+
+typedef struct core_price_step_info {
+    int64_t from_price_ticks, tick_multiple, lot_multiple;
+} core_price_step_info;
+
+typedef struct core_trade_info { /* as it is settled now */
+    uint64_t number;             /* among all trades made */
+    uint32_t buyer, seller;
+    int64_t price_ticks, quantity_lots, buyer_fee_units, seller_fee_units;
+    bool busted;
+} core_trade_info;
 
 typedef struct core_key_info {
     uint64_t last_client_sequence, last_report_number;
@@ -198,6 +214,11 @@ bool core_account(const core *c, uint32_t account, core_account_info *out);
 bool core_key(const core *c, uint32_t key, core_key_info *out);
 bool core_order(const core *c, uint64_t order_id, core_order_info *out);
 bool core_balance(const core *c, uint32_t account, uint32_t asset, int64_t *free_units, int64_t *locked_units);
+int64_t core_floor(const core *c, uint32_t account, uint32_t asset); /* zero, or how far below it free may go */
+bool core_fee_tier(const core *c, uint32_t instrument, uint32_t tier, core_fee_tier_info *out);
+bool core_price_step(const core *c, uint32_t instrument, uint32_t row, core_price_step_info *out);
+uint64_t core_trade_count(const core *c);                                                     /* made in all */
+bool core_trade(const core *c, uint32_t instrument, uint64_t trade_id, core_trade_info *out); /* if still kept */
 bool core_position(const core *c, uint32_t account, uint32_t instrument, int64_t *position_lots, int64_t *open_buy_lots,
                    int64_t *open_sell_lots);
 

@@ -50,7 +50,17 @@ static void echo(wire_report *e, const wire_header *command) {
     case KIND_ACCOUNT: e->account = ((const wire_account *)at)->account; break;
     case KIND_ACCOUNT_LIMITS: e->account = ((const wire_account_limits *)at)->account; break;
     case KIND_DEPOSIT:
-    case KIND_WITHDRAWAL: e->account = ((const wire_deposit *)at)->account; break;
+    case KIND_WITHDRAWAL:
+    case KIND_FEE_PAYOUT: e->account = ((const wire_deposit *)at)->account; break;
+    case KIND_BALANCE_FLOOR: e->account = ((const wire_balance_floor *)at)->account; break;
+    case KIND_FEE_TIER: e->instrument = ((const wire_fee_tier *)at)->instrument; break;
+    case KIND_PRICE_STEP: e->instrument = ((const wire_price_step *)at)->instrument; break;
+    case KIND_TRADE_BUST: e->instrument = ((const wire_trade_bust *)at)->instrument; break;
+    case KIND_TRADE_CORRECTION: {
+        const wire_trade_correction *o = at;
+        e->instrument = o->instrument, e->price_ticks = o->price_ticks, e->quantity_lots = o->quantity_lots;
+        break;
+    }
     case KIND_REFUSED: {
         const wire_refused *o = at;
         e->account = o->account, e->instrument = o->instrument, e->client_order_id = o->client_order_id;

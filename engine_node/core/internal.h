@@ -11,10 +11,12 @@
  *     balances, positions, orders, levels, ladder nodes: pools of slots named by 32-bit index; index 0 is "none"
  *     keys[n] ── client sequence, report number, session;  rings: the last reports of each key
  *     nonces: a queue in order of arrival, and an index into it
+ *     trades: a ring of the last ones, which can still be busted or corrected
  *
  * Files: core.c (open, groups, dispatch) · pretrade.c (may it?) · terms.c (what prefixes say of an order) · match.c
  * (what happens in the book) · unlit.c (makers nobody sees) · ledger.c (who pays what) · ladder.c (levels) · tick.c
- * (time) · admin.c (definitions, limits, sessions) · events.c · query.c · check.c · snapshot.c.
+ * (time) · admin.c (definitions, limits, sessions) · rates.c (fee tiers, price steps, floors) · busts.c (the last
+ * trades) · events.c · query.c · check.c · snapshot.c.
  */
 #ifndef IRONBOOK_CORE_INTERNAL_H
 #define IRONBOOK_CORE_INTERNAL_H
@@ -197,12 +199,28 @@ typedef struct instrument {
     uint32_t base_asset, quote_asset, collar_ppm;
     int32_t maker_fee_ppm, taker_fee_ppm;
     uint8_t trading_state, name_bytes;
+    uint8_t price_step_count; /* rows of its rate table that are set */
     char name[TEXT_BYTES_MAX];
 } instrument;
+
+typedef struct fee_tier {
+    uint32_t set;
+    int32_t maker_fee_ppm, taker_fee_ppm;
+} fee_tier;
+
+typedef struct price_step {
+    int64_t from_price_ticks, tick_multiple, lot_multiple;
+} price_step;
+
+typedef struct rate_table { /* of an instrument, beside it: few orders need it */
+    price_step steps[PRICE_STEP_COUNT_MAX];
+    fee_tier tiers[FEE_TIER_MAX + 1]; /* by number; tier 0 is the instrument's own rates */
+} rate_table;
 
 typedef struct asset {
     uint64_t digest_key;
     int64_t supply_units, fees_units;
+    uint64_t owed_units_max; /* all floors of it, as amounts above zero: 2^63 at most */
     uint8_t defined, decimals, name_bytes;
     char name[TEXT_BYTES_MAX];
 } asset;
@@ -214,7 +232,7 @@ typedef struct account {
     uint32_t firm; /* 0: not defined */
     uint32_t open_orders, open_orders_max, order_rate_max, order_rate_window_ms;
     uint32_t first_position, last_position, position_count;
-    uint8_t halted;
+    uint8_t halted, fee_tier;
 } account;
 
 typedef struct balance {
@@ -222,6 +240,15 @@ typedef struct balance {
     uint64_t digest_key;
     uint32_t account, asset;
 } balance;
+
+typedef struct kept_trade {
+    uint64_t digest; /* its part of the state's */
+    uint64_t trade_id;
+    int64_t price_ticks, quantity_lots, buyer_fee_units, seller_fee_units;
+    uint32_t instrument, buyer, seller; /* numbers */
+    uint32_t busted;
+} kept_trade;
+static_assert(sizeof(kept_trade) == 64, "a trade writes one cache line");
 
 typedef struct position {
     int64_t position_lots, open_buy_lots, open_sell_lots;
@@ -321,8 +348,10 @@ struct core {
     book_level *levels;
     ladder_node *ladder;
     balance *balances;
+    int64_t *floors; /* of each balance: apart, because only a lack of funds asks for it */
     position *positions;
     instrument *instruments;
+    rate_table *rate_tables; /* by instrument */
     account *accounts;
     asset *assets;
     key_state *keys;
@@ -332,6 +361,8 @@ struct core {
     nonce_entry *nonces;  /* a ring: nonce_first .. nonce_first + nonce_count - 1 */
     uint64_t nonce_first; /* counts on for ever; place is modulo nonce_count_max */
     uint32_t nonce_count;
+    kept_trade *trades;   /* a ring: the last TRADES_KEPT */
+    uint64_t trade_count; /* made in all */
 
     lookup lookups[LOOKUPS]; /* place: sequence modulo LOOKUPS */
     hash_index order_index, client_index, balance_index, position_index, nonce_index;
@@ -340,6 +371,13 @@ struct core {
 /* ---- Digest of one field changed by `by` ------------------------------------------------------------------------- */
 
 #define DIGEST_ADD(c, entity, field, by) ((c)->digest += (entity)->digest_key * (mix(field) * (uint64_t)(by)))
+
+/* Set a field and bring the digest along. */
+#define SET(c, entity, member, number, to)                                                                             \
+    do {                                                                                                               \
+        DIGEST_ADD(c, entity, number, (uint64_t)(int64_t)(to) - (uint64_t)(int64_t)(entity)->member);                  \
+        (entity)->member = (to);                                                                                       \
+    } while (0)
 
 /* ---- Where report `number` of a key is kept ---------------------------------------------------------------------- */
 
@@ -445,6 +483,7 @@ uint32_t balance_find(const core *c, uint32_t account_number, uint32_t asset_num
 uint32_t balance_obtain(core *c, uint32_t account_number, uint32_t asset_number);
 uint32_t position_find(const core *c, uint32_t account_number, uint32_t instrument_number);
 uint32_t position_obtain(core *c, uint32_t account_number, uint32_t instrument_number);
+bool balance_has(const core *c, uint32_t slot, int64_t more_units, int64_t needed_units);
 void balance_add(core *c, uint32_t slot, int64_t free_units, int64_t locked_units);
 void open_lots_add(core *c, position *p, uint8_t side, int64_t lots);
 
@@ -454,6 +493,37 @@ typedef struct fill {
 } fill;
 void fill_fees(const book_order *maker, order_rest *cold, taker *t, fill *f);
 void settle(core *c, const instrument *i, book_order *maker, order_rest *cold, taker *t, const fill *f);
+
+/* ---- rates.c ----------------------------------------------------------------------------------------------------- */
+bool fee_rates_valid(int32_t maker_ppm, int32_t taker_ppm);
+uint16_t set_fee_tier(core *c, const wire_fee_tier *o);
+uint16_t set_price_step(core *c, const wire_price_step *o);
+uint16_t set_balance_floor(core *c, const wire_balance_floor *o);
+uint64_t fee_tier_digest(const instrument *i, const fee_tier *t, uint32_t number);
+uint64_t price_step_digest(const instrument *i, const price_step *s, uint32_t row);
+
+/* The rates of an order that enters now: those of its account's tier, if the instrument has that one. */
+static inline fee_tier rates_of(const core *c, const instrument *i, const account *a) {
+    if (UNLIKELY(a->fee_tier != 0)) {
+        const fee_tier *t = &c->rate_tables[i - c->instruments].tiers[a->fee_tier];
+        if (t->set) return *t;
+    }
+    return (fee_tier){.maker_fee_ppm = i->maker_fee_ppm, .taker_fee_ppm = i->taker_fee_ppm};
+}
+
+bool price_on_tick(const core *c, const instrument *i, int64_t price_ticks);
+bool quantity_on_lot(const core *c, const instrument *i, int64_t price_ticks, int64_t quantity_lots);
+
+/* ---- busts.c ----------------------------------------------------------------------------------------------------- */
+void trade_keep(core *c, const position *buyer, const position *seller, uint64_t trade_id, const fill *f,
+                int64_t buyer_fee_units, int64_t seller_fee_units);
+uint64_t trade_digest(const kept_trade *t, uint64_t number);
+uint64_t trade_find(const core *c, uint32_t instrument_number, uint64_t trade_id);
+uint64_t trades_first_kept(const core *c);
+uint16_t bust_trade(core *c, const wire_trade_bust *o);
+uint16_t correct_trade(core *c, const wire_trade_correction *o);
+
+static inline kept_trade *trade_place(const core *c, uint64_t number) { return &c->trades[number % TRADES_KEPT]; }
 
 /* ---- pretrade.c -------------------------------------------------------------------------------------------------- */
 uint16_t check_entry(core *c, const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link,

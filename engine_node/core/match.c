@@ -372,6 +372,9 @@ static void trade(core *c, uint32_t maker) {
     DIGEST_ADD(c, i, 14, 1);
     DIGEST_ADD(c, i, 13, f.price_ticks - i->reference_price_ticks);
     i->reference_price_ticks = f.price_ticks;
+    const position *tp = position_at(c, t->position);
+    if (t->side == SIDE_BUY) trade_keep(c, tp, mp, i->trade_id, &f, f.taker_fee_units, f.maker_fee_units);
+    else trade_keep(c, mp, tp, i->trade_id, &f, f.maker_fee_units, f.taker_fee_units);
     put_fill_reports(c, b, mp, &f, i->trade_id);
     put_level3(c, mp, b->id, b->side, f.price_ticks, b->rest_lots,
                b->rest_lots == 0 ? LEVEL3_ACTION_REMOVE : LEVEL3_ACTION_CHANGE);

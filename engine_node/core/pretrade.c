@@ -137,11 +137,6 @@ static uint16_t check_fillable(const core *c, const book_side *other, const wire
     return lacking > 0 ? CODE_FILL_OR_KILL_UNFILLABLE : CODE_NONE;
 }
 
-static int64_t free_units(const core *c, uint32_t account_number, uint32_t asset_number) {
-    const uint32_t slot = balance_find(c, account_number, asset_number);
-    return slot == 0 ? 0 : c->balances[slot].free_units;
-}
-
 /* The price that rules: the limit, or a market order's cap (rules.md 3, step 7). */
 static uint16_t effective_price(const instrument *i, const wire_new_order *o, int64_t *price_ticks) {
     *price_ticks = o->price_ticks;
@@ -152,6 +147,15 @@ static uint16_t effective_price(const instrument *i, const wire_new_order *o, in
     return CODE_NONE;
 }
 
+/* Price and quantity against an instrument's price steps (rules.md 19), which few have. */
+static uint16_t check_steps(const core *c, const instrument *i, const wire_new_order *o) {
+    int64_t price_ticks;
+    const bool priced = effective_price(i, o, &price_ticks) == CODE_NONE;
+    if (o->order_type == ORDER_TYPE_LIMIT && !price_on_tick(c, i, price_ticks)) return CODE_PRICE_NOT_ON_TICK;
+    if (o->quantity_lots < 1 || o->quantity_lots > QUANTITY_LOTS_MAX) return CODE_QUANTITY_INVALID;
+    return priced && !quantity_on_lot(c, i, price_ticks, o->quantity_lots) ? CODE_QUANTITY_NOT_ON_LOT : CODE_NONE;
+}
+
 /* Steps 4 to 10: what can be said without the account's position or the book. */
 static uint16_t check_order_itself(core *c, const wire_new_order *o, const instrument *i, const account *a,
                                    int64_t *price_ticks, int64_t *notional_units, uint64_t hash) {
@@ -159,6 +163,7 @@ static uint16_t check_order_itself(core *c, const wire_new_order *o, const instr
     uint16_t code = check_halts(c, i, a);
     if (code != CODE_NONE) return code;
     if (o->price_ticks < (market ? 0 : 1) || o->price_ticks > PRICE_TICKS_MAX) return CODE_PRICE_INVALID;
+    if (UNLIKELY(i->price_step_count > 0) && (code = check_steps(c, i, o)) != CODE_NONE) return code;
     if ((code = check_size(i, a, o->quantity_lots)) != CODE_NONE) return code;
     if ((code = effective_price(i, o, price_ticks)) != CODE_NONE) return code;
     code = check_notional(i, a, *price_ticks, o->quantity_lots, !(market && o->side == SIDE_SELL), notional_units);
@@ -210,11 +215,13 @@ uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_term
     if (o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL &&
         (code = check_fillable(c, other_side(i, o->side), o, price_ticks, at)) != CODE_NONE)
         return code;
-    const int64_t lock = lock_of(i, o->side, notional_units, o->quantity_lots, i->maker_fee_ppm, i->taker_fee_ppm);
+    const fee_tier rates = rates_of(c, i, a);
+    const int64_t lock =
+        lock_of(i, o->side, notional_units, o->quantity_lots, rates.maker_fee_ppm, rates.taker_fee_ppm);
     const bool buy = o->side == SIDE_BUY;
-    const int64_t has = p == NULL ? free_units(c, o->account, buy ? i->quote_asset : i->base_asset)
-                                  : c->balances[buy ? p->quote_balance : p->base_balance].free_units;
-    if (has < lock) return CODE_INSUFFICIENT_FUNDS;
+    const uint32_t from = p == NULL ? balance_find(c, o->account, buy ? i->quote_asset : i->base_asset)
+                                    : (buy ? p->quote_balance : p->base_balance);
+    if (!balance_has(c, from, 0, lock)) return CODE_INSUFFICIENT_FUNDS;
     *t = (taker){.order_id = c->sequence,
                  .client_order_id = o->client_order_id,
                  .client_hash = hash,
@@ -222,8 +229,8 @@ uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_term
                  .rest_lots = o->quantity_lots,
                  .lock_units = lock,
                  .position = at,
-                 .maker_fee_ppm = i->maker_fee_ppm,
-                 .taker_fee_ppm = i->taker_fee_ppm,
+                 .maker_fee_ppm = rates.maker_fee_ppm,
+                 .taker_fee_ppm = rates.taker_fee_ppm,
                  .key = (uint16_t)c->run.key,
                  .side = o->side,
                  .options = o->options,
@@ -270,6 +277,11 @@ uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *l
     uint16_t code = check_halts(c, i, a);
     if (code != CODE_NONE) return code;
     if (o->price_ticks < 1 || o->price_ticks > PRICE_TICKS_MAX) return CODE_PRICE_INVALID;
+    if (UNLIKELY(i->price_step_count > 0)) {
+        if (!price_on_tick(c, i, o->price_ticks)) return CODE_PRICE_NOT_ON_TICK;
+        if (o->quantity_lots < 1 || o->quantity_lots > QUANTITY_LOTS_MAX) return CODE_QUANTITY_INVALID;
+        if (!quantity_on_lot(c, i, o->price_ticks, o->quantity_lots)) return CODE_QUANTITY_NOT_ON_LOT;
+    }
     if ((code = check_size(i, a, o->quantity_lots)) != CODE_NONE) return code;
     if (o->quantity_lots <= b->filled_lots) return CODE_REPLACE_QUANTITY_FILLED;
     int64_t units;
@@ -282,6 +294,6 @@ uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *l
         return code;
     *lock_units = lock_for(i, b->side, o->price_ticks, rest_lots, b->maker_fee_ppm, b->taker_fee_ppm);
     if (keeps_place(c, o, slot)) return CODE_NONE;
-    const balance *from = &c->balances[b->side == SIDE_BUY ? p->quote_balance : p->base_balance];
-    return from->free_units + c->rests[slot].lock_units < *lock_units ? CODE_INSUFFICIENT_FUNDS : CODE_NONE;
+    const uint32_t from = b->side == SIDE_BUY ? p->quote_balance : p->base_balance;
+    return balance_has(c, from, c->rests[slot].lock_units, *lock_units) ? CODE_NONE : CODE_INSUFFICIENT_FUNDS;
 }

@@ -52,6 +52,7 @@ bool core_account(const core *c, uint32_t number, core_account_info *out) {
                                .halted = a->halted,
                                .open_orders = a->open_orders,
                                .open_orders_max = a->open_orders_max,
+                               .fee_tier = a->fee_tier,
                                .order_rate_max = a->order_rate_max,
                                .order_rate_window_ms = a->order_rate_window_ms,
                                .notional_units_max = a->notional_units_max,
@@ -116,6 +117,44 @@ bool core_balance(const core *c, uint32_t account_number, uint32_t asset_number,
     if (slot == 0) return false;
     *free_units = c->balances[slot].free_units;
     *locked_units = c->balances[slot].locked_units;
+    return true;
+}
+
+int64_t core_floor(const core *c, uint32_t account_number, uint32_t asset_number) {
+    return c->floors[balance_find(c, account_number, asset_number)];
+}
+
+bool core_fee_tier(const core *c, uint32_t number, uint32_t tier, core_fee_tier_info *out) {
+    if (!instrument_known(c, number) || tier < 1 || tier > FEE_TIER_MAX) return false;
+    const fee_tier *t = &c->rate_tables[number].tiers[tier];
+    if (!t->set) return false;
+    *out = (core_fee_tier_info){.maker_fee_ppm = t->maker_fee_ppm, .taker_fee_ppm = t->taker_fee_ppm};
+    return true;
+}
+
+bool core_price_step(const core *c, uint32_t number, uint32_t row, core_price_step_info *out) {
+    if (!instrument_known(c, number) || row >= c->instruments[number].price_step_count) return false;
+    const price_step *s = &c->rate_tables[number].steps[row];
+    *out = (core_price_step_info){
+        .from_price_ticks = s->from_price_ticks, .tick_multiple = s->tick_multiple, .lot_multiple = s->lot_multiple};
+    return true;
+}
+
+uint64_t core_trade_count(const core *c) { return c->trade_count; }
+
+bool core_trade(const core *c, uint32_t number, uint64_t trade_id, core_trade_info *out) {
+    if (!instrument_known(c, number)) return false;
+    const uint64_t found = trade_find(c, number, trade_id);
+    if (found == 0) return false;
+    const kept_trade *t = trade_place(c, found);
+    *out = (core_trade_info){.number = found,
+                             .buyer = t->buyer,
+                             .seller = t->seller,
+                             .price_ticks = t->price_ticks,
+                             .quantity_lots = t->quantity_lots,
+                             .buyer_fee_units = t->buyer_fee_units,
+                             .seller_fee_units = t->seller_fee_units,
+                             .busted = t->busted != 0};
     return true;
 }
 

@@ -22,6 +22,9 @@ enum section {
     SECTION_KEYS,
     SECTION_REPORTS,
     SECTION_NONCES,
+    SECTION_FEE_TIERS,
+    SECTION_PRICE_STEPS,
+    SECTION_TRADES,
     SECTION_END
 };
 
@@ -30,7 +33,8 @@ static const char MAGIC[8] = {'I', 'B', 'S', 'N', 'A', 'P', '0', '1'};
 typedef struct saved_header {
     char magic[8];
     uint64_t sequence, digest, received_ns, term, nonce_window_ns;
-    uint8_t everything_halted, zero[15];
+    uint8_t everything_halted, zero[7];
+    uint64_t trade_count;
 } saved_header;
 typedef struct saved_section {
     uint32_t kind, entry_bytes;
@@ -57,11 +61,11 @@ typedef struct saved_account {
     uint64_t rate_window, rate_count;
     int64_t notional_units_max, position_lots_max, quantity_lots_max;
     uint32_t open_orders_max, order_rate_max, order_rate_window_ms;
-    uint8_t halted, zero[3];
+    uint8_t halted, fee_tier, zero[2];
 } saved_account;
 typedef struct saved_balance {
     uint32_t account, asset;
-    int64_t free_units, locked_units;
+    int64_t free_units, locked_units, floor_units;
 } saved_balance;
 typedef struct saved_position {
     uint32_t account, instrument;
@@ -93,8 +97,23 @@ typedef struct saved_key {
     uint64_t last_client_sequence, last_report_number, countdown_ns;
     uint32_t countdown_account, zero2;
 } saved_key;
+typedef struct saved_fee_tier {
+    uint32_t instrument, tier;
+    int32_t maker_fee_ppm, taker_fee_ppm;
+} saved_fee_tier;
+typedef struct saved_price_step {
+    uint32_t instrument, row;
+    int64_t from_price_ticks, tick_multiple, lot_multiple;
+} saved_price_step;
+typedef struct saved_trade {
+    uint64_t number, trade_id;
+    int64_t price_ticks, quantity_lots, buyer_fee_units, seller_fee_units;
+    uint32_t instrument, buyer, seller, busted;
+} saved_trade;
+static_assert(sizeof(saved_fee_tier) == 16 && sizeof(saved_price_step) == 32 && sizeof(saved_trade) == 64,
+              "no padding");
 static_assert(sizeof(saved_header) == 64 && sizeof(saved_section) == 16 && sizeof(saved_asset) == 64, "no padding");
-static_assert(sizeof(saved_instrument) == 144 && sizeof(saved_account) == 64 && sizeof(saved_balance) == 24,
+static_assert(sizeof(saved_instrument) == 144 && sizeof(saved_account) == 64 && sizeof(saved_balance) == 32,
               "no padding");
 static_assert(sizeof(saved_position) == 16 && sizeof(saved_order) == 80 && sizeof(saved_place) == 16 &&
                   sizeof(saved_key) == 48 && sizeof(saved_terms) == 80,
@@ -189,15 +208,19 @@ static void save_accounts(const core *c, saver *s) {
                              .open_orders_max = a->open_orders_max,
                              .order_rate_max = a->order_rate_max,
                              .order_rate_window_ms = a->order_rate_window_ms,
-                             .halted = a->halted},
+                             .halted = a->halted,
+                             .fee_tier = a->fee_tier},
             sizeof(saved_account));
     }
     put_section(s, SECTION_BALANCES, sizeof(saved_balance), c->balance_pool.used);
     for (uint32_t n = 1; n < c->balance_pool.fresh; n++) {
         const balance *b = &c->balances[n];
         put(s,
-            &(saved_balance){
-                .account = b->account, .asset = b->asset, .free_units = b->free_units, .locked_units = b->locked_units},
+            &(saved_balance){.account = b->account,
+                             .asset = b->asset,
+                             .free_units = b->free_units,
+                             .locked_units = b->locked_units,
+                             .floor_units = c->floors[n]},
             sizeof(saved_balance));
     }
     put_section(s, SECTION_POSITIONS, sizeof(saved_position), c->position_pool.used);
@@ -327,6 +350,57 @@ static void save_sessions(const core *c, saver *s) {
         put(s, &c->nonces[at % c->options.nonce_count_max], sizeof(nonce_entry));
 }
 
+static void save_rates(const core *c, saver *s) {
+    uint64_t tiers = 0, steps = 0;
+    for (uint32_t n = 1; n < c->options.instrument_count_max; n++) {
+        for (uint32_t tier = 1; tier <= FEE_TIER_MAX; tier++) tiers += c->rate_tables[n].tiers[tier].set;
+        steps += c->instruments[n].price_step_count;
+    }
+    put_section(s, SECTION_FEE_TIERS, sizeof(saved_fee_tier), tiers);
+    for (uint32_t n = 1; n < c->options.instrument_count_max; n++)
+        for (uint32_t tier = 1; tier <= FEE_TIER_MAX; tier++) {
+            const fee_tier *t = &c->rate_tables[n].tiers[tier];
+            if (!t->set) continue;
+            put(s,
+                &(saved_fee_tier){.instrument = n,
+                                  .tier = tier,
+                                  .maker_fee_ppm = t->maker_fee_ppm,
+                                  .taker_fee_ppm = t->taker_fee_ppm},
+                sizeof(saved_fee_tier));
+        }
+    put_section(s, SECTION_PRICE_STEPS, sizeof(saved_price_step), steps);
+    for (uint32_t n = 1; n < c->options.instrument_count_max; n++)
+        for (uint32_t row = 0; row < c->instruments[n].price_step_count; row++) {
+            const price_step *p = &c->rate_tables[n].steps[row];
+            put(s,
+                &(saved_price_step){.instrument = n,
+                                    .row = row,
+                                    .from_price_ticks = p->from_price_ticks,
+                                    .tick_multiple = p->tick_multiple,
+                                    .lot_multiple = p->lot_multiple},
+                sizeof(saved_price_step));
+        }
+}
+
+static void save_trades(const core *c, saver *s) {
+    put_section(s, SECTION_TRADES, sizeof(saved_trade), c->trade_count + 1 - trades_first_kept(c));
+    for (uint64_t number = trades_first_kept(c); number <= c->trade_count; number++) {
+        const kept_trade *t = trade_place(c, number);
+        put(s,
+            &(saved_trade){.number = number,
+                           .trade_id = t->trade_id,
+                           .price_ticks = t->price_ticks,
+                           .quantity_lots = t->quantity_lots,
+                           .buyer_fee_units = t->buyer_fee_units,
+                           .seller_fee_units = t->seller_fee_units,
+                           .instrument = t->instrument,
+                           .buyer = t->buyer,
+                           .seller = t->seller,
+                           .busted = t->busted},
+            sizeof(saved_trade));
+    }
+}
+
 bool core_save(const core *c, core_sink sink, void *self) {
     INVARIANT(c->run.stage == RUN_DONE);
     saver s = {.sink = sink, .self = self, .going = true};
@@ -335,7 +409,8 @@ bool core_save(const core *c, core_sink sink, void *self) {
                            .received_ns = c->received_ns,
                            .term = c->term,
                            .nonce_window_ns = c->nonce_window_ns,
-                           .everything_halted = c->everything_halted};
+                           .everything_halted = c->everything_halted,
+                           .trade_count = c->trade_count};
     memcpy(header.magic, MAGIC, sizeof header.magic);
     put(&s, &header, sizeof header);
     save_definitions(c, &s);
@@ -344,6 +419,8 @@ bool core_save(const core *c, core_sink sink, void *self) {
     save_terms(c, &s);
     save_queues(c, &s);
     save_sessions(c, &s);
+    save_rates(c, &s);
+    save_trades(c, &s);
     const uint64_t checksum = s.checksum;
     put(&s, &checksum, sizeof checksum);
     return s.going;
@@ -363,7 +440,8 @@ static const char *load_asset(core *c, const void *at) {
     MUST(e->asset >= 1 && e->asset < c->options.asset_count_max, "a snapshot's assets must be within asset_count_max");
     MUST(!asset_known(c, e->asset) && e->decimals <= ASSET_DECIMALS_MAX && e->name_bytes <= TEXT_BYTES_MAX,
          "a snapshot's asset must be sound");
-    MUST(e->supply_units >= 0 && e->supply_units <= UNITS_MAX && e->fees_units >= 0 && e->fees_units <= UNITS_MAX,
+    MUST(e->supply_units >= -UNITS_MAX && e->supply_units <= UNITS_MAX && e->fees_units >= 0 &&
+             e->fees_units <= UNITS_MAX,
          "a snapshot's supply must be sound");
     asset *a = &c->assets[e->asset];
     a->defined = 1, a->decimals = e->decimals, a->name_bytes = e->name_bytes;
@@ -381,9 +459,7 @@ static const char *load_instrument(core *c, const void *at) {
     MUST(e->base_units_per_lot >= 1 && e->base_units_per_lot <= (uint64_t)UNITS_PER_LOT_MAX &&
              e->quote_units_per_tick_lot >= 1 && e->quote_units_per_tick_lot <= (uint64_t)UNITS_PER_LOT_MAX,
          "a snapshot's units must be sound");
-    MUST(e->taker_fee_ppm >= 0 && e->taker_fee_ppm <= FEE_PPM_MAX && e->maker_fee_ppm >= -e->taker_fee_ppm &&
-             e->maker_fee_ppm <= FEE_PPM_MAX,
-         "a snapshot's fees must be sound");
+    MUST(fee_rates_valid(e->maker_fee_ppm, e->taker_fee_ppm), "a snapshot's fees must be sound");
     MUST(e->reference_price_ticks >= 0 && e->reference_price_ticks <= PRICE_TICKS_MAX &&
              e->collar_ppm <= COLLAR_PPM_MAX && e->name_bytes <= TEXT_BYTES_MAX,
          "a snapshot's instrument must be sound");
@@ -405,9 +481,11 @@ static const char *load_account(core *c, const void *at) {
     const saved_account *e = at;
     MUST(e->account >= 1 && e->account < c->options.account_count_max,
          "a snapshot's accounts must be within account_count_max");
-    MUST(!account_known(c, e->account) && e->firm != 0 && e->halted <= 1, "a snapshot's account must be sound");
+    MUST(!account_known(c, e->account) && e->firm != 0 && e->halted <= 1 && e->fee_tier <= FEE_TIER_MAX,
+         "a snapshot's account must be sound");
     account *a = &c->accounts[e->account];
-    a->firm = e->firm, a->halted = e->halted, a->rate_window = e->rate_window, a->rate_count = e->rate_count;
+    a->firm = e->firm, a->halted = e->halted, a->fee_tier = e->fee_tier, a->rate_window = e->rate_window,
+    a->rate_count = e->rate_count;
     a->notional_units_max = e->notional_units_max, a->position_lots_max = e->position_lots_max,
     a->quantity_lots_max = e->quantity_lots_max;
     a->open_orders_max = e->open_orders_max, a->order_rate_max = e->order_rate_max,
@@ -420,9 +498,17 @@ static const char *load_balance(core *c, const void *at) {
     MUST(account_known(c, e->account) && asset_known(c, e->asset) && balance_find(c, e->account, e->asset) == 0,
          "a snapshot's balance must be sound");
     MUST(pool_room(&c->balance_pool) > 0, "a snapshot's balances must be within balance_count_max");
-    MUST(e->free_units >= 0 && e->locked_units >= 0 && e->free_units <= UNITS_MAX && e->locked_units <= UNITS_MAX,
-         "a snapshot's balance must not be below zero");
-    balance_add(c, balance_obtain(c, e->account, e->asset), e->free_units, e->locked_units);
+    MUST(e->floor_units <= 0 && e->floor_units >= -UNITS_MAX && e->free_units >= e->floor_units,
+         "a snapshot's balance must not be below its floor");
+    MUST(e->locked_units >= 0 && e->free_units <= UNITS_MAX && e->locked_units <= UNITS_MAX,
+         "a snapshot's balance must be sound");
+    asset *a = &c->assets[e->asset];
+    MUST((__int128)a->supply_units + a->owed_units_max - e->floor_units <= UNITS_MAX,
+         "a snapshot's floors must be sound");
+    const uint32_t slot = balance_obtain(c, e->account, e->asset);
+    a->owed_units_max += (uint64_t)-e->floor_units;
+    c->floors[slot] = e->floor_units;
+    balance_add(c, slot, e->free_units, e->locked_units);
     return NULL;
 }
 
@@ -457,9 +543,7 @@ static const char *check_saved_order(const core *c, const saved_order *e) {
          "a snapshot's locks must be sound");
     MUST((__int128)e->rest_lots * c->instruments[e->instrument].base_units_per_lot <= UNITS_MAX,
          "a snapshot's locks must be sound");
-    MUST(e->taker_fee_ppm >= 0 && e->taker_fee_ppm <= FEE_PPM_MAX && e->maker_fee_ppm >= -e->taker_fee_ppm &&
-             e->maker_fee_ppm <= FEE_PPM_MAX,
-         "a snapshot's fees must be sound");
+    MUST(fee_rates_valid(e->maker_fee_ppm, e->taker_fee_ppm), "a snapshot's fees must be sound");
     MUST(e->key >= 1 && e->key < c->options.key_count_max, "a snapshot's keys must be within key_count_max");
     MUST(e->side >= SIDE_BUY && e->side <= SIDE_SELL && e->self_trade_prevention >= SELF_TRADE_PREVENTION_NONE &&
              e->self_trade_prevention <= SELF_TRADE_PREVENTION_DECREMENT,
@@ -592,6 +676,63 @@ static const char *load_nonce(core *c, const void *at) {
     return NULL;
 }
 
+static const char *load_fee_tier(core *c, const void *at) {
+    const saved_fee_tier *e = at;
+    MUST(instrument_known(c, e->instrument) && e->tier >= 1 && e->tier <= FEE_TIER_MAX,
+         "a snapshot's fee tiers must be of its instruments");
+    fee_tier *t = &c->rate_tables[e->instrument].tiers[e->tier];
+    MUST(!t->set && fee_rates_valid(e->maker_fee_ppm, e->taker_fee_ppm), "a snapshot's fees must be sound");
+    *t = (fee_tier){.set = 1, .maker_fee_ppm = e->maker_fee_ppm, .taker_fee_ppm = e->taker_fee_ppm};
+    return NULL;
+}
+
+static const char *load_price_step(core *c, const void *at) {
+    const saved_price_step *e = at;
+    MUST(instrument_known(c, e->instrument), "a snapshot's price steps must be of its instruments");
+    instrument *i = &c->instruments[e->instrument];
+    price_step *rows = c->rate_tables[e->instrument].steps;
+    MUST(e->row == i->price_step_count && e->row < PRICE_STEP_COUNT_MAX, "a snapshot's price steps must be in order");
+    MUST(e->from_price_ticks >= 0 && e->from_price_ticks <= PRICE_TICKS_MAX && e->tick_multiple >= 1 &&
+             e->tick_multiple <= PRICE_TICKS_MAX && e->lot_multiple >= 1 && e->lot_multiple <= QUANTITY_LOTS_MAX &&
+             (e->row == 0 || e->from_price_ticks > rows[e->row - 1].from_price_ticks),
+         "a snapshot's price steps must be sound");
+    rows[i->price_step_count++] = (price_step){
+        .from_price_ticks = e->from_price_ticks, .tick_multiple = e->tick_multiple, .lot_multiple = e->lot_multiple};
+    return NULL;
+}
+
+/* Whatever a bust or correction multiplies or gives back must fit, as it does for a trade that was made. */
+static const char *load_trade(core *c, const void *at) {
+    const saved_trade *e = at;
+    MUST(e->number >= trades_first_kept(c) && e->number <= c->trade_count && trade_place(c, e->number)->trade_id == 0,
+         "a snapshot's trades must be the last ones, each once");
+    MUST(instrument_known(c, e->instrument) && position_find(c, e->buyer, e->instrument) != 0 &&
+             position_find(c, e->seller, e->instrument) != 0 && e->busted <= 1,
+         "a snapshot's trades must be between its accounts");
+    const instrument *i = &c->instruments[e->instrument];
+    int64_t notional_units;
+    MUST(e->trade_id >= 1 && e->trade_id <= i->trade_id, "a snapshot's trade ids must have been given");
+    MUST(e->price_ticks >= 1 && e->price_ticks <= PRICE_TICKS_MAX && e->quantity_lots >= 1 &&
+             e->quantity_lots <= QUANTITY_LOTS_MAX && (__int128)e->quantity_lots * i->base_units_per_lot <= UNITS_MAX &&
+             notional_of(i, e->price_ticks, e->quantity_lots, &notional_units),
+         "a snapshot's trades must be sound");
+    MUST(e->buyer_fee_units >= -notional_units && e->buyer_fee_units <= notional_units &&
+             e->seller_fee_units >= -notional_units && e->seller_fee_units <= notional_units,
+         "a snapshot's fees must be sound");
+    kept_trade *t = trade_place(c, e->number);
+    *t = (kept_trade){.trade_id = e->trade_id,
+                      .price_ticks = e->price_ticks,
+                      .quantity_lots = e->quantity_lots,
+                      .buyer_fee_units = e->buyer_fee_units,
+                      .seller_fee_units = e->seller_fee_units,
+                      .instrument = e->instrument,
+                      .buyer = e->buyer,
+                      .seller = e->seller,
+                      .busted = e->busted};
+    t->digest = trade_digest(t, e->number);
+    return NULL;
+}
+
 static const struct {
     size_t entry_bytes;
     load_entry load;
@@ -607,6 +748,9 @@ static const struct {
     [SECTION_KEYS] = {sizeof(saved_key), load_key},
     [SECTION_REPORTS] = {sizeof(wire_report), load_report},
     [SECTION_NONCES] = {sizeof(nonce_entry), load_nonce},
+    [SECTION_FEE_TIERS] = {sizeof(saved_fee_tier), load_fee_tier},
+    [SECTION_PRICE_STEPS] = {sizeof(saved_price_step), load_price_step},
+    [SECTION_TRADES] = {sizeof(saved_trade), load_trade},
 };
 
 /* Entries are copied out one by one: nothing says that the caller's bytes are aligned. */
@@ -639,15 +783,19 @@ static const char *load_all(core *c, const void *data, size_t bytes) {
     MUST(bytes >= sizeof header + sizeof checksum && bytes % 8 == 0, "a snapshot must hold a header and a checksum");
     memcpy(&header, data, sizeof header);
     memcpy(&checksum, (const char *)data + bytes - sizeof checksum, sizeof checksum);
+    MUST(header.trade_count <= INT64_MAX, "a snapshot's count of trades must be sound");
     MUST(header.nonce_window_ns <= NONCE_WINDOW_NS_MAX, "a snapshot's nonce window must be sound");
     MUST(memcmp(header.magic, MAGIC, sizeof MAGIC) == 0, "a snapshot must begin with IBSNAP01");
     MUST(checksum_of(0, data, bytes - sizeof checksum) == checksum, "a snapshot's checksum must be that of its bytes");
     c->sequence = header.sequence, c->received_ns = header.received_ns, c->term = header.term,
-    c->nonce_window_ns = header.nonce_window_ns, c->everything_halted = header.everything_halted != 0;
+    c->nonce_window_ns = header.nonce_window_ns, c->everything_halted = header.everything_halted != 0,
+    c->trade_count = header.trade_count;
     const char *wrong = load_sections(c, (const char *)data + sizeof header, bytes - sizeof header - sizeof checksum);
     if (wrong != NULL) return wrong;
     for (uint32_t slot = 1; slot < c->order_pool.fresh; slot++)
         MUST(c->orders[slot].level != 0, "a snapshot's queues must name every order");
+    for (uint64_t number = trades_first_kept(c); number <= c->trade_count; number++)
+        MUST(trade_place(c, number)->trade_id != 0, "a snapshot must hold the last trades");
     c->digest = digest_anew(c);
     MUST(c->digest == header.digest, "a snapshot's digest must be that of the state it describes");
     return core_check(c);

@@ -6,6 +6,8 @@ from schemas.vocabulary import (
     Account,
     AccountLimits,
     Asset,
+    ClockTick,
+    Code,
     Deposit,
     EventKind,
     Halt,
@@ -21,7 +23,7 @@ from schemas.vocabulary import (
     TradingState,
     Withdrawal,
 )
-from tests.oracle import checks, orders
+from tests.oracle import auctions, checks, clock, sweeps
 from tests.oracle.commands import System
 from tests.oracle.events import Events
 from tests.oracle.state import AccountState, AssetState, InstrumentState, State
@@ -53,7 +55,7 @@ def instrument(state: State, events: Events, command: Instrument, name: bytes) -
     known.name = name
     known.maker_ppm, known.taker_ppm = command.maker_fee_ppm, command.taker_fee_ppm
     if is_new:
-        events.public(EventKind.STATE, code=known.trading_state, instrument=known.number)
+        events.instrument_state(known)
     events.applied(instrument=command.instrument)
 
 
@@ -110,26 +112,49 @@ def change_balance(state: State, events: Events, command: Deposit | Withdrawal, 
 
 
 def halt(state: State, events: Events, command: Halt) -> None:
-    halted = command.action == HaltAction.HALT
-    code = TradingState.HALTED if halted else TradingState.OPEN
-    if command.scope == HaltScope.EVERYTHING:
+    """Halt, resume, or kill: a halt that cancels what is open, too."""
+    halted = command.action != HaltAction.RESUME
+    if command.scope == HaltScope.INSTRUMENT:
+        into = TradingState.HALTED if halted else TradingState.OPEN
+        auctions.move(state, events, state.instruments[command.target], into)
+    elif command.scope == HaltScope.EVERYTHING:
         state.everything_halted = halted
-        events.public(EventKind.STATE, code=code)
-    elif command.scope == HaltScope.INSTRUMENT:
-        state.instruments[command.target].trading_state = code
-        events.public(EventKind.STATE, code=code, instrument=command.target)
+        tell_halt(events, halted, 0)
     else:
-        state.accounts[command.target].halted = halted
-        events.public(EventKind.STATE, code=code, account=command.target)
-    events.applied()
+        for number in accounts_halted(state, command):
+            state.accounts[number].halted = halted
+            tell_halt(events, halted, number)
+    killed = kill(state, events, command) if command.action == HaltAction.KILL else 0
+    events.applied(quantity_lots=killed)
+    if command.scope == HaltScope.INSTRUMENT:
+        auctions.behind_move(state, events, state.instruments[command.target])
+
+
+def tell_halt(events: Events, halted: bool, account: int) -> None:
+    events.public(EventKind.STATE, code=TradingState.HALTED if halted else TradingState.OPEN, account=account)
+
+
+def accounts_halted(state: State, command: Halt) -> list[int]:
+    return [command.target] if command.scope == HaltScope.ACCOUNT else state.accounts_of_firm(command.target)
+
+
+def kill(state: State, events: Events, command: Halt) -> int:
+    """Cancel every open order of the target. How many."""
+    if command.scope == HaltScope.EVERYTHING:
+        return sum(sweeps.kill_instrument(state, events, number) for number in sorted(state.instruments))
+    if command.scope == HaltScope.INSTRUMENT:
+        return sweeps.kill_instrument(state, events, command.target)
+    return sum(sweeps.kill_account(state, events, number) for number in accounts_halted(state, command))
 
 
 # ---- the engine's own records
 
 
 def system(state: State, events: Events, command: System) -> None:
-    """A clock tick is nothing but time, and a digest was compared before."""
+    """A digest was compared before."""
     match command:
+        case ClockTick():
+            clock.tick(state, events)
         case Term():
             state.term = command.term
             state.nonce_window_ns = command.nonce_window_ns or state.nonce_window_ns
@@ -155,7 +180,7 @@ def logoff(state: State, events: Events) -> None:
     key = state.key(events.key)
     key.live = False
     if key.options & LogonOption.CANCEL_ON_DISCONNECT:
-        orders.cancel_of_key(state, events, events.key, key.account)
+        sweeps.cancel_of_key(state, events, events.key, key.account, Code.CANCELLED_ON_DISCONNECT)
 
 
 def refused(events: Events, command: Refused) -> None:

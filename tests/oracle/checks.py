@@ -6,6 +6,7 @@ a yielded code is looked at, so what is used there (an account, a book) may lean
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -20,11 +21,14 @@ from schemas.vocabulary import (
     QUANTITY_LOTS_MAX,
     UNITS_MAX,
     UNITS_PER_LOT_MAX,
+    UNLIT_ORDERS_MAX,
     Account,
     AccountLimits,
     Asset,
     Cancel,
+    CircuitBreaker,
     Code,
+    CountdownCancel,
     Deposit,
     Halt,
     HaltAction,
@@ -35,6 +39,7 @@ from schemas.vocabulary import (
     NewOrder,
     Nonce,
     OrderOption,
+    OrderTerms,
     OrderType,
     Refused,
     Replace,
@@ -44,9 +49,12 @@ from schemas.vocabulary import (
     TradingState,
     Withdrawal,
 )
-from tests.oracle import book, ledger, numbers
+from schemas.vocabulary import (
+    InstrumentState as InstrumentStateCommand,
+)
+from tests.oracle import auctions, book, breaker, ledger, links, makers, named, terms, unlit, waiting
 from tests.oracle.commands import Group
-from tests.oracle.state import AccountState, InstrumentState, OrderState, State
+from tests.oracle.state import WAITING, AccountState, InstrumentState, OrderState, State
 
 Faults: TypeAlias = Iterator[Code]
 NAME_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/"
@@ -54,8 +62,16 @@ RATE_WINDOW_MS_DEFAULT = 1000
 
 
 def first_fault(state: State, group: Group) -> Code:
-    """The code that wins, NONE if the command is to be carried out. Nonce first, then the command's own checks."""
+    """The code that wins, NONE if there is none. Nonce first, then the command's own checks; of a new order those that
+    come before its link cancels what it names."""
     return next(nonce_faults(state, group), Code.NONE) or next(command_faults(state, group), Code.NONE)
+
+
+def later_fault(state: State, group: Group) -> Code:
+    """The code that wins among the checks behind that."""
+    if not isinstance(group.command, NewOrder):
+        return Code.NONE
+    return next(new_order_faults_behind_links(state, group, group.command), Code.NONE)
 
 
 def command_faults(state: State, group: Group) -> Faults:
@@ -63,13 +79,15 @@ def command_faults(state: State, group: Group) -> Faults:
         yield Code.MALFORMED
     match group.command:
         case NewOrder() as command:
-            yield from new_order_faults(state, command, group.received_ns)
+            yield from new_order_faults(state, group, command)
         case Cancel() as command:
             yield from cancel_faults(state, command)
         case Replace() as command:
             yield from replace_faults(state, command, group.received_ns)
         case MassCancel() as command:
             yield from mass_cancel_faults(state, command)
+        case CountdownCancel() as command:
+            yield from countdown_faults(state, command)
         case Asset() as command:
             yield from asset_faults(state, command, group.text)
         case Instrument() as command:
@@ -86,6 +104,10 @@ def command_faults(state: State, group: Group) -> Faults:
             yield from withdrawal_faults(state, command)
         case Halt() as command:
             yield from halt_faults(state, command)
+        case InstrumentStateCommand() as command:
+            yield from auctions.state_faults(state, command, group.received_ns)
+        case CircuitBreaker() as command:
+            yield from breaker.faults(state, command)
 
 
 # ---- nonces
@@ -108,45 +130,23 @@ def within_window(state: State, nonce: Nonce, received_ns: int) -> bool:
     return abs(received_ns - nonce.timestamp_ns) <= state.nonce_window()
 
 
-# ---- new order
+# ---- new order: sections 3 and 13 to 15
 
 
-def new_order_faults(state: State, command: NewOrder, received_ns: int) -> Faults:
-    yield from new_order_form_faults(command)
+def new_order_faults(state: State, group: Group, command: NewOrder) -> Faults:
+    """The steps before a `cancel_first` link cancels."""
+    yield from new_order_form_faults(command, group)
     if command.account not in state.accounts:
         yield Code.UNKNOWN_ACCOUNT
     if command.instrument not in state.instruments:
         yield Code.UNKNOWN_INSTRUMENT
-    account, instrument = state.accounts[command.account], state.instruments[command.instrument]
-    yield from halt_of_trading_faults(state, account, instrument)
-    yield from price_faults(command.price_ticks, 0 if command.order_type == OrderType.MARKET else 1)
-    yield from quantity_faults(account, instrument, command.quantity_lots)
-    price = effective_price(instrument, command)
-    if price is None:
-        yield Code.PRICE_CAP_REQUIRED
-        return
-    market_sell = command.order_type == OrderType.MARKET and command.side == Side.SELL
-    yield from notional_faults(account, instrument, price, command.quantity_lots, least_matters=not market_sell)
-    yield from collar_faults(instrument, command.side, price)
-    if command.client_order_id > 0 and order_by_client(state, command.account, command.client_order_id) is not None:
-        yield Code.DUPLICATE_CLIENT_ORDER_ID
-    yield from rate_faults(account, received_ns)
-    rests = command.time_in_force == TimeInForce.GOOD_TILL_CANCELLED
-    if rests and 0 < account.open_orders_max <= len(state.orders_of(command.account)):
-        yield Code.OPEN_ORDERS_EXCEEDED
-    yield from position_faults(state, account, command.account, command.instrument, command.side, command.quantity_lots)
-    if command.options & OrderOption.POST_ONLY and book.price_to_meet(instrument, command.side, price) is not None:
-        yield Code.POST_ONLY_WOULD_TAKE
-    order = order_to_be(command, instrument, price)
-    if command.time_in_force == TimeInForce.FILL_OR_KILL and lots_to_get(instrument, order) < command.quantity_lots:
-        yield Code.FILL_OR_KILL_UNFILLABLE
-    if ledger.locked_balance(state, order).free < ledger.needed(instrument, order):
-        yield Code.INSUFFICIENT_FUNDS
+    yield from links.target_faults(state, command, group.link)
 
 
-def new_order_form_faults(command: NewOrder) -> Faults:
-    market = command.order_type == OrderType.MARKET
+def new_order_form_faults(command: NewOrder, group: Group) -> Faults:
+    market = command.order_type != OrderType.LIMIT
     rests = command.time_in_force == TimeInForce.GOOD_TILL_CANCELLED
+    by_quote = command.order_type == OrderType.MARKET_BY_QUOTE
     if (
         command.side not in list(Side)
         or command.order_type not in list(OrderType)
@@ -154,16 +154,110 @@ def new_order_form_faults(command: NewOrder) -> Faults:
         or command.self_trade_prevention not in list(SelfTradePrevention)
         or command.options not in (0, OrderOption.POST_ONLY)
         or (market and rests)
-        or (command.options == OrderOption.POST_ONLY and not (rests and not market))
+        or (command.options == OrderOption.POST_ONLY and not terms.can_rest(command))
+        or (by_quote and command.time_in_force != TimeInForce.IMMEDIATE_OR_CANCEL)
     ):
         yield Code.MALFORMED
+    yield from terms.form_faults(command, group)
+    yield from links.form_faults(command, group)
 
 
-def halt_of_trading_faults(state: State, account: AccountState, instrument: InstrumentState) -> Faults:
+def new_order_faults_behind_links(state: State, group: Group, command: NewOrder) -> Faults:
+    """The steps from the halts on."""
+    said, waits = group.terms, terms.waits(group.terms)
+    account, instrument = state.accounts[command.account], state.instruments[command.instrument]
+    yield from halt_of_trading_faults(state, account, instrument, fits_call=fits_call(command, said))
+    price, quantity = effective_price(instrument, command, said), quantity_of(instrument, command, said)
+    yield from number_faults(account, instrument, command, said, quantity, group.received_ns)
+    if price is None or quantity is None:
+        yield Code.PRICE_CAP_REQUIRED
+        return
+    order = order_to_be(command, said, instrument, price, quantity)
+    yield from worth_faults(account, instrument, command, order)
+    if not waits:
+        yield from collar_faults(instrument, command.side, price)
+    if command.client_order_id > 0 and named.by_client(state, command.account, command.client_order_id) is not None:
+        yield Code.DUPLICATE_CLIENT_ORDER_ID
+    yield from rate_faults(account, group.received_ns)
+    yield from count_faults(state, account, instrument, order, waits=waits)
+    yield from position_faults(state, account, command.account, command.instrument, command.side, quantity)
+    yield from waiting.faults(instrument, order)
+    yield from taker_faults(instrument, command, said, order)
+    lock = links.lock_of_new(state, order, links.one_cancels_other(state, command, group.link))
+    if ledger.locked_balance(state, order).free < lock:
+        yield Code.INSUFFICIENT_FUNDS
+
+
+def fits_call(command: NewOrder, said: OrderTerms) -> bool:
+    """Whether an order may come while an instrument is called to an auction."""
+    stays = terms.waits(said) or terms.can_rest(command)
+    return stays and not (command.options & OrderOption.POST_ONLY or terms.is_unlit(said) or said.minimum_lots)
+
+
+def number_faults(
+    account: AccountState,
+    instrument: InstrumentState,
+    command: NewOrder,
+    said: OrderTerms,
+    quantity: int | None,
+    received_ns: int,
+) -> Faults:
+    """Steps 5 and 6. quantity: of a market_by_quote order what its amount comes to, None if that can't be said."""
+    by_quote = command.order_type == OrderType.MARKET_BY_QUOTE
+    yield from price_faults(command.price_ticks, 1 if command.order_type == OrderType.LIMIT else 0)
+    yield from quantity_faults(command.quantity_lots, UNITS_MAX if by_quote else QUANTITY_LOTS_MAX)
+    yield from terms.faults(said, command.quantity_lots, received_ns)
+    if quantity is not None:
+        yield from size_faults(account, instrument, quantity)
+
+
+def worth_faults(
+    account: AccountState, instrument: InstrumentState, command: NewOrder, order: OrderState
+) -> Faults:
+    """Step 8. The notional of a market_by_quote order is its amount."""
+    by_quote = command.order_type == OrderType.MARKET_BY_QUOTE
+    if by_quote and order.rest == 0:
+        yield Code.NOTIONAL_TOO_SMALL
+    notional = order.amount_left if by_quote else ledger.notional_of(instrument, order.price, order.rest)
+    market_sell = command.order_type != OrderType.LIMIT and command.side == Side.SELL
+    yield from notional_faults(account, instrument, notional, order.rest, least_matters=not market_sell)
+
+
+def count_faults(
+    state: State, account: AccountState, instrument: InstrumentState, order: OrderState, *, waits: bool
+) -> Faults:
+    stays = order.time_in_force == TimeInForce.GOOD_TILL_CANCELLED or waits
+    if stays and 0 < account.open_orders_max <= len(state.orders_of(order.account)):
+        yield Code.OPEN_ORDERS_EXCEEDED
+    if unlit.is_unlit(order) and len(instrument.unlit[order.side]) >= UNLIT_ORDERS_MAX:
+        yield Code.SPECIAL_ORDERS_EXCEEDED
+    if waiting.too_many_trailing(instrument, order):
+        yield Code.SPECIAL_ORDERS_EXCEEDED
+
+
+def taker_faults(instrument: InstrumentState, command: NewOrder, said: OrderTerms, order: OrderState) -> Faults:
+    """Steps 14 and 15: of an order that is to be matched at once."""
+    if terms.waits(said):
+        return
+    is_open = instrument.trading_state == TradingState.OPEN
+    if command.options & OrderOption.POST_ONLY and is_open and makers.would_take(instrument, order):
+        yield Code.POST_ONLY_WOULD_TAKE
+    wanted = command.quantity_lots
+    if command.time_in_force == TimeInForce.FILL_OR_KILL and makers.lots_to_get(instrument, order, wanted) < wanted:
+        yield Code.FILL_OR_KILL_UNFILLABLE
+    if makers.lots_to_get(instrument, order, said.minimum_lots) < said.minimum_lots:
+        yield Code.MINIMUM_UNFILLABLE
+
+
+def halt_of_trading_faults(
+    state: State, account: AccountState, instrument: InstrumentState, *, fits_call: bool
+) -> Faults:
     if state.everything_halted:
         yield Code.EVERYTHING_HALTED
-    if instrument.trading_state == TradingState.HALTED:
+    if instrument.trading_state in auctions.NO_TRADING:
         yield Code.INSTRUMENT_HALTED
+    if instrument.trading_state in auctions.CALL_STATES and not fits_call:
+        yield Code.NOT_IN_THIS_STATE
     if account.halted:
         yield Code.ACCOUNT_HALTED
 
@@ -173,9 +267,12 @@ def price_faults(price: int, least: int) -> Faults:
         yield Code.PRICE_INVALID
 
 
-def quantity_faults(account: AccountState, instrument: InstrumentState, lots: int) -> Faults:
-    if not 1 <= lots <= QUANTITY_LOTS_MAX:
+def quantity_faults(quantity: int, most: int) -> Faults:
+    if not 1 <= quantity <= most:
         yield Code.QUANTITY_INVALID
+
+
+def size_faults(account: AccountState, instrument: InstrumentState, lots: int) -> Faults:
     if lots < instrument.quantity_min:
         yield Code.QUANTITY_TOO_SMALL
     if 0 < instrument.quantity_max < lots or 0 < account.quantity_max < lots:
@@ -187,28 +284,36 @@ def has_collar(instrument: InstrumentState) -> bool:
 
 
 def highest_buy(instrument: InstrumentState) -> int:
-    price = instrument.reference_price * (numbers.PPM + instrument.collar_ppm) // numbers.PPM
-    return min(price, PRICE_TICKS_MAX)
+    return breaker.highest_price(instrument.reference_price, instrument.collar_ppm)
 
 
 def lowest_sell(instrument: InstrumentState) -> int:
-    price = numbers.divide_up(instrument.reference_price * (numbers.PPM - instrument.collar_ppm), numbers.PPM)
-    return max(price, 1)
+    return breaker.lowest_price(instrument.reference_price, instrument.collar_ppm)
 
 
-def effective_price(instrument: InstrumentState, command: NewOrder) -> int | None:
-    """The price that a market order without one gets; None for a buy where there is no collar."""
+def effective_price(instrument: InstrumentState, command: NewOrder, said: OrderTerms) -> int | None:
+    """The price that a market order without one gets; None for a buy where there is no collar for it."""
     if command.price_ticks > 0:
         return command.price_ticks
-    if has_collar(instrument):
+    if has_collar(instrument) and not terms.waits(said):
         return highest_buy(instrument) if command.side == Side.BUY else lowest_sell(instrument)
     return None if command.side == Side.BUY else 1
 
 
+def quantity_of(instrument: InstrumentState, command: NewOrder, said: OrderTerms) -> int | None:
+    """The lots of an order; of a market_by_quote order what its amount comes to at the price that it may expect."""
+    price = effective_price(instrument, command, said)
+    if command.order_type != OrderType.MARKET_BY_QUOTE or price is None:
+        return None if price is None and command.order_type == OrderType.MARKET_BY_QUOTE else command.quantity_lots
+    ask = book.best_price(instrument, Side.SELL)
+    if command.side == Side.BUY and ask is not None:
+        price = min(price, ask)
+    return min(command.quantity_lots // (price * instrument.quote_units), QUANTITY_LOTS_MAX)
+
+
 def notional_faults(
-    account: AccountState, instrument: InstrumentState, price: int, lots: int, *, least_matters: bool = True
+    account: AccountState, instrument: InstrumentState, notional: int, lots: int, *, least_matters: bool = True
 ) -> Faults:
-    notional = ledger.notional_of(instrument, price, lots)
     if least_matters and notional < instrument.notional_min:
         yield Code.NOTIONAL_TOO_SMALL
     if (
@@ -224,13 +329,6 @@ def collar_faults(instrument: InstrumentState, side: int, price: int) -> Faults:
         outside = price > highest_buy(instrument) if side == Side.BUY else price < lowest_sell(instrument)
         if outside:
             yield Code.PRICE_OUTSIDE_COLLAR
-
-
-def order_by_client(state: State, account: int, client_order_id: int) -> OrderState | None:
-    for order in state.orders_of(account):
-        if order.client_order_id == client_order_id:
-            return order
-    return None
 
 
 def rate_window(account: AccountState, received_ns: int) -> int:
@@ -256,7 +354,9 @@ def position_faults(
         yield Code.POSITION_EXCEEDED
 
 
-def order_to_be(command: NewOrder, instrument: InstrumentState, price: int) -> OrderState:
+def order_to_be(
+    command: NewOrder, said: OrderTerms, instrument: InstrumentState, price: int, quantity: int
+) -> OrderState:
     """The order that a good command makes, before it has an id, a key and a lock."""
     return OrderState(
         id=0,
@@ -265,42 +365,33 @@ def order_to_be(command: NewOrder, instrument: InstrumentState, price: int) -> O
         instrument=command.instrument,
         side=command.side,
         price=price,
-        rest=command.quantity_lots,
+        rest=quantity,
         client_order_id=command.client_order_id,
         options=command.options,
         self_trade_prevention=command.self_trade_prevention,
         maker_ppm=instrument.maker_ppm,
         taker_ppm=instrument.taker_ppm,
+        order_type=command.order_type,
+        time_in_force=command.time_in_force,
+        amount_left=command.quantity_lots if command.order_type == OrderType.MARKET_BY_QUOTE else 0,
+        trigger=said.trigger,
+        trigger_price=said.trigger_price_ticks,
+        offset=said.offset_ticks,
+        peg=said.peg,
+        term_options=said.options,
+        display=said.display_lots,
+        expire_ns=said.expire_ns,
     )
-
-
-def lots_to_get(instrument: InstrumentState, taker: OrderState) -> int:
-    """How many lots a fill-or-kill order would find, walking the other side in priority."""
-    side = numbers.other_side(taker.side)
-    lots = 0
-    for price in book.prices_best_first(instrument, side):
-        if not numbers.at_price_or_better(taker.side, taker.price, price):
-            break
-        for maker in instrument.levels[side][price]:
-            if maker.account != taker.account or taker.self_trade_prevention == SelfTradePrevention.NONE:
-                lots += maker.rest
-            elif taker.self_trade_prevention != SelfTradePrevention.CANCEL_MAKER:
-                return lots
-    return lots
 
 
 # ---- cancel, replace, mass cancel
 
 
 def named_order(state: State, command: Cancel | Replace) -> OrderState | None:
-    """The open order that a cancel or replace names, if it is in that account and instrument."""
-    if command.order_id > 0:
-        order = state.orders.get(command.order_id)
-    else:
-        order = order_by_client(state, command.account, command.target_client_order_id)
-    if order is None or (order.account, order.instrument) != (command.account, command.instrument):
-        return None
-    return order
+    """The open order that a cancel or replace names."""
+    return named.order(
+        state, command.account, command.instrument, command.order_id, command.target_client_order_id
+    )
 
 
 def named_order_faults(state: State, command: Cancel | Replace) -> Faults:
@@ -326,40 +417,27 @@ def replace_faults(state: State, command: Replace, received_ns: int) -> Faults:
     assert order is not None
     account, instrument = state.accounts[command.account], state.instruments[command.instrument]
     price, total = command.price_ticks, command.quantity_lots
-    yield from halt_of_trading_faults(state, account, instrument)
+    if order.place == WAITING or unlit.is_unlit(order) or order.linked:
+        yield Code.REPLACE_UNSUPPORTED
+    yield from halt_of_trading_faults(state, account, instrument, fits_call=True)
     yield from price_faults(price, 1)
-    yield from quantity_faults(account, instrument, total)
+    yield from quantity_faults(total, QUANTITY_LOTS_MAX)
+    yield from size_faults(account, instrument, total)
     if total <= order.filled:
         yield Code.REPLACE_QUANTITY_FILLED
-    yield from notional_faults(account, instrument, price, total)
+    yield from notional_faults(account, instrument, ledger.notional_of(instrument, price, total), total)
     yield from collar_faults(instrument, order.side, price)
     yield from rate_faults(account, received_ns)
     rest = total - order.filled
     yield from position_faults(state, account, command.account, command.instrument, order.side, rest - order.rest)
-    if order.options & OrderOption.POST_ONLY and book.price_to_meet(instrument, order.side, price) is not None:
+    anew = dataclasses.replace(order, price=price, rest=rest, reserve=0)
+    is_open = instrument.trading_state == TradingState.OPEN
+    if order.options & OrderOption.POST_ONLY and is_open and makers.would_take(instrument, anew):
         yield Code.POST_ONLY_WOULD_TAKE
     if not keeps_place(order, command):
         free = ledger.locked_balance(state, order).free
-        if free + order.lock < ledger.needed(instrument, replaced_order(order, price, rest)):
+        if free + order.lock < ledger.needed(instrument, anew):
             yield Code.INSUFFICIENT_FUNDS
-
-
-def replaced_order(order: OrderState, price: int, rest: int) -> OrderState:
-    """What has the same side, rates and account as the order, at another price and rest."""
-    return OrderState(
-        id=order.id,
-        key=order.key,
-        account=order.account,
-        instrument=order.instrument,
-        side=order.side,
-        price=price,
-        rest=rest,
-        client_order_id=order.client_order_id,
-        options=order.options,
-        self_trade_prevention=order.self_trade_prevention,
-        maker_ppm=order.maker_ppm,
-        taker_ppm=order.taker_ppm,
-    )
 
 
 def mass_cancel_faults(state: State, command: MassCancel) -> Faults:
@@ -369,6 +447,11 @@ def mass_cancel_faults(state: State, command: MassCancel) -> Faults:
         yield Code.UNKNOWN_ACCOUNT
     if command.instrument > 0 and command.instrument not in state.instruments:
         yield Code.UNKNOWN_INSTRUMENT
+
+
+def countdown_faults(state: State, command: CountdownCancel) -> Faults:
+    if command.account not in state.accounts:
+        yield Code.UNKNOWN_ACCOUNT
 
 
 # ---- admin commands
@@ -477,4 +560,6 @@ def halt_faults(state: State, command: Halt) -> Faults:
     if command.scope == HaltScope.INSTRUMENT and command.target not in state.instruments:
         yield Code.UNKNOWN_INSTRUMENT
     if command.scope == HaltScope.ACCOUNT and command.target not in state.accounts:
+        yield Code.UNKNOWN_ACCOUNT
+    if command.scope == HaltScope.FIRM and not state.accounts_of_firm(command.target):
         yield Code.UNKNOWN_ACCOUNT

@@ -6,17 +6,21 @@ import dataclasses
 from typing import TypeAlias
 
 from schemas import vocabulary
-from schemas.vocabulary import Kind, Nonce, Record, Text
+from schemas.vocabulary import Kind, NewOrder, Nonce, OrderLink, OrderTerms, Record, Text
 
-Order: TypeAlias = vocabulary.Cancel | vocabulary.MassCancel | vocabulary.NewOrder | vocabulary.Replace
+Order: TypeAlias = (
+    vocabulary.Cancel | vocabulary.CountdownCancel | vocabulary.MassCancel | vocabulary.NewOrder | vocabulary.Replace
+)
 Admin: TypeAlias = (
     vocabulary.Account
     | vocabulary.AccountLimits
     | vocabulary.Asset
+    | vocabulary.CircuitBreaker
     | vocabulary.Deposit
     | vocabulary.Halt
     | vocabulary.Instrument
     | vocabulary.InstrumentLimits
+    | vocabulary.InstrumentState
     | vocabulary.Withdrawal
 )
 System: TypeAlias = (
@@ -28,13 +32,15 @@ System: TypeAlias = (
     | vocabulary.Term
 )
 Closing: TypeAlias = Order | Admin | System
-Command: TypeAlias = Closing | Text | Nonce
+Prefix: TypeAlias = Text | Nonce | OrderTerms | OrderLink
+Command: TypeAlias = Closing | Prefix
 
 LAYOUTS: dict[int, type[Command]] = {
     Kind.NEW_ORDER: vocabulary.NewOrder,
     Kind.CANCEL: vocabulary.Cancel,
     Kind.REPLACE: vocabulary.Replace,
     Kind.MASS_CANCEL: vocabulary.MassCancel,
+    Kind.COUNTDOWN_CANCEL: vocabulary.CountdownCancel,
     Kind.ASSET: vocabulary.Asset,
     Kind.INSTRUMENT: vocabulary.Instrument,
     Kind.INSTRUMENT_LIMITS: vocabulary.InstrumentLimits,
@@ -43,6 +49,8 @@ LAYOUTS: dict[int, type[Command]] = {
     Kind.DEPOSIT: vocabulary.Deposit,
     Kind.WITHDRAWAL: vocabulary.Withdrawal,
     Kind.HALT: vocabulary.Halt,
+    Kind.INSTRUMENT_STATE: vocabulary.InstrumentState,
+    Kind.CIRCUIT_BREAKER: vocabulary.CircuitBreaker,
     Kind.TERM: vocabulary.Term,
     Kind.LOGON: vocabulary.Logon,
     Kind.LOGOFF: vocabulary.Logoff,
@@ -51,6 +59,8 @@ LAYOUTS: dict[int, type[Command]] = {
     Kind.REFUSED: vocabulary.Refused,
     Kind.TEXT: vocabulary.Text,
     Kind.NONCE: vocabulary.Nonce,
+    Kind.ORDER_TERMS: vocabulary.OrderTerms,
+    Kind.ORDER_LINK: vocabulary.OrderLink,
 }
 
 
@@ -71,23 +81,29 @@ class Group:
     command: Closing
     key: int  # that sent it
     received_ns: int
-    bytes_valid: bool  # of every record of the group
+    bytes_valid: bool  # of every record of the group, and each prefix stands before what it can speak of
     text: bytes | None  # of a text prefix, as it came
     nonce: Nonce | None
+    terms: OrderTerms  # all zero if there is no such prefix
+    has_terms: bool
+    link: OrderLink | None
 
 
 def read_group(records: list[Record]) -> Group:
     closing = records[-1]
     command = decode(closing)
-    assert not isinstance(command, Text | Nonce)
-    prefixes = [decode(record) for record in records[:-1]]
-    texts = [prefix.text for prefix in prefixes if isinstance(prefix, Text)]
-    nonces = [prefix for prefix in prefixes if isinstance(prefix, Nonce)]
+    assert not isinstance(command, Prefix)
+    prefixes = {type(prefix): prefix for prefix in map(decode, records[:-1])}
+    text, nonce, terms, link = (prefixes.get(kind) for kind in (Text, Nonce, OrderTerms, OrderLink))
+    in_place = isinstance(command, NewOrder) or (terms is None and link is None)
     return Group(
         command=command,
         key=closing.key,
         received_ns=closing.received_ns,
-        bytes_valid=all(well_formed(record) for record in records),
-        text=texts[0] if texts else None,
-        nonce=nonces[0] if nonces else None,
+        bytes_valid=in_place and all(well_formed(record) for record in records),
+        text=text.text if isinstance(text, Text) else None,
+        nonce=nonce if isinstance(nonce, Nonce) else None,
+        has_terms=terms is not None,
+        terms=terms if isinstance(terms, OrderTerms) else OrderTerms(),
+        link=link if isinstance(link, OrderLink) else None,
     )

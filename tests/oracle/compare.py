@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from engine_node import _engine
 from schemas.vocabulary import RECORD_BYTES, REPORT_BYTES, Code, EventKind, Record, Report, Side
-from tests.oracle import book, flow, groups, orders
+from tests.oracle import book, flow, groups, sweeps
 from tests.oracle.oracle import Oracle
 from tests.oracle.state import OrderState
 
@@ -267,7 +267,7 @@ def answer_of(order: OrderState) -> dict[str, int]:
 def check_account(core: _engine.Core, oracle: Oracle, number: int) -> None:
     state = oracle.state
     known = state.accounts.get(number)
-    mine = orders.orders_in_turn(state, number)
+    mine = sweeps.orders_in_turn(state, number)
     expected = known and {
         "account": number,
         "firm": known.firm,

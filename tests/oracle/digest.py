@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.oracle.numbers import WORD, entity_digest
-from tests.oracle.state import State
+from tests.oracle.state import WAITING, State
 
 
 def digest(state: State) -> int:
@@ -15,6 +15,7 @@ def digest(state: State) -> int:
 def entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
     """(tag, a, b, fields) of each row of the table."""
     yield from order_entities(state)
+    yield from terms_entities(state)
     for (account, asset), balance in state.balances.items():
         yield 2, account, asset, [balance.free, balance.locked]
     for (account, instrument), position in state.positions.items():
@@ -50,6 +51,26 @@ def order_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
         ]
 
 
+def terms_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
+    for order in state.orders.values():
+        waits = order.place == WAITING
+        yield 10, order.id, 0, [
+            order.place,
+            order.trigger,
+            order.trigger_price,
+            order.peak,
+            order.offset,
+            order.peg,
+            order.term_options,
+            order.display,
+            order.reserve,
+            order.expire_ns,
+            order.linked,
+            order.order_type if waits else 0,
+            order.time_in_force if waits else 0,
+        ]
+
+
 def instrument_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
     for number, known in state.instruments.items():
         yield 5, number, 0, [
@@ -70,6 +91,12 @@ def instrument_entities(state: State) -> Iterator[tuple[int, int, int, list[int]
             known.last_book_update_id,
             known.last_level3_id,
             known.last_top_id,
+            known.static_price,
+            known.auction_ends_ns,
+            known.checksum_update_id,
+            known.band_ppm,
+            known.band_ms,
+            *(number for level in known.breaker_levels for number in level),
         ]
 
 
@@ -99,4 +126,6 @@ def key_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
             int(key.live),
             key.account,
             key.options,
+            key.deadline_ns,
+            key.countdown_account,
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.vocabulary import EventKind, Level3Action, Report, ReportFlag, Side
-from tests.oracle import book, numbers
+from tests.oracle import book
 from tests.oracle.state import InstrumentState, OrderState, State
 
 
@@ -21,6 +21,7 @@ class Events:
         self.key = key
         self.client_sequence = client_sequence
         self.made: list[Report] = []
+        self.traded: set[int] = set()  # instruments that have traded in this command
 
     # ---- any event
 
@@ -76,7 +77,7 @@ class Events:
             instrument=instrument.number,
             order_id=order.id,
             price_ticks=order.price,
-            quantity_lots=0 if action == Level3Action.REMOVE else order.rest,
+            quantity_lots=0 if action == Level3Action.REMOVE else book.shown(order),
             reference=instrument.last_level3_id,
         )
 
@@ -88,24 +89,35 @@ class Events:
             flags=sell_flag(side),
             instrument=instrument.number,
             price_ticks=price,
-            quantity_lots=sum(order.rest for order in level),
+            quantity_lots=book.shown_lots(level),
             remaining_lots=len(level),
             reference=instrument.last_book_update_id,
         )
-        best = book.best_price(instrument, side)
-        if best is None or numbers.at_price_or_better(numbers.other_side(side), best, price):
-            self.top(instrument, side, best)
+        if book.is_top(instrument, side, price):
+            self.top(instrument, side)
 
-    def top(self, instrument: InstrumentState, side: int, best: int | None) -> None:
-        """Section 21: the best level of a side; all zero if there is none."""
+    def top(self, instrument: InstrumentState, side: int) -> None:
+        """Section 21: the best displayed level of a side; all zero if there is none."""
         instrument.last_top_id += 1
+        best = book.best_price(instrument, side)
         level = [] if best is None else instrument.levels[side][best]
         self.public(
             EventKind.TOP,
             flags=sell_flag(side),
             instrument=instrument.number,
             price_ticks=best or 0,
-            quantity_lots=sum(order.rest for order in level),
+            quantity_lots=book.shown_lots(level),
             remaining_lots=len(level),
             reference=instrument.last_top_id,
+        )
+
+    # ---- an instrument's state
+
+    def instrument_state(self, instrument: InstrumentState, breaker_level: int = 0) -> None:
+        self.public(
+            EventKind.STATE,
+            code=instrument.trading_state,
+            instrument=instrument.number,
+            quantity_lots=breaker_level,
+            reference=instrument.auction_ends_ns,
         )

@@ -182,7 +182,7 @@ def new_order(choice: Choice) -> commands.Closing:
         quantity_lots=some_quantity(choice),
         client_order_id=some_client_number(choice),
         side=usually(choice, (1, 2), (0, 3, 255), one_in=80),
-        order_type=usually(choice, (order_type,), (0, 3), one_in=120),
+        order_type=usually(choice, (order_type,), (0, 9), one_in=120),
         time_in_force=usually(choice, (lasts,), (0, 4), one_in=120),
         self_trade_prevention=usually(choice, list(SelfTradePrevention), (0, 6), one_in=120),
         options=OrderOption.POST_ONLY if post_only else usually(choice, (0,), (2, 255), one_in=120),
@@ -243,7 +243,7 @@ def instrument(choice: Choice) -> commands.Closing:
         quote_asset=usually(choice, (quote,), (0, base, 1)),
         maker_fee_ppm=usually(choice, (100, 0, -300, -33_333, 50_000, -taker), extreme_makers),
         taker_fee_ppm=taker,
-        trading_state=usually(choice, (TradingState.OPEN,), (0, TradingState.HALTED, 3)),
+        trading_state=usually(choice, (TradingState.OPEN,), (0, TradingState.HALTED, 9)),
         base_units_per_lot=usually(choice, (base_units,), (0, UNITS_PER_LOT_MAX + 1, 2**64 - 1)),
         quote_units_per_tick_lot=usually(choice, (quote_units,), (0, UNITS_PER_LOT_MAX + 1, 2**64 - 1)),
     )
@@ -296,7 +296,7 @@ def withdrawal(choice: Choice) -> commands.Closing:
 
 def halt(choice: Choice) -> commands.Closing:
     """Mostly resumes, lest nothing trades any more."""
-    scope = usually(choice, list(HaltScope), (0, 4))
+    scope = usually(choice, (1, 2, 3), (0, 9))
     return Halt(
         target=0 if scope == HaltScope.EVERYTHING and not sometimes(choice, 10) else choice.number(0, 4),
         scope=scope,

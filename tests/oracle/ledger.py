@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.vocabulary import Side
+from schemas.vocabulary import OrderType, Side
 from tests.oracle import numbers
 from tests.oracle.state import Balance, InstrumentState, OrderState, Position, State
 
@@ -17,7 +17,9 @@ def needed(instrument: InstrumentState, order: OrderState) -> int:
         return 0
     if order.side == Side.SELL:
         return order.rest * instrument.base_units
-    return numbers.need_of_buy(notional_of(instrument, order.price, order.rest), order.maker_ppm, order.taker_ppm)
+    by_quote = order.order_type == OrderType.MARKET_BY_QUOTE
+    amount = order.amount_left if by_quote else notional_of(instrument, order.price, order.rest)
+    return numbers.need_of_buy(amount, order.maker_ppm, order.taker_ppm)
 
 
 def locked_balance(state: State, order: OrderState) -> Balance:
@@ -35,8 +37,14 @@ def set_lock(state: State, order: OrderState, lock: int) -> None:
 
 
 def lower_lock(state: State, order: OrderState) -> None:
-    """After the rest fell: never more than is needed, and never more than there was."""
-    set_lock(state, order, min(order.lock, needed(state.instruments[order.instrument], order)))
+    """After the rest fell: never more than is needed, and never more than there was. One of a linked pair keeps what
+    the other lacks, since the two locks together must do for either."""
+    instrument = state.instruments[order.instrument]
+    need = needed(instrument, order)
+    if order.linked and order.rest > 0:
+        other = state.orders[order.linked]
+        need = max(need, needed(instrument, other) - other.lock)
+    set_lock(state, order, min(order.lock, need))
 
 
 def pay_from_lock(state: State, order: OrderState, units: int) -> None:
@@ -66,30 +74,57 @@ def change_position(state: State, order: OrderState, lots: int) -> None:
     position.lots += lots if order.side == Side.BUY else -lots
 
 
-def settle(state: State, maker: OrderState, taker: OrderState, lots: int) -> tuple[int, int]:
-    """Exchange lots at the maker's price; their rests must be lowered already. Returns the fees of maker and taker."""
-    instrument = state.instruments[taker.instrument]
-    notional = notional_of(instrument, maker.price, lots)
-    maker_fee, taker_fee = take_fees(maker, taker, notional)
-    buyer, seller = (taker, maker) if taker.side == Side.BUY else (maker, taker)
-    buyer_fee, seller_fee = (taker_fee, maker_fee) if taker.side == Side.BUY else (maker_fee, taker_fee)
+def fill(state: State, order: OrderState, lots: int) -> None:
+    """Lots of an order have traded."""
+    order.rest -= lots
+    order.filled += lots
+    change_open(state, order, -lots)
+    change_position(state, order, lots)
 
+
+def settle(state: State, maker: OrderState, taker: OrderState, price: int, lots: int) -> tuple[int, int]:
+    """A fill at a price; the rests must be lowered already. Returns the fees of maker and taker."""
+    notional = notional_of(state.instruments[taker.instrument], price, lots)
+    maker_fee, taker_fee = take_fees(maker, taker, notional)
+    if taker.side == Side.BUY:
+        exchange(state, taker, maker, lots, notional, taker_fee, maker_fee)
+    else:
+        exchange(state, maker, taker, lots, notional, maker_fee, taker_fee)
+    return maker_fee, taker_fee
+
+
+def settle_in_auction(state: State, buy: OrderState, sell: OrderState, price: int, lots: int) -> tuple[int, int]:
+    """Both pay as makers, but never less than nothing. Returns the fees of buyer and seller."""
+    notional = notional_of(state.instruments[buy.instrument], price, lots)
+    buyer_fee, seller_fee = (max(maker_fee(order, notional), 0) for order in (buy, sell))
+    exchange(state, buy, sell, lots, notional, buyer_fee, seller_fee)
+    return buyer_fee, seller_fee
+
+
+def exchange(
+    state: State, buyer: OrderState, seller: OrderState, lots: int, notional: int, buyer_fee: int, seller_fee: int
+) -> None:
+    """Each gives from its lock and gets free; fees are collected in the quote asset."""
+    instrument = state.instruments[buyer.instrument]
     pay_from_lock(state, buyer, notional + buyer_fee)
     pay_from_lock(state, seller, lots * instrument.base_units)
     state.balance(buyer.account, instrument.base).free += lots * instrument.base_units
     state.balance(seller.account, instrument.quote).free += notional - seller_fee
-    state.assets[instrument.quote].fees_units += maker_fee + taker_fee
+    state.assets[instrument.quote].fees_units += buyer_fee + seller_fee
     lower_lock(state, buyer)
-    return maker_fee, taker_fee
 
 
 def take_fees(maker: OrderState, taker: OrderState, notional: int) -> tuple[int, int]:
     """Each side's fee of one fill; a rebate is never above the taker's fee of the same fill."""
     taker_fee = numbers.fee_increase(taker.taker_notional, notional, taker.taker_ppm)
-    maker_fee = numbers.fee_increase(maker.maker_notional, notional, maker.maker_ppm)
     taker.taker_notional += notional
+    return limited_rebate(maker_fee(maker, notional), taker_fee), taker_fee
+
+
+def maker_fee(maker: OrderState, notional: int) -> int:
+    increase = numbers.fee_increase(maker.maker_notional, notional, maker.maker_ppm)
     maker.maker_notional += notional
-    return limited_rebate(maker_fee, taker_fee), taker_fee
+    return increase
 
 
 def limited_rebate(maker_fee: int, taker_fee: int) -> int:

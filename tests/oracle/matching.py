@@ -1,67 +1,97 @@
-"""Section 5: a taker meets the levels of the other side, best first, and in each the orders in the order they came."""
+"""Section 5: a taker meets its makers, the best first."""
 
 from __future__ import annotations
 
-from schemas.vocabulary import Code, EventKind, Level3Action, ReportFlag, SelfTradePrevention, Side
-from tests.oracle import book, ledger, numbers
+from schemas.vocabulary import Code, EventKind, Level3Action, OrderType, ReportFlag, SelfTradePrevention, Side
+from tests.oracle import book, breaker, cancels, ledger, makers, numbers, unlit
 from tests.oracle.events import Events
-from tests.oracle.state import InstrumentState, OrderState, State
+from tests.oracle.makers import Maker
+from tests.oracle.state import DISPLAYED, InstrumentState, OrderState, State
 
 
-def match(state: State, events: Events, taker: OrderState) -> None:
-    """Trade as far as the taker's lots and price reach. The taker is not in the book."""
+def match(state: State, events: Events, taker: OrderState) -> Code:
+    """Trade as far as the taker's lots and price reach. The taker is not in the book. Returns what a rest that can't
+    rest is cancelled for."""
     instrument = state.instruments[taker.instrument]
+    if unlit.is_all_or_none(taker) and makers.lots_to_get(instrument, taker, taker.rest) < taker.rest:
+        return Code.CANCELLED_UNFILLED
+    best = unlit.best_now(instrument)
+    level: int | None = None  # the displayed level that has changed and is not told yet
+    end, stopped = Code.CANCELLED_UNFILLED, 0
     while taker.rest > 0:
-        price = book.price_to_meet(instrument, taker.side, taker.price)
-        if price is None:
-            return
-        match_level(state, events, instrument, taker, price)
-
-
-def match_level(state: State, events: Events, instrument: InstrumentState, taker: OrderState, price: int) -> None:
-    maker_side = numbers.other_side(taker.side)
-    changed = False
-    while taker.rest > 0 and price in instrument.levels[maker_side]:
-        maker = first_of_level(instrument.levels[maker_side][price])
-        if maker.account == taker.account and taker.self_trade_prevention != SelfTradePrevention.NONE:
-            changed = prevent_self_trade(state, events, maker, taker) or changed
+        maker = makers.first_maker(instrument, taker, best)
+        if level is not None and (maker is None or displayed_price(maker) != level):
+            events.book_update(instrument, numbers.other_side(taker.side), level)
+            level = None
+        if maker is None:
+            break
+        if makers.prevents(taker, maker.order):
+            changed = prevent_self_trade(state, events, maker, taker)
+        elif lots_of_trade(instrument, maker, taker) == 0:
+            end = Code.CANCELLED_AMOUNT_REACHED
+            break
+        elif stopped := breaker.stopped_by(instrument, maker.price, instrument.reference_price):
+            end = Code.CANCELLED_BY_BREAKER
+            break
         else:
-            trade(state, events, instrument, maker, taker)
             changed = True
-    if changed:
-        events.book_update(instrument, maker_side, price)
+            cancels.cancel_before_trade(state, events, maker.order, displayed_price(maker))
+            cancels.cancel_before_trade(state, events, taker)
+            trade(state, events, instrument, maker, taker)
+        level = displayed_price(maker) if changed else level
+    if level is not None:
+        events.book_update(instrument, numbers.other_side(taker.side), level)
+    if stopped:
+        breaker.trip(events, instrument, stopped)
+    return end
 
 
-def first_of_level(level: list[OrderState]) -> OrderState:
-    return level[0]
+def displayed_price(maker: Maker) -> int | None:
+    """The price of the displayed level that a maker stands in."""
+    return maker.price if maker.order.place == DISPLAYED else None
 
 
 # ---- trades
 
 
-def trade(state: State, events: Events, instrument: InstrumentState, maker: OrderState, taker: OrderState) -> None:
-    lots = min(maker.rest, taker.rest)
-    for order in (maker, taker):
-        order.rest -= lots
-        order.filled += lots
-        ledger.change_open(state, order, -lots)
-        ledger.change_position(state, order, lots)
-    maker_fee, taker_fee = ledger.settle(state, maker, taker, lots)
-    instrument.last_trade_id += 1
-    instrument.reference_price = maker.price
+def lots_of_trade(instrument: InstrumentState, maker: Maker, taker: OrderState) -> int:
+    lots = min(book.shown(maker.order), taker.rest)
+    if taker.order_type == OrderType.MARKET_BY_QUOTE:
+        return min(lots, taker.amount_left // (maker.price * instrument.quote_units))
+    return lots
+
+
+def trade(state: State, events: Events, instrument: InstrumentState, maker: Maker, taker: OrderState) -> None:
+    lots = lots_of_trade(instrument, maker, taker)
+    for order in (maker.order, taker):
+        ledger.fill(state, order, lots)
+    taker.amount_left -= ledger.notional_of(instrument, maker.price, lots) if taker.amount_left else 0
+    maker_fee, taker_fee = ledger.settle(state, maker.order, taker, maker.price, lots)
+    set_prices(instrument, maker.price)
+    count_trade(events, instrument)
     events.public(
         EventKind.TRADE,
         flags=ReportFlag.SELL if taker.side == Side.SELL else 0,
         instrument=instrument.number,
-        order_id=maker.id,
+        order_id=maker.order.id,
         client_order_id=taker.id,
         price_ticks=maker.price,
         quantity_lots=lots,
         reference=instrument.last_trade_id,
     )
-    report_fill(events, instrument, maker, maker.price, lots, maker_fee, ReportFlag.MAKER)
+    report_fill(events, instrument, maker.order, maker.price, lots, maker_fee, ReportFlag.MAKER)
     report_fill(events, instrument, taker, maker.price, lots, taker_fee, 0)
-    tell_change(state, events, instrument, maker)
+    tell_change(state, events, instrument, maker.order)
+
+
+def count_trade(events: Events, instrument: InstrumentState) -> None:
+    instrument.last_trade_id += 1
+    events.traded.add(instrument.number)
+
+
+def set_prices(instrument: InstrumentState, price: int) -> None:
+    """The reference price is the last trade's."""
+    instrument.reference_price = price
 
 
 def report_fill(
@@ -70,7 +100,7 @@ def report_fill(
     events.about(
         order,
         EventKind.FILLED,
-        flags=role | done_flag(order),
+        flags=role | cancels.done_flag(order),
         price_ticks=price,
         quantity_lots=lots,
         reference=instrument.last_trade_id,
@@ -78,51 +108,50 @@ def report_fill(
     )
 
 
-def done_flag(order: OrderState) -> int:
-    return ReportFlag.DONE if order.rest == 0 else 0
-
-
 def tell_change(state: State, events: Events, instrument: InstrumentState, order: OrderState) -> None:
-    """Level 3 of a resting order whose rest fell; gone from the book if nothing is left."""
+    """Level 3 of a resting order whose rest fell; gone from its place if nothing is left."""
     if order.rest == 0:
-        book.remove(state, order)
-        events.level3(instrument, order, Level3Action.REMOVE)
-    else:
+        cancels.leave_book(state, events, order, level_is_told=False)
+    elif order.place == DISPLAYED and book.shown(order) == 0:
+        show_again(state, events, instrument, order)
+    elif order.place == DISPLAYED:
         events.level3(instrument, order, Level3Action.CHANGE)
 
 
-# ---- lots taken off unfilled
+def show_again(state: State, events: Events, instrument: InstrumentState, iceberg: OrderState) -> None:
+    """The next part of the reserve, at the back of its level."""
+    events.level3(instrument, iceberg, Level3Action.REMOVE)
+    iceberg.reserve -= min(iceberg.display, iceberg.reserve)
+    book.to_the_back(state, iceberg, events.sequence)
+    events.level3(instrument, iceberg, Level3Action.ADD)
 
 
-def take_off(state: State, events: Events, order: OrderState, lots: int, code: Code, reference: int = 0) -> None:
-    """Cancel some lots of an order: what was locked for them is free, and a `cancelled` report says so."""
-    order.rest -= lots
-    ledger.change_open(state, order, -lots)
-    ledger.lower_lock(state, order)
-    events.about(
-        order,
-        EventKind.CANCELLED,
-        flags=done_flag(order),
-        code=code,
-        price_ticks=order.price,
-        quantity_lots=lots,
-        reference=reference,
-    )
+# ---- self-trades
 
 
-def prevent_self_trade(state: State, events: Events, maker: OrderState, taker: OrderState) -> bool:
-    """What the taker's mode says. Returns whether the book changed."""
-    code = Code.CANCELLED_SELF_TRADE
-    instrument = state.instruments[taker.instrument]
-    mode = taker.self_trade_prevention
-    both = min(maker.rest, taker.rest)
+def prevent_self_trade(state: State, events: Events, met: Maker, taker: OrderState) -> bool:
+    """What the taker's mode says. Returns whether the maker changed."""
+    maker, mode = met.order, taker.self_trade_prevention
     if mode in (SelfTradePrevention.CANCEL_MAKER, SelfTradePrevention.CANCEL_BOTH):
-        take_off(state, events, maker, maker.rest, code)
-        tell_change(state, events, instrument, maker)
+        take_off_maker(state, events, met, maker.rest)
     if mode in (SelfTradePrevention.CANCEL_TAKER, SelfTradePrevention.CANCEL_BOTH):
-        take_off(state, events, taker, taker.rest, code)
+        take_off_taker(state, events, taker, taker.rest)
     if mode == SelfTradePrevention.DECREMENT:
-        take_off(state, events, maker, both, code)
-        tell_change(state, events, instrument, maker)
-        take_off(state, events, taker, both, code)
+        both = min(book.shown(maker), taker.rest)
+        take_off_maker(state, events, met, both)
+        take_off_taker(state, events, taker, both)
     return mode != SelfTradePrevention.CANCEL_TAKER
+
+
+def take_off_maker(state: State, events: Events, met: Maker, lots: int) -> None:
+    maker = met.order
+    cancels.take_off(state, events, maker, lots, Code.CANCELLED_SELF_TRADE)
+    tell_change(state, events, state.instruments[maker.instrument], maker)
+    if maker.rest == 0:
+        cancels.cancel_after_end(state, events, maker, displayed_price(met))
+
+
+def take_off_taker(state: State, events: Events, taker: OrderState, lots: int) -> None:
+    cancels.take_off(state, events, taker, lots, Code.CANCELLED_SELF_TRADE)
+    if taker.rest == 0:
+        cancels.cancel_after_end(state, events, taker)

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from schemas.vocabulary import PRICE_TICKS_MAX, Account, Code, Nonce, Side
-from tests.oracle import admin, book, checks, groups, ledger, matching, numbers, orders
+from tests.oracle import admin, book, cancels, checks, groups, ledger, makers, matching, numbers, orders, sweeps
 from tests.oracle.checks import halt_of_trading_faults
 from tests.oracle.events import Events
 from tests.oracle.matching import prevent_self_trade
@@ -31,17 +31,19 @@ def broken(title: str, module: ModuleType | type, name: str, instead: Callable[.
     return Mutation(title=title, module=module, name=name, instead=instead)
 
 
-def any_price(instrument: InstrumentState, side: int) -> int | None:
-    return next(iter(instrument.levels[side]), None)
+def any_price(levels: book.Levels, side: int) -> int | None:
+    return next(iter(levels), None)
 
 
-def account_halt_first(state: State, account: AccountState, instrument: InstrumentState) -> Iterator[Code]:
+def account_halt_first(
+    state: State, account: AccountState, instrument: InstrumentState, *, fits_call: bool
+) -> Iterator[Code]:
     if account.halted:
         yield Code.ACCOUNT_HALTED
-    yield from halt_of_trading_faults(state, account, instrument)
+    yield from halt_of_trading_faults(state, account, instrument, fits_call=fits_call)
 
 
-def own_orders_count(instrument: InstrumentState, taker: OrderState) -> int:
+def own_orders_count(instrument: InstrumentState, taker: OrderState, wanted: int) -> int:
     side = numbers.other_side(taker.side)
     return sum(
         maker.rest
@@ -56,9 +58,8 @@ def account_with_firm_as_said(state: State, events: Events, command: Account) ->
     events.applied(account=command.account)
 
 
-def orders_of_every_key(state: State, events: Events, key: int, account: int) -> None:
-    for order in orders.orders_in_turn(state, account):
-        orders.cancel_resting(state, events, order, Code.CANCELLED_ON_DISCONNECT, 0)
+def orders_of_every_key(state: State, events: Events, key: int, account: int, code: Code) -> None:
+    cancels.cancel_each(state, events, sweeps.orders_in_turn(state, account), code)
 
 
 def strictly_better(side: int, price_ticks: int, other_price_ticks: int) -> bool:
@@ -114,14 +115,14 @@ MUTATIONS = [
     broken("a buy locks one unit less", numbers, "need_of_buy", need_without_the_unit),
     broken("a buy locks at the taker's rate only", numbers, "need_of_buy", need_at_taker_rate),
     broken("a lock stays when the rest falls", ledger, "lower_lock", lambda state, order: None),
-    broken("last come, first served", matching, "first_of_level", lambda level: level[-1]),
-    broken("any price is the best", book, "best_price", any_price),
+    broken("last come, first served", makers, "first_of_level", lambda level: level[-1]),
+    broken("any price is the best", book, "best_of", any_price),
     broken("a level is told unchanged", matching, "prevent_self_trade", level_always_updated(prevent_self_trade)),
-    broken("no report says done", matching, "done_flag", lambda order: 0),
+    broken("no report says done", cancels, "done_flag", lambda order: 0),
     broken("equal prices do not meet", numbers, "at_price_or_better", strictly_better),
     broken("a larger total keeps its place", checks, "keeps_place", lambda order, new: new.price_ticks == order.price),
     broken("no replacement keeps its place", checks, "keeps_place", lambda order, new: False),
-    broken("own orders fill a fill-or-kill", checks, "lots_to_get", own_orders_count),
+    broken("own orders fill a fill-or-kill", makers, "lots_to_get", own_orders_count),
     broken("the collar of a buy is rounded up", checks, "highest_buy", highest_buy_rounded_up),
     broken("the collar of a sell is rounded down", checks, "lowest_sell", lowest_sell_rounded_down),
     broken("a halted account wins over a halted market", checks, "halt_of_trading_faults", account_halt_first),
@@ -129,8 +130,8 @@ MUTATIONS = [
     broken("a rate window of 0 ms is 1 ms", checks, "RATE_WINDOW_MS_DEFAULT", 1),
     broken("the edge of the nonce window is outside", checks, "within_window", later_than_the_window_edge),
     broken("five old nonces are dropped at once", admin, "NONCE_DROPS_MAX", 5),
-    broken("a mass cancel goes by id alone", orders, "orders_in_turn", lambda state, account: state.orders_of(account)),
-    broken("a logoff takes other keys' orders too", orders, "cancel_of_key", orders_of_every_key),
+    broken("a mass cancel goes by id alone", sweeps, "orders_in_turn", lambda state, account: state.orders_of(account)),
+    broken("a logoff takes other keys' orders too", sweeps, "cancel_of_key", orders_of_every_key),
     broken("firm 0 stays firm 0", admin, "account", account_with_firm_as_said),
     broken("a prefix belongs to whatever follows", groups, "follows", lambda prefix, record: True),
     broken("any key is told its sequence", Events, "reference_for", lambda events, order: events.client_sequence),

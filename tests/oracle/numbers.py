@@ -37,6 +37,11 @@ def at_price_or_better(side: int, price_ticks: int, other_price_ticks: int) -> b
     return other_price_ticks <= price_ticks if side == Side.BUY else other_price_ticks >= price_ticks
 
 
+def worse_by(side: int, price_ticks: int) -> int:
+    """A number that rises from the best price of a side to its worst."""
+    return -price_ticks if side == Side.BUY else price_ticks
+
+
 def other_side(side: int) -> int:
     return Side.SELL if side == Side.BUY else Side.BUY
 

@@ -12,14 +12,17 @@ from schemas.vocabulary import (
     AccountLimits,
     Asset,
     Cancel,
+    CircuitBreaker,
     ClockTick,
     Code,
+    CountdownCancel,
     Deposit,
     Digest,
     Halt,
     Header,
     Instrument,
     InstrumentLimits,
+    InstrumentState,
     Kind,
     Logoff,
     Logon,
@@ -33,7 +36,7 @@ from schemas.vocabulary import (
     Term,
     Withdrawal,
 )
-from tests.oracle import admin, checks, digest, groups, ledger, orders
+from tests.oracle import admin, auctions, breaker, checks, clock, digest, groups, ledger, orders, sweeps
 from tests.oracle.commands import Group, read_group
 from tests.oracle.events import Events
 from tests.oracle.state import Options, State
@@ -82,6 +85,9 @@ class Oracle:
         if checks.nonce_counts(group) and code not in (Code.NONCE_STALE, Code.NONCE_REPEATED):
             assert group.nonce is not None
             admin.store_nonce(self.state, group.nonce.nonce, group.nonce.timestamp_ns, group.received_ns)
+        if code == Code.NONE and isinstance(group.command, NewOrder):
+            orders.cancel_first(self.state, events, group.command, group.link)
+            code = checks.later_fault(self.state, group)
         if code != Code.NONE:
             events.rejected(code=code, **as_said(group.command))
         else:
@@ -111,13 +117,15 @@ def carry_out(state: State, events: Events, group: Group) -> None:
     """What a good command does."""
     match group.command:
         case NewOrder() as command:
-            orders.new_order(state, events, command)
+            orders.new_order(state, events, command, group)
         case Cancel() as command:
             orders.cancel(state, events, command)
         case Replace() as command:
             orders.replace(state, events, command)
         case MassCancel() as command:
-            orders.mass_cancel(state, events, command)
+            sweeps.mass_cancel(state, events, command)
+        case CountdownCancel() as command:
+            clock.countdown_cancel(state, events, command)
         case Asset() as command:
             admin.asset(state, events, command, admin.name_from(group.text))
         case Instrument() as command:
@@ -134,6 +142,10 @@ def carry_out(state: State, events: Events, group: Group) -> None:
             admin.withdrawal(state, events, command)
         case Halt() as command:
             admin.halt(state, events, command)
+        case InstrumentState() as command:
+            auctions.instrument_state(state, events, command)
+        case CircuitBreaker() as command:
+            breaker.set_breaker(state, events, command)
         case ClockTick() | Digest() | Logoff() | Logon() | Refused() | Term() as command:
             admin.system(state, events, command)
 

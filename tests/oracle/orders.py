@@ -1,4 +1,4 @@
-"""Sections 4, 6, 7 and 8: what good orders, cancels, replacements and mass cancels do."""
+"""Sections 4, 6 and 7: what good orders, cancels and replacements do."""
 
 from __future__ import annotations
 
@@ -7,27 +7,41 @@ from schemas.vocabulary import (
     Code,
     EventKind,
     Level3Action,
-    MassCancel,
+    LinkAction,
     NewOrder,
+    OrderLink,
     Replace,
     ReportFlag,
-    TimeInForce,
 )
-from tests.oracle import book, checks, ledger, matching
+from tests.oracle import book, cancels, checks, ledger, links, taking, terms, waiting
+from tests.oracle.commands import Group
 from tests.oracle.events import Events
-from tests.oracle.state import OrderState, State
+from tests.oracle.state import DISPLAYED, OrderState, State
 
 
-def new_order(state: State, events: Events, command: NewOrder) -> None:
+def cancel_first(state: State, events: Events, command: NewOrder, link: OrderLink | None) -> None:
+    """A new order may name one that is cancelled before it is looked at any further."""
+    if link is not None and link.action == LinkAction.CANCEL_FIRST:
+        order = links.target(state, command, link)
+        assert order is not None
+        cancels.cancel_open(state, events, order, Code.CANCELLED_BY_REQUEST, events.reference_for(order))
+
+
+def new_order(state: State, events: Events, command: NewOrder, group: Group) -> None:
     instrument = state.instruments[command.instrument]
-    price = checks.effective_price(instrument, command)
+    price = checks.effective_price(instrument, command, group.terms)
+    quantity = checks.quantity_of(instrument, command, group.terms)
     assert price is not None
-    order = checks.order_to_be(command, instrument, price)
+    assert quantity is not None
+    order = checks.order_to_be(command, group.terms, instrument, price, quantity)
     order.id, order.key = events.sequence, events.key
 
     ledger.position_of(state, order.account, order.instrument)
     count_order(state, order.account, events.received_ns)
-    ledger.set_lock(state, order, ledger.needed(instrument, order))
+    other = links.one_cancels_other(state, command, group.link)
+    ledger.set_lock(state, order, links.lock_of_new(state, order, other))
+    if other is not None:
+        links.tie(order, other)
     ledger.change_open(state, order, order.rest)
     events.about(
         order,
@@ -35,12 +49,13 @@ def new_order(state: State, events: Events, command: NewOrder) -> None:
         price_ticks=order.price,
         quantity_lots=order.rest,
         reference=events.client_sequence,
+        amount_units=order.amount_left,
     )
-    matching.match(state, events, order)
-    if order.rest > 0 and command.time_in_force == TimeInForce.GOOD_TILL_CANCELLED:
-        rest(state, events, order)
-    elif order.rest > 0:
-        matching.take_off(state, events, order, order.rest, Code.CANCELLED_UNFILLED)
+    if terms.waits(group.terms):
+        waiting.wait(state, events, order)
+    else:
+        taking.take(state, events, order)
+        waiting.fire_after_run(state, events, instrument)
 
 
 def count_order(state: State, number: int, received_ns: int) -> None:
@@ -52,36 +67,14 @@ def count_order(state: State, number: int, received_ns: int) -> None:
         account.rate_window = window
 
 
-def rest(state: State, events: Events, order: OrderState) -> None:
-    """To the back of its level, and say so."""
-    instrument = state.instruments[order.instrument]
-    order.priority = events.sequence
-    book.add(state, order)
-    events.level3(instrument, order, Level3Action.ADD)
-    events.book_update(instrument, order.side, order.price)
-
-
-def leave_book(state: State, events: Events, order: OrderState) -> None:
-    """Out of its level, and say so."""
-    instrument = state.instruments[order.instrument]
-    book.remove(state, order)
-    events.level3(instrument, order, Level3Action.REMOVE)
-    events.book_update(instrument, order.side, order.price)
-
-
 # ---- cancel
 
 
 def cancel(state: State, events: Events, command: Cancel) -> None:
     order = checks.named_order(state, command)
     assert order is not None
-    cancel_resting(state, events, order, Code.CANCELLED_BY_REQUEST, events.reference_for(order))
+    cancels.cancel_open(state, events, order, Code.CANCELLED_BY_REQUEST, events.reference_for(order))
     tell_other_sender(events, order, command.client_order_id)
-
-
-def cancel_resting(state: State, events: Events, order: OrderState, code: Code, reference: int) -> None:
-    matching.take_off(state, events, order, order.rest, code, reference)
-    leave_book(state, events, order)
 
 
 def tell_other_sender(events: Events, order: OrderState, client_order_id: int) -> None:
@@ -128,55 +121,26 @@ def report_replaced(events: Events, order: OrderState, price: int, total: int, f
 
 
 def replace_in_place(state: State, events: Events, order: OrderState, total: int) -> None:
+    """An iceberg shows what it showed, or its new rest if that is less."""
     instrument = state.instruments[order.instrument]
+    shown = book.shown(order)
     set_total(state, order, total)
+    order.reserve = order.rest - min(shown, order.rest)
     ledger.lower_lock(state, order)
     report_replaced(events, order, order.price, total, ReportFlag.KEPT_PRIORITY)
-    events.level3(instrument, order, Level3Action.CHANGE)
-    events.book_update(instrument, order.side, order.price)
+    if order.place == DISPLAYED:
+        events.level3(instrument, order, Level3Action.CHANGE)
+        events.book_update(instrument, order.side, order.price)
 
 
 def replace_anew(state: State, events: Events, order: OrderState, price: int, total: int) -> None:
     """Out of the book at the old price, then a taker at the new one."""
+    instrument = state.instruments[order.instrument]
     set_total(state, order, total)
     report_replaced(events, order, price, total, 0)
-    leave_book(state, events, order)
-    order.price = price
-    ledger.set_lock(state, order, ledger.needed(state.instruments[order.instrument], order))
+    cancels.leave_book(state, events, order)
+    order.price, order.reserve = price, 0
+    ledger.set_lock(state, order, ledger.needed(instrument, order))
     order.maker_notional = order.taker_notional = 0
-    matching.match(state, events, order)
-    if order.rest > 0:
-        rest(state, events, order)
-
-
-# ---- mass cancel
-
-
-def mass_cancel(state: State, events: Events, command: MassCancel) -> None:
-    count = 0
-    for order in orders_in_turn(state, command.account):
-        in_scope = command.instrument in (0, order.instrument) and command.side in (0, order.side)
-        if in_scope:
-            cancel_resting(state, events, order, Code.CANCELLED_BY_MASS_CANCEL, 0)
-            count += 1
-    events.applied(
-        account=command.account,
-        instrument=command.instrument,
-        client_order_id=command.client_order_id,
-        quantity_lots=count,
-    )
-
-
-def orders_in_turn(state: State, account: int) -> list[OrderState]:
-    """By the account's positions in the order of their creation, and in each by rising id."""
-    mine = state.orders_of(account)
-    return [
-        order for instrument, _ in state.positions_of(account) for order in mine if order.instrument == instrument
-    ]
-
-
-def cancel_of_key(state: State, events: Events, key: int, account: int) -> None:
-    """Every resting order that a key entered in its own account."""
-    for order in orders_in_turn(state, account):
-        if order.key == key:
-            cancel_resting(state, events, order, Code.CANCELLED_ON_DISCONNECT, 0)
+    taking.take(state, events, order)
+    waiting.fire_after_run(state, events, instrument)

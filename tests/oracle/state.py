@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import field
 
-from schemas.vocabulary import Side, TradingState
+from schemas.vocabulary import OrderType, Side, TimeInForce
+
+DISPLAYED, HIDDEN, UNLIT, WAITING = range(4)  # the place of an open order, as the digest has it
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -46,6 +48,20 @@ class OrderState:
     lock: int = 0  # quote units of a buy, base units of a sell
     maker_notional: int = 0  # since its present entry into the book
     taker_notional: int = 0  # since its present entry into the book
+    order_type: int = OrderType.LIMIT
+    time_in_force: int = TimeInForce.GOOD_TILL_CANCELLED
+    amount_left: int = 0  # of a market_by_quote order: quote units still to spend or to receive
+    place: int = DISPLAYED
+    trigger: int = 0  # none from the moment it fires
+    trigger_price: int = 0
+    peak: int = 0
+    offset: int = 0
+    peg: int = 0
+    term_options: int = 0
+    display: int = 0  # of an iceberg: shown at a time
+    reserve: int = 0  # of a resting iceberg: the part of its rest that it does not show
+    expire_ns: int = 0
+    linked: int = 0  # id of the order it is linked with
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -68,9 +84,20 @@ class InstrumentState:
     last_book_update_id: int = 0
     last_level3_id: int = 0
     last_top_id: int = 0
+    static_price: int = 0  # what the breaker's levels lie around
+    auction_ends_ns: int = 0
+    checksum_update_id: int = 0  # the book update that the last checksum belonged to
+    band_ppm: int = 0
+    band_ms: int = 0
+    breaker_levels: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)] * 3)  # (ppm, ms) of level 1, 2, 3
     levels: dict[int, dict[int, list[OrderState]]] = field(  # side: price: first come, first served
         default_factory=lambda: {Side.BUY: {}, Side.SELL: {}}
     )
+    hidden: dict[int, dict[int, list[OrderState]]] = field(  # like levels
+        default_factory=lambda: {Side.BUY: {}, Side.SELL: {}}
+    )
+    unlit: dict[int, list[OrderState]] = field(default_factory=lambda: {Side.BUY: [], Side.SELL: []})
+    waiting: list[OrderState] = field(default_factory=list)  # in time priority
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -95,6 +122,8 @@ class KeyState:
     live: bool = False
     account: int = 0
     options: int = 0
+    deadline_ns: int = 0  # of its countdown; 0: none
+    countdown_account: int = 0
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -123,7 +152,7 @@ class State:
     instruments: dict[int, InstrumentState] = field(default_factory=dict)
     accounts: dict[int, AccountState] = field(default_factory=dict)
     keys: dict[int, KeyState] = field(default_factory=dict)
-    orders: dict[int, OrderState] = field(default_factory=dict)  # resting ones, by id
+    orders: dict[int, OrderState] = field(default_factory=dict)  # open ones, by id
     balances: dict[tuple[int, int], Balance] = field(default_factory=dict)  # (account, asset)
     positions: dict[tuple[int, int], Position] = field(default_factory=dict)  # (account, instrument)
     nonces: dict[bytes, int] = field(default_factory=dict)  # nonce: timestamp_ns, in order of arrival
@@ -137,8 +166,8 @@ class State:
     def balance(self, account: int, asset: int) -> Balance:
         return self.balances.setdefault((account, asset), Balance())
 
-    def halted(self, instrument: int) -> bool:
-        return self.instruments[instrument].trading_state == TradingState.HALTED
+    def accounts_of_firm(self, firm: int) -> list[int]:
+        return sorted(number for number, account in self.accounts.items() if account.firm == firm)
 
     def orders_of(self, account: int) -> list[OrderState]:
         """The open orders of an account, by rising id."""

@@ -49,8 +49,6 @@ LAYOUTS: dict[int, type[Command]] = {
     Kind.DEPOSIT: vocabulary.Deposit,
     Kind.WITHDRAWAL: vocabulary.Withdrawal,
     Kind.HALT: vocabulary.Halt,
-    Kind.INSTRUMENT_STATE: vocabulary.InstrumentState,
-    Kind.CIRCUIT_BREAKER: vocabulary.CircuitBreaker,
     Kind.TERM: vocabulary.Term,
     Kind.LOGON: vocabulary.Logon,
     Kind.LOGOFF: vocabulary.Logoff,
@@ -59,8 +57,6 @@ LAYOUTS: dict[int, type[Command]] = {
     Kind.REFUSED: vocabulary.Refused,
     Kind.TEXT: vocabulary.Text,
     Kind.NONCE: vocabulary.Nonce,
-    Kind.ORDER_TERMS: vocabulary.OrderTerms,
-    Kind.ORDER_LINK: vocabulary.OrderLink,
 }
 
 

@@ -300,7 +300,7 @@ def halt(choice: Choice) -> commands.Closing:
     return Halt(
         target=0 if scope == HaltScope.EVERYTHING and not sometimes(choice, 10) else choice.number(0, 4),
         scope=scope,
-        action=usually(choice, (*(HaltAction.RESUME,) * 5, HaltAction.HALT), (0, 3)),
+        action=usually(choice, (*(HaltAction.RESUME,) * 5, HaltAction.HALT), (0, 9)),
     )
 
 

@@ -39,11 +39,11 @@ def kind_of(record: Record) -> int:
 
 
 def is_prefix(record: Record) -> bool:
-    return KIND_CLASS.get(kind_of(record)) == "prefix"
+    return is_recorded(kind_of(record)) and KIND_CLASS[kind_of(record)] == "prefix"
 
 
 def is_recorded(kind: int) -> bool:
-    return kind in KIND_CLASS and kind != Kind.PING
+    return kind in commands.LAYOUTS
 
 
 def uses_client_sequence(kind: int) -> bool:

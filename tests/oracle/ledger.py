@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from schemas.vocabulary import OrderType, Side
+from schemas.vocabulary import UNITS_MAX, OrderType, Side
 from tests.oracle import numbers
-from tests.oracle.state import Balance, InstrumentState, OrderState, Position, State
+from tests.oracle.state import UNLIT, Balance, InstrumentState, OrderState, Position, State
 
 
 def notional_of(instrument: InstrumentState, price: int, lots: int) -> int:
@@ -96,7 +96,7 @@ def settle(state: State, maker: OrderState, taker: OrderState, price: int, lots:
 def settle_in_auction(state: State, buy: OrderState, sell: OrderState, price: int, lots: int) -> tuple[int, int]:
     """Both pay as makers, but never less than nothing. Returns the fees of buyer and seller."""
     notional = notional_of(state.instruments[buy.instrument], price, lots)
-    buyer_fee, seller_fee = (max(maker_fee(order, notional), 0) for order in (buy, sell))
+    buyer_fee, seller_fee = (max(maker_fee(order, notional, bounded=True), 0) for order in (buy, sell))
     exchange(state, buy, sell, lots, notional, buyer_fee, seller_fee)
     return buyer_fee, seller_fee
 
@@ -116,12 +116,17 @@ def exchange(
 
 def take_fees(maker: OrderState, taker: OrderState, notional: int) -> tuple[int, int]:
     """Each side's fee of one fill; a rebate is never above the taker's fee of the same fill."""
+    if maker.place == UNLIT and taker.taker_notional + notional > UNITS_MAX:
+        taker.taker_notional = 0
     taker_fee = numbers.fee_increase(taker.taker_notional, notional, taker.taker_ppm)
     taker.taker_notional += notional
-    return limited_rebate(maker_fee(maker, notional), taker_fee), taker_fee
+    return limited_rebate(maker_fee(maker, notional, bounded=maker.place == UNLIT), taker_fee), taker_fee
 
 
-def maker_fee(maker: OrderState, notional: int) -> int:
+def maker_fee(maker: OrderState, notional: int, *, bounded: bool) -> int:
+    """bounded: the entry begins anew where its notional would come to more than there can be."""
+    if bounded and maker.maker_notional + notional > UNITS_MAX:
+        maker.maker_notional = 0
     increase = numbers.fee_increase(maker.maker_notional, notional, maker.maker_ppm)
     maker.maker_notional += notional
     return increase

@@ -101,6 +101,7 @@ def replace(state: State, events: Events, command: Replace) -> None:
     else:
         replace_anew(state, events, order, command.price_ticks, command.quantity_lots)
     tell_other_sender(events, order, 0)
+    waiting.fire_after_run(state, events, state.instruments[order.instrument])
 
 
 def set_total(state: State, order: OrderState, total: int) -> None:
@@ -143,4 +144,3 @@ def replace_anew(state: State, events: Events, order: OrderState, price: int, to
     ledger.set_lock(state, order, ledger.needed(instrument, order))
     order.maker_notional = order.taker_notional = 0
     taking.take(state, events, order)
-    waiting.fire_after_run(state, events, instrument)

@@ -28,11 +28,11 @@ def beyond(price: int, reference: int, ppm: int) -> bool:
     return price > highest_price(reference, ppm) or price < lowest_price(reference, ppm)
 
 
-def stopped_by(instrument: InstrumentState, price: int, last_price: int) -> int:
+def stopped_by(instrument: InstrumentState, price: int, last_price: int, static_price: int) -> int:
     """The level, or the band around the last price, that keeps a trade at this price from happening; 0: none does."""
     for level in (3, 2, 1):
         ppm, _ = instrument.breaker_levels[level - 1]
-        if beyond(price, instrument.static_price, ppm):
+        if beyond(price, static_price, ppm):
             return level
     return BAND if beyond(price, last_price, instrument.band_ppm) else 0
 

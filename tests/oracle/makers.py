@@ -81,7 +81,7 @@ def prevents(taker: OrderState, maker: OrderState) -> bool:
 def lots_to_get(instrument: InstrumentState, taker: OrderState, wanted: int) -> int:
     """How many of the lots wanted a taker would find, walking the makers in turn."""
     lots = 0
-    last_price = instrument.reference_price
+    last_price, static_price = instrument.reference_price, instrument.static_price
     gone: set[int] = set()  # whose partner was counted: it goes away when that one trades
     for maker in all_in_turn(instrument, taker, unlit.best_now(instrument)):
         if lots >= wanted:
@@ -92,9 +92,9 @@ def lots_to_get(instrument: InstrumentState, taker: OrderState, wanted: int) -> 
             if taker.self_trade_prevention == SelfTradePrevention.CANCEL_MAKER:
                 continue
             break
-        if breaker.stopped_by(instrument, maker.price, last_price):
+        if breaker.stopped_by(instrument, maker.price, last_price, static_price):
             break
         lots += maker.order.rest
-        last_price = maker.price
+        last_price, static_price = maker.price, static_price or maker.price
         gone.add(maker.order.linked)
     return lots

@@ -30,7 +30,7 @@ def match(state: State, events: Events, taker: OrderState) -> Code:
         elif lots_of_trade(instrument, maker, taker) == 0:
             end = Code.CANCELLED_AMOUNT_REACHED
             break
-        elif stopped := breaker.stopped_by(instrument, maker.price, instrument.reference_price):
+        elif stopped := stopped_by_breaker(instrument, maker):
             end = Code.CANCELLED_BY_BREAKER
             break
         else:
@@ -44,6 +44,10 @@ def match(state: State, events: Events, taker: OrderState) -> Code:
     if stopped:
         breaker.trip(events, instrument, stopped)
     return end
+
+
+def stopped_by_breaker(instrument: InstrumentState, maker: Maker) -> int:
+    return breaker.stopped_by(instrument, maker.price, instrument.reference_price, instrument.static_price)
 
 
 def displayed_price(maker: Maker) -> int | None:

@@ -75,7 +75,7 @@ def fire_after_run(state: State, events: Events, instrument: InstrumentState) ->
 
 
 def fire_all(state: State, events: Events, instrument: InstrumentState) -> None:
-    while instrument.trading_state == TradingState.OPEN:
+    while instrument.trading_state == TradingState.OPEN and instrument.reference_price > 0:
         trail(state, events, instrument)
         order = next_to_fire(instrument)
         if order is None:

@@ -22,7 +22,7 @@ TEXT_BYTES_MAX = 36  # text of one prefix: a name, a client order id
 PREFIX_COUNT_MAX = 4  # prefix records before the record that closes them
 PRICE_TICKS_MAX = 281474976710655  # 2^48 - 1
 QUANTITY_LOTS_MAX = 281474976710655  # 2^48 - 1
-UNITS_MAX = 4611686018427387904  # 2^62: the most units of an asset, and of a notional
+UNITS_MAX = 4611686018427387903  # 2^62 - 1: the most units of an asset, and of a notional
 UNITS_PER_LOT_MAX = 1099511627776  # 2^40: base units of a lot, quote units of a tick times a lot
 FEE_PPM_MAX = 100000  # 10 %: the highest fee rate, in millionths of the notional
 ASSET_NUMBER_MAX = 65534  # the highest number an asset can have
@@ -326,7 +326,7 @@ CODE_TEXT: dict[int, tuple[str, str, str]] = {  # code: (class, what must hold, 
     22: ("reject", "A replacement's total quantity must be above what has been filled.", "Send a larger total, or cancel what is left."),
     23: ("reject", "A market buy needs a price cap where the instrument has no collar to make one from.", "Send the highest price to pay as price_ticks."),
     24: ("reject", "Price times quantity must reach the instrument's least notional.", "Send a larger quantity."),
-    25: ("reject", "Price times quantity must be within the account's greatest notional, and within 4611686018427387904 units of both assets.", "Split the order, or have the limit raised."),
+    25: ("reject", "Price times quantity must be within the account's greatest notional, and within 4611686018427387903 units of both assets.", "Split the order, or have the limit raised."),
     26: ("reject", "A buy must not be above, a sell not below, the collar around the reference price.", "Send a price closer to the market."),
     27: ("reject", "No open order of the account may have the same client order id.", "Use a new client order id; the open order stands."),
     28: ("reject", "Accepted orders and replacements in a window must stay within the account's rate.", "Send it again in the next window."),
@@ -339,7 +339,7 @@ CODE_TEXT: dict[int, tuple[str, str, str]] = {  # code: (class, what must hold, 
     32: ("reject", "A fill-or-kill order must be fillable at once and whole.", "Send it smaller, at a better price, or as immediate-or-cancel."),
     44: ("reject", "The minimum quantity must be fillable at once.", "Send it with a smaller minimum or at a better price."),
     33: ("reject", "The free balance must cover what the command locks or takes out.", "Deposit, cancel open orders, or send less."),
-    34: ("reject", "An amount must be above zero, and the total of an asset must stay within 4611686018427387904 units.", "Correct amount_units."),
+    34: ("reject", "An amount must be above zero, and the total of an asset must stay within 4611686018427387903 units.", "Correct amount_units."),
     64: ("cancel", "Its owner cancelled it.", "Nothing to do."),
     65: ("cancel", "A mass cancel took it.", "Nothing to do."),
     66: ("cancel", "The rest of an immediate-or-cancel or market order found no counterpart.", "Nothing to do."),

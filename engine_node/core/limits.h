@@ -24,9 +24,31 @@
 
 static_assert(CORE_EVENTS_CHUNK_MIN >= 2 * CORE_EVENTS_STEP_MAX, "a chunk always lets a step run");
 static_assert(PRICE_TICKS_MAX == (1ll << (6 * CORE_LADDER_DEPTH)) - 1, "the ladder reaches every price");
-static_assert(UNITS_MAX == 1ll << 62, "two amounts add up within 64 bits");
 static_assert(FEE_PPM_MAX < PPM, "a fee is less than the notional it is taken from");
 static_assert(sizeof(wire_record) == RECORD_BYTES && sizeof(wire_report) == REPORT_BYTES,
               "the layouts are what the wire says");
+
+/* Why no sum leaves 64 bits. S: deposits - withdrawals of an asset, F: all its floors as amounts above zero.
+ *
+ *   Σ free + Σ locked + fees = S          (checked by core_check; every movement has two sides)
+ *   S + F <= UNITS_MAX, S >= -UNITS_MAX   (checked by deposit, withdrawal and balance_floor)
+ *   free >= floor, locked >= 0, fees >= 0 (checked by every order, bust, correction and payout)
+ *
+ *   So one free balance, one locked balance and the fees are each at most S + F; free - floor + lock is too; and F is
+ *   at most UNITS_MAX - S <= 2 × UNITS_MAX.
+ *   An order locks at least one unit a lot; two linked orders share the greater lock. So the open lots of an account,
+ *   of a level, of a whole side are at most 2 × (S + F) <= 2 × UNITS_MAX.
+ *   -UNITS_MAX <= position <= UNITS_MAX, and position + open buys, -position + open sells <= UNITS_MAX (checked by
+ *   every order, bust and correction).
+ *   The cumulative notional of an entry: as a taker it is paid by locks that are there at once: S + F at most. As a
+ *   maker at its own price it is the notional checked at entry, UNITS_MAX at most; on top of what auctions and unlit
+ *   fills left, which is UNITS_MAX at most too, because they begin the entry anew before it is passed.
+ */
+static_assert(UNITS_MAX == (1ll << 62) - 1, "the most units are 2^62 - 1, as the pages say");
+static_assert(UNITS_MAX <= INT64_MAX - UNITS_MAX, "two amounts, open lots and all floors fit 64 bits");
+static_assert(-UNITS_MAX >= INT64_MIN + UNITS_MAX, "an amount below zero less another fits 64 bits");
+static_assert(QUANTITY_LOTS_MAX <= UNITS_MAX && PRICE_TICKS_MAX <= UNITS_MAX, "a lot and a tick are a unit or more");
+static_assert(UNITS_MAX / PPM <= (INT64_MAX - PPM) / FEE_PPM_MAX / 2, "the fee of two notionals fits 64 bits");
+static_assert(UNITS_MAX <= INT64_MAX - UNITS_MAX / PPM * FEE_PPM_MAX - FEE_PPM_MAX - 1, "a lock fits 64 bits");
 
 #endif

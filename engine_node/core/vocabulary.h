@@ -17,7 +17,7 @@
 #define PREFIX_COUNT_MAX 4 /* prefix records before the record that closes them */
 #define PRICE_TICKS_MAX 281474976710655ll /* 2^48 - 1 */
 #define QUANTITY_LOTS_MAX 281474976710655ll /* 2^48 - 1 */
-#define UNITS_MAX 4611686018427387904ll /* 2^62: the most units of an asset, and of a notional */
+#define UNITS_MAX 4611686018427387903ll /* 2^62 - 1: the most units of an asset, and of a notional */
 #define UNITS_PER_LOT_MAX 1099511627776ll /* 2^40: base units of a lot, quote units of a tick times a lot */
 #define FEE_PPM_MAX 100000 /* 10 %: the highest fee rate, in millionths of the notional */
 #define ASSET_NUMBER_MAX 65534 /* the highest number an asset can have */

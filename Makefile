@@ -23,7 +23,7 @@ C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocab
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
 .PHONY: help venv engine build generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python soak fuzz \
-	demo bench-ingress bench-replay clean
+	demo bench-ingress bench-replay bench-match clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -137,6 +137,9 @@ bench-ingress: build ## signed order to acknowledgement against plain echoes; or
 
 bench-replay: build ## commands a second from journal to state; bytes a resting order
 	@$(PY) -m benchmarks.run replay --real
+
+bench-match: build ## nanoseconds a command, the core alone, beside exchange-core and orderbook-rs
+	@$(PY) -m benchmarks.run match --real
 
 clean: ## build/ and what the build left in the tree; .venv stays
 	@rm -rf build engine_node/_engine*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,11 +1,13 @@
-"""Run a benchmark: `python -m benchmarks.run ingress|replay [--smoke|--real]`.
+"""Run a benchmark: `python -m benchmarks.run ingress|replay|match [--smoke|--real]`.
 
     ingress    signed order -> acknowledgement at a real engine node, against plain echoes, alternating in one run;
                then pipelined orders a second at both survival levels
     replay     commands a second from journal to state; bytes a resting order
+    match      nanoseconds a command of five flows, the core alone, beside other engines (benchmarks/match.py)
 
 Smoke sizes prove that everything runs and every answer is right; their figures mean nothing. Real sizes take about two
-minutes. Each run prints machine, scheduling and a digest of the answers; the last line is one JSON object.
+minutes, match about five. Each run prints machine, scheduling and a digest of the answers; the last line is one JSON
+object.
 Nothing here passes or fails by time: only a wrong answer ends a run.
 """
 
@@ -25,7 +27,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import servers
+from benchmarks import match, servers
 from benchmarks.machine import Placement, describe, placement
 from benchmarks.servers import PROGRAMS, ROOT, Server
 
@@ -233,9 +235,9 @@ def run_replay(size: Size, directory: Path) -> dict[str, float]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line. 0, or 1 with a sentence on standard error."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["ingress", "replay"])
+    parser.add_argument("what", choices=["ingress", "replay", "match"])
     sizes = parser.add_mutually_exclusive_group()
-    sizes.add_argument("--real", action="store_true", help="real sizes (about two minutes)")
+    sizes.add_argument("--real", action="store_true", help="real sizes (minutes)")
     sizes.add_argument("--smoke", action="store_true", help="small sizes, a few seconds: proves the answers (default)")
     chosen = parser.parse_args(arguments)
     if not (PROGRAMS / "load").exists():
@@ -244,8 +246,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (ROOT / "build").mkdir(exist_ok=True)  # on the disk of the tree: a journal in memory would flatter `disk`
     directory = Path(tempfile.mkdtemp(prefix="bench-", dir=ROOT / "build"))
     try:
-        measure = run_ingress if chosen.what == "ingress" else run_replay
-        print(json.dumps(measure(REAL if chosen.real else SMOKE, directory)))
+        if chosen.what == "match":
+            print(json.dumps(match.run_match(match.REAL if chosen.real else match.SMOKE)))
+        else:
+            measure = run_ingress if chosen.what == "ingress" else run_replay
+            print(json.dumps(measure(REAL if chosen.real else SMOKE, directory)))
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1

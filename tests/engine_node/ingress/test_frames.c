@@ -184,7 +184,7 @@ static wire_report send_raw(const void *command) {
 static void test_kinds_that_no_client_may_send_are_recorded_as_refused(void) {
     begin(2);
     const uint8_t kinds[] = {
-        0, 6, 15, 24, KIND_TERM, KIND_LOGON, KIND_LOGOFF, KIND_CLOCK_TICK, KIND_DIGEST, KIND_REFUSED, 66, 127, 255};
+        0, 7, 15, 38, KIND_TERM, KIND_LOGON, KIND_LOGOFF, KIND_CLOCK_TICK, KIND_DIGEST, KIND_REFUSED, 68, 127, 255};
     for (size_t i = 0; i < sizeof kinds; i++) {
         const uint64_t before = recorded();
         wire_new_order order = client_order(&c, 2, SIDE_BUY, 100, 5);
@@ -210,12 +210,12 @@ static void test_each_kind_needs_its_permission(void) {
     for (uint32_t key = 2; key <= 3; key++) {
         client_logon(&c, &r, key, RESUME_NEW_ONLY, 0);
         client_take_one(&c);
-        for (uint8_t kind = KIND_NEW_ORDER; kind <= KIND_HALT; kind++) {
-            if (kind == KIND_PING || (kind > KIND_PING && kind < KIND_ASSET)) continue;
+        for (uint8_t kind = KIND_NEW_ORDER; kind <= KIND_FEE_PAYOUT; kind++) {
+            if (kind == KIND_PING || (kind > KIND_COUNTDOWN_CANCEL && kind < KIND_ASSET)) continue;
             wire_new_order order = client_order(&c, key, SIDE_BUY, 100, 5);
             order.kind = kind;
             const wire_report report = send_raw(&order);
-            const bool cancels = kind == KIND_CANCEL || kind == KIND_MASS_CANCEL;
+            const bool cancels = kind == KIND_CANCEL || kind == KIND_MASS_CANCEL || kind == KIND_COUNTDOWN_CANCEL;
             const bool trades = kind == KIND_NEW_ORDER || kind == KIND_REPLACE;
             const bool may = key == 2 ? cancels : trades;
             CHECK((report.code == CODE_KIND_FORBIDDEN) == !may);

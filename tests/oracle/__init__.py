@@ -22,6 +22,8 @@ of rules: one file for each part of it, small functions, dicts, lists and whole 
     waiting.py    14      orders that wait, trail and fire
     auctions.py   17      trading states and uncrossing
     breaker.py    18      the circuit breaker
+    rates.py      19      fee tiers, price steps, floors
+    busts.py      20      the last trades, undone or settled anew
     clock.py      16, 21  expiry, countdowns, openings, checksums
     sweeps.py     8       cancels of many orders: mass cancel, kill, a lost line
     admin.py      9, 10   definitions, limits, money, halts; system records

@@ -10,6 +10,7 @@ from schemas.vocabulary import (
     Code,
     Deposit,
     EventKind,
+    FeePayout,
     Halt,
     HaltAction,
     HaltScope,
@@ -72,7 +73,8 @@ def instrument_limits(state: State, events: Events, command: InstrumentLimits) -
 
 def account(state: State, events: Events, command: Account) -> None:
     firm = command.firm or command.account
-    state.accounts.setdefault(command.account, AccountState(firm=firm)).firm = firm
+    known = state.accounts.setdefault(command.account, AccountState(firm=firm))
+    known.firm, known.fee_tier = firm, command.fee_tier
     events.applied(account=command.account)
 
 
@@ -95,8 +97,17 @@ def withdrawal(state: State, events: Events, command: Withdrawal) -> None:
     change_balance(state, events, command, -command.amount_units)
 
 
+def fee_payout(state: State, events: Events, command: FeePayout) -> None:
+    state.assets[command.asset].fees_units -= command.amount_units
+    tell_change(state, events, command, command.amount_units)
+
+
 def change_balance(state: State, events: Events, command: Deposit | Withdrawal, units: int) -> None:
     state.assets[command.asset].supply_units += units
+    tell_change(state, events, command, units)
+
+
+def tell_change(state: State, events: Events, command: Deposit | Withdrawal | FeePayout, units: int) -> None:
     balance = state.balance(command.account, command.asset)
     balance.free += units
     events.public(

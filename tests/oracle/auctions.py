@@ -17,7 +17,7 @@ from schemas.vocabulary import (
 from schemas.vocabulary import (
     InstrumentState as InstrumentStateCommand,
 )
-from tests.oracle import book, cancels, ledger, matching, waiting
+from tests.oracle import book, busts, cancels, ledger, matching, waiting
 from tests.oracle.events import Events
 from tests.oracle.state import DISPLAYED, InstrumentState, OrderState, State
 
@@ -107,6 +107,7 @@ def trade(
     buyer_fee, seller_fee = ledger.settle_in_auction(state, buy, sell, price, lots)
     instrument.reference_price = instrument.static_price = price
     matching.count_trade(events, instrument)
+    busts.keep(state, instrument, buy, sell, price, lots, buyer_fee, seller_fee)
     events.public(
         EventKind.TRADE,
         flags=ReportFlag.AUCTION,

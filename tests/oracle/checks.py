@@ -15,7 +15,7 @@ from schemas.vocabulary import (
     ASSET_DECIMALS_MAX,
     ASSET_NUMBER_MAX,
     COLLAR_PPM_MAX,
-    FEE_PPM_MAX,
+    FEE_TIER_MAX,
     INSTRUMENT_NUMBER_MAX,
     PRICE_TICKS_MAX,
     QUANTITY_LOTS_MAX,
@@ -25,11 +25,14 @@ from schemas.vocabulary import (
     Account,
     AccountLimits,
     Asset,
+    BalanceFloor,
     Cancel,
     CircuitBreaker,
     Code,
     CountdownCancel,
     Deposit,
+    FeePayout,
+    FeeTier,
     Halt,
     HaltAction,
     HaltScope,
@@ -41,18 +44,22 @@ from schemas.vocabulary import (
     OrderOption,
     OrderTerms,
     OrderType,
+    Peg,
+    PriceStep,
     Refused,
     Replace,
     SelfTradePrevention,
     Side,
     TimeInForce,
+    TradeBust,
+    TradeCorrection,
     TradingState,
     Withdrawal,
 )
 from schemas.vocabulary import (
     InstrumentState as InstrumentStateCommand,
 )
-from tests.oracle import auctions, book, breaker, ledger, links, makers, named, terms, unlit, waiting
+from tests.oracle import auctions, book, breaker, busts, ledger, links, makers, named, rates, terms, unlit, waiting
 from tests.oracle.commands import Group
 from tests.oracle.state import WAITING, AccountState, InstrumentState, OrderState, State
 
@@ -95,7 +102,7 @@ def command_faults(state: State, group: Group) -> Faults:
         case InstrumentLimits() as command:
             yield from instrument_limits_faults(state, command)
         case Account() as command:
-            yield from account_number_faults(state, command.account)
+            yield from account_faults(state, command)
         case AccountLimits() as command:
             yield from account_limits_faults(state, command)
         case Deposit() as command:
@@ -108,6 +115,18 @@ def command_faults(state: State, group: Group) -> Faults:
             yield from auctions.state_faults(state, command, group.received_ns)
         case CircuitBreaker() as command:
             yield from breaker.faults(state, command)
+        case FeeTier() as command:
+            yield from rates.fee_tier_faults(state, command)
+        case PriceStep() as command:
+            yield from rates.price_step_faults(state, command)
+        case BalanceFloor() as command:
+            yield from rates.balance_floor_faults(state, command)
+        case TradeBust() as command:
+            yield from busts.bust_faults(state, command)
+        case TradeCorrection() as command:
+            yield from busts.correction_faults(state, command)
+        case FeePayout() as command:
+            yield from fee_payout_faults(state, command)
 
 
 # ---- nonces
@@ -172,7 +191,7 @@ def new_order_faults_behind_links(state: State, group: Group, command: NewOrder)
     if price is None or quantity is None:
         yield Code.PRICE_CAP_REQUIRED
         return
-    order = order_to_be(command, said, instrument, price, quantity)
+    order = order_to_be(state, command, said, price, quantity)
     yield from worth_faults(account, instrument, command, order)
     if not waits:
         yield from collar_faults(instrument, command.side, price)
@@ -184,7 +203,7 @@ def new_order_faults_behind_links(state: State, group: Group, command: NewOrder)
     yield from waiting.faults(instrument, order)
     yield from taker_faults(instrument, command, said, order)
     lock = links.lock_of_new(state, order, links.one_cancels_other(state, command, group.link))
-    if ledger.locked_balance(state, order).free < lock:
+    if ledger.spendable(state, order) < lock:
         yield Code.INSUFFICIENT_FUNDS
 
 
@@ -205,7 +224,12 @@ def number_faults(
     """Steps 5 and 6. quantity: of a market_by_quote order what its amount comes to, None if that can't be said."""
     by_quote = command.order_type == OrderType.MARKET_BY_QUOTE
     yield from price_faults(command.price_ticks, 1 if command.order_type == OrderType.LIMIT else 0)
+    if command.order_type == OrderType.LIMIT and said.peg == Peg.NONE:
+        yield from rates.tick_faults(instrument, command.price_ticks)
     yield from quantity_faults(command.quantity_lots, UNITS_MAX if by_quote else QUANTITY_LOTS_MAX)
+    price = effective_price(instrument, command, said)
+    if price is not None and not by_quote:
+        yield from rates.lot_faults(instrument, price, command.quantity_lots)
     yield from terms.faults(said, command.quantity_lots, received_ns)
     if quantity is not None:
         yield from size_faults(account, instrument, quantity)
@@ -354,10 +378,9 @@ def position_faults(
         yield Code.POSITION_EXCEEDED
 
 
-def order_to_be(
-    command: NewOrder, said: OrderTerms, instrument: InstrumentState, price: int, quantity: int
-) -> OrderState:
+def order_to_be(state: State, command: NewOrder, said: OrderTerms, price: int, quantity: int) -> OrderState:
     """The order that a good command makes, before it has an id, a key and a lock."""
+    maker_ppm, taker_ppm = rates.rates_of(state, command.account, state.instruments[command.instrument])
     return OrderState(
         id=0,
         key=0,
@@ -369,8 +392,8 @@ def order_to_be(
         client_order_id=command.client_order_id,
         options=command.options,
         self_trade_prevention=command.self_trade_prevention,
-        maker_ppm=instrument.maker_ppm,
-        taker_ppm=instrument.taker_ppm,
+        maker_ppm=maker_ppm,
+        taker_ppm=taker_ppm,
         order_type=command.order_type,
         time_in_force=command.time_in_force,
         amount_left=command.quantity_lots if command.order_type == OrderType.MARKET_BY_QUOTE else 0,
@@ -421,7 +444,9 @@ def replace_faults(state: State, command: Replace, received_ns: int) -> Faults:
         yield Code.REPLACE_UNSUPPORTED
     yield from halt_of_trading_faults(state, account, instrument, fits_call=True)
     yield from price_faults(price, 1)
+    yield from rates.tick_faults(instrument, price)
     yield from quantity_faults(total, QUANTITY_LOTS_MAX)
+    yield from rates.lot_faults(instrument, price, total)
     yield from size_faults(account, instrument, total)
     if total <= order.filled:
         yield Code.REPLACE_QUANTITY_FILLED
@@ -434,10 +459,8 @@ def replace_faults(state: State, command: Replace, received_ns: int) -> Faults:
     is_open = instrument.trading_state == TradingState.OPEN
     if order.options & OrderOption.POST_ONLY and is_open and makers.would_take(instrument, anew):
         yield Code.POST_ONLY_WOULD_TAKE
-    if not keeps_place(order, command):
-        free = ledger.locked_balance(state, order).free
-        if free + order.lock < ledger.needed(instrument, anew):
-            yield Code.INSUFFICIENT_FUNDS
+    if not keeps_place(order, command) and ledger.spendable(state, order) + order.lock < ledger.needed(instrument, anew):
+        yield Code.INSUFFICIENT_FUNDS
 
 
 def mass_cancel_faults(state: State, command: MassCancel) -> Faults:
@@ -490,8 +513,7 @@ def instrument_faults(state: State, command: Instrument, text: bytes | None) -> 
     if (
         command.base_asset == command.quote_asset
         or any(not 1 <= unit <= UNITS_PER_LOT_MAX for unit in units)
-        or not 0 <= command.taker_fee_ppm <= FEE_PPM_MAX
-        or not -command.taker_fee_ppm <= command.maker_fee_ppm <= FEE_PPM_MAX
+        or not rates.rates_valid(command.maker_fee_ppm, command.taker_fee_ppm)
     ):
         yield Code.DEFINITION_INVALID
     old = state.instruments.get(command.instrument)
@@ -518,9 +540,11 @@ def instrument_limits_faults(state: State, command: InstrumentLimits) -> Faults:
         yield Code.LIMITS_INVALID
 
 
-def account_number_faults(state: State, number: int) -> Faults:
-    if not 0 < number <= ACCOUNT_NUMBER_MAX:
+def account_faults(state: State, command: Account) -> Faults:
+    if not 0 < command.account <= ACCOUNT_NUMBER_MAX:
         yield Code.UNKNOWN_ACCOUNT
+    if command.fee_tier > FEE_TIER_MAX:
+        yield Code.DEFINITION_INVALID
 
 
 def account_limits_faults(state: State, command: AccountLimits) -> Faults:
@@ -535,7 +559,9 @@ def deposit_faults(state: State, command: Deposit) -> Faults:
         yield Code.UNKNOWN_ACCOUNT
     if command.asset not in state.assets:
         yield Code.UNKNOWN_ASSET
-    if command.amount_units <= 0 or state.assets[command.asset].supply_units + command.amount_units > UNITS_MAX:
+    known = state.assets[command.asset]
+    owed = rates.floors_of(state, command.asset)
+    if command.amount_units <= 0 or known.supply_units + owed + command.amount_units > UNITS_MAX:
         yield Code.AMOUNT_INVALID
 
 
@@ -547,6 +573,19 @@ def withdrawal_faults(state: State, command: Withdrawal) -> Faults:
     if command.amount_units <= 0:
         yield Code.AMOUNT_INVALID
     if state.balance(command.account, command.asset).free < command.amount_units:
+        yield Code.INSUFFICIENT_FUNDS
+    if state.assets[command.asset].supply_units - command.amount_units < -UNITS_MAX:
+        yield Code.AMOUNT_INVALID
+
+
+def fee_payout_faults(state: State, command: FeePayout) -> Faults:
+    if command.account not in state.accounts:
+        yield Code.UNKNOWN_ACCOUNT
+    if command.asset not in state.assets:
+        yield Code.UNKNOWN_ASSET
+    if command.amount_units <= 0:
+        yield Code.AMOUNT_INVALID
+    if state.assets[command.asset].fees_units < command.amount_units:
         yield Code.INSUFFICIENT_FUNDS
 
 

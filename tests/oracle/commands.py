@@ -15,12 +15,18 @@ Admin: TypeAlias = (
     vocabulary.Account
     | vocabulary.AccountLimits
     | vocabulary.Asset
+    | vocabulary.BalanceFloor
     | vocabulary.CircuitBreaker
     | vocabulary.Deposit
+    | vocabulary.FeePayout
+    | vocabulary.FeeTier
     | vocabulary.Halt
     | vocabulary.Instrument
     | vocabulary.InstrumentLimits
     | vocabulary.InstrumentState
+    | vocabulary.PriceStep
+    | vocabulary.TradeBust
+    | vocabulary.TradeCorrection
     | vocabulary.Withdrawal
 )
 System: TypeAlias = (
@@ -49,6 +55,12 @@ LAYOUTS: dict[int, type[Command]] = {
     Kind.DEPOSIT: vocabulary.Deposit,
     Kind.WITHDRAWAL: vocabulary.Withdrawal,
     Kind.HALT: vocabulary.Halt,
+    Kind.FEE_TIER: vocabulary.FeeTier,
+    Kind.PRICE_STEP: vocabulary.PriceStep,
+    Kind.BALANCE_FLOOR: vocabulary.BalanceFloor,
+    Kind.TRADE_BUST: vocabulary.TradeBust,
+    Kind.TRADE_CORRECTION: vocabulary.TradeCorrection,
+    Kind.FEE_PAYOUT: vocabulary.FeePayout,
     Kind.TERM: vocabulary.Term,
     Kind.LOGON: vocabulary.Logon,
     Kind.LOGOFF: vocabulary.Logoff,

@@ -16,10 +16,10 @@ from collections import Counter
 from typing import TypeVar
 
 from engine_node import _engine
-from schemas.vocabulary import RECORD_BYTES, REPORT_BYTES, Code, EventKind, Record, Report, Side
+from schemas.vocabulary import FEE_TIER_MAX, RECORD_BYTES, REPORT_BYTES, Code, EventKind, Record, Report, Side
 from tests.oracle import book, flow, groups, sweeps
 from tests.oracle.oracle import Oracle
-from tests.oracle.state import OrderState
+from tests.oracle.state import InstrumentState, OrderState
 
 T = TypeVar("T")
 REPORTS_KEPT = 8
@@ -33,11 +33,12 @@ POOLS = {  # plenty for what the flow does, and quickly laid out
 }
 
 
+BUSTS = {EventKind.TRADE_BUST, EventKind.TRADE_CORRECTION}
 EVENT_MASKS = {  # which events a core hands out: the bits of its option event_mask
     _engine.EVENTS_REPORTS: {EventKind(kind) for kind in range(EventKind.ACCEPTED, EventKind.APPLIED + 1)},
-    _engine.EVENTS_MARKET: {EventKind.TRADE, EventKind.BOOK_UPDATE, EventKind.TOP, EventKind.STATE},
+    _engine.EVENTS_MARKET: {EventKind.TRADE, EventKind.BOOK_UPDATE, EventKind.TOP, EventKind.STATE, *BUSTS},
     _engine.EVENTS_LEVEL3: {EventKind.LEVEL3},
-    _engine.EVENTS_ACCOUNTS: {EventKind.BALANCE},
+    _engine.EVENTS_ACCOUNTS: {EventKind.BALANCE, EventKind.ADJUSTMENT},
 }
 
 
@@ -194,6 +195,7 @@ def check_answers(core: _engine.Core, oracle: Oracle) -> None:
         check_account(core, oracle, number)
     for number in range(1, flow.KEYS + 1):
         check_key(core, oracle, number)
+    check_trades(core, oracle)
 
 
 def check_asset(core: _engine.Core, oracle: Oracle, number: int) -> None:
@@ -235,6 +237,7 @@ def check_instrument(core: _engine.Core, oracle: Oracle, number: int) -> None:
     agree(f"instrument {number}", core.instrument(number), expected)
     if known is None:
         return
+    check_rates(core, known)
     for side in Side:
         prices = book.prices_best_first(known, side)
         levels = [(price, sum(order.rest for order in known.levels[side][price])) for price in prices]
@@ -244,6 +247,31 @@ def check_instrument(core: _engine.Core, oracle: Oracle, number: int) -> None:
         queue = [answer_of(order) for price in prices for order in known.levels[side][price]]
         agree(f"orders of instrument {number}, {side.name}", core.book_orders(number, side, 0, 10_000), queue)
         agree(f"second order of instrument {number}", core.book_orders(number, side, 1, 1), queue[1:2])
+
+
+def check_rates(core: _engine.Core, known: InstrumentState) -> None:
+    for tier in range(FEE_TIER_MAX + 2):
+        agree(f"tier {tier} of instrument {known.number}", core.fee_tier(known.number, tier), known.tiers.get(tier))
+    steps = [(step.from_price, step.tick, step.lot) for step in known.steps]
+    agree(f"price steps of instrument {known.number}", core.price_steps(known.number), steps)
+
+
+def check_trades(core: _engine.Core, oracle: Oracle) -> None:
+    agree("trades made", core.trade_count(), oracle.state.trade_count)
+    for (instrument, trade_id), trade in oracle.state.trades.items():
+        expected = {
+            "instrument": instrument,
+            "trade_id": trade_id,
+            "number": trade.number,
+            "buyer": trade.buyer,
+            "seller": trade.seller,
+            "price_ticks": trade.price,
+            "quantity_lots": trade.lots,
+            "buyer_fee_units": trade.buyer_fee,
+            "seller_fee_units": trade.seller_fee,
+            "busted": trade.busted,
+        }
+        agree(f"trade {trade_id} of instrument {instrument}", core.trade(instrument, trade_id), expected)
 
 
 def answer_of(order: OrderState) -> dict[str, int]:
@@ -279,6 +307,7 @@ def check_account(core: _engine.Core, oracle: Oracle, number: int) -> None:
         "notional_units_max": known.notional_max,
         "position_lots_max": known.position_max,
         "quantity_lots_max": known.quantity_max,
+        "fee_tier": known.fee_tier,
     }
     agree(f"account {number}", core.account(number), expected)
     if known is None:
@@ -289,6 +318,8 @@ def check_account(core: _engine.Core, oracle: Oracle, number: int) -> None:
     for asset in state.assets:
         held = oracle.balances().get((number, asset), (0, 0))
         agree(f"balance of account {number}, asset {asset}", core.balance(number, asset) or (0, 0), held)
+        floor = state.balances[number, asset].floor if (number, asset) in state.balances else 0
+        agree(f"floor of account {number}, asset {asset}", core.floor(number, asset), floor)
     for instrument in state.instruments:
         position = state.positions.get((number, instrument))
         answer = position and (position.lots, position.open_buy, position.open_sell)

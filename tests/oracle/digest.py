@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from schemas.vocabulary import FEE_TIER_MAX
 from tests.oracle.numbers import WORD, entity_digest
-from tests.oracle.state import WAITING, State
+from tests.oracle.state import WAITING, InstrumentState, State
 
 
 def digest(state: State) -> int:
@@ -17,7 +18,7 @@ def entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
     yield from order_entities(state)
     yield from terms_entities(state)
     for (account, asset), balance in state.balances.items():
-        yield 2, account, asset, [balance.free, balance.locked]
+        yield 2, account, asset, [balance.free, balance.locked, balance.floor]
     for (account, instrument), position in state.positions.items():
         yield 3, account, instrument, [position.lots, position.open_buy, position.open_sell, position.rank]
     for number, known in state.assets.items():
@@ -27,7 +28,15 @@ def entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
     yield from key_entities(state)
     for nonce, timestamp_ns in state.nonces.items():
         yield 8, int.from_bytes(nonce[:8], "little"), int.from_bytes(nonce[8:], "little"), [timestamp_ns]
-    yield 9, 0, 0, [state.sequence, state.received_ns, state.term, int(state.everything_halted), state.nonce_window_ns]
+    yield from trade_entities(state)
+    yield 9, 0, 0, [
+        state.sequence,
+        state.received_ns,
+        state.term,
+        int(state.everything_halted),
+        state.nonce_window_ns,
+        state.trade_count,
+    ]
 
 
 def order_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
@@ -97,7 +106,15 @@ def instrument_entities(state: State) -> Iterator[tuple[int, int, int, list[int]
             known.band_ppm,
             known.band_ms,
             *(number for level in known.breaker_levels for number in level),
+            0, 0, 0,
+            *(number for tier in range(1, FEE_TIER_MAX + 1) for number in tier_fields(known, tier)),
+            *[0] * (60 - (32 + 3 * FEE_TIER_MAX)),
+            *(number for step in known.steps for number in (step.from_price, step.tick, step.lot)),
         ]
+
+
+def tier_fields(known: InstrumentState, tier: int) -> tuple[int, int, int]:
+    return (1, *known.tiers[tier]) if tier in known.tiers else (0, 0, 0)
 
 
 def account_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
@@ -114,6 +131,7 @@ def account_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
             known.quantity_max,
             known.rate_window,
             known.rate_count,
+            known.fee_tier,
         ]
 
 
@@ -128,4 +146,18 @@ def key_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
             key.options,
             key.deadline_ns,
             key.countdown_account,
+        ]
+
+
+def trade_entities(state: State) -> Iterator[tuple[int, int, int, list[int]]]:
+    for (instrument, trade_id), trade in state.trades.items():
+        yield 11, instrument, trade_id, [
+            trade.number,
+            trade.buyer,
+            trade.seller,
+            trade.price,
+            trade.lots,
+            trade.buyer_fee,
+            trade.seller_fee,
+            int(trade.busted),
         ]

@@ -23,11 +23,14 @@ from schemas.vocabulary import (
     Account,
     AccountLimits,
     Asset,
+    BalanceFloor,
     Cancel,
     ClockTick,
     Code,
     Deposit,
     Digest,
+    FeePayout,
+    FeeTier,
     Halt,
     HaltAction,
     HaltScope,
@@ -40,6 +43,7 @@ from schemas.vocabulary import (
     Nonce,
     OrderOption,
     OrderType,
+    PriceStep,
     Record,
     Refused,
     Replace,
@@ -47,6 +51,8 @@ from schemas.vocabulary import (
     Term,
     Text,
     TimeInForce,
+    TradeBust,
+    TradeCorrection,
     TradingState,
     Withdrawal,
 )
@@ -99,6 +105,7 @@ class Step:
     text: bytes | None = None  # of a text prefix
     nonce: tuple[int, int] | None = None  # of a prefix or logon: number, and age in ns (below zero: from the future)
     open_order: int | None = None  # which open order of any account a cancel or replace names, modulo their count
+    recent_trade: int | None = None  # which of the last trades a bust or correction names, modulo their count
     by_client_number: bool = False
     void_prefixes: int = 0  # prefixes before it that belong to nothing: see VOID_PREFIXES
     set_byte: tuple[int, int, int] | None = None  # damage: which record from the end, offset in its command, value
@@ -261,7 +268,11 @@ def instrument_limits(choice: Choice) -> commands.Closing:
 
 
 def account(choice: Choice) -> commands.Closing:
-    return Account(account=some_account(choice), firm=choice.one_of((0, 1, 7, 2**32 - 1)))
+    return Account(
+        account=some_account(choice),
+        firm=choice.one_of((0, 1, 7, 2**32 - 1)),
+        fee_tier=usually(choice, (0, 1, 2, 7), (8, 255)),
+    )
 
 
 def account_limits(choice: Choice) -> commands.Closing:
@@ -291,6 +302,58 @@ def withdrawal(choice: Choice) -> commands.Closing:
         asset=some_asset(choice),
         amount_units=some_units(choice),
         reference=some_client_number(choice),
+    )
+
+
+def fee_payout(choice: Choice) -> commands.Closing:
+    return FeePayout(
+        account=some_account(choice),
+        asset=some_asset(choice),
+        amount_units=usually(choice, (1, 1, 2, 5), (0, -1, 1000, 2**63 - 1)),
+        reference=some_client_number(choice),
+    )
+
+
+def fee_tier(choice: Choice) -> commands.Closing:
+    taker = usually(choice, (300, 0, 33_333, 100_000), (-1, 100_001, 2**31 - 1))
+    return FeeTier(
+        instrument=some_instrument(choice),
+        maker_fee_ppm=usually(choice, (0, 200, -300, 50_000, -taker), (-100_001, 100_001, -(2**31), -taker - 1)),
+        taker_fee_ppm=taker,
+        tier=usually(choice, (1, 2, 7), (0, 8, 255)),
+    )
+
+
+def price_step(choice: Choice) -> commands.Closing:
+    """Mostly ends the table, lest few orders be on it."""
+    ends = not sometimes(choice, 2)
+    return PriceStep(
+        instrument=some_instrument(choice),
+        step=usually(choice, (0, 0, 1, 2), (7, 8, 255)),
+        from_price_ticks=0 if ends else usually(choice, (0, 8, 10, 11), (-1, PRICE_TICKS_MAX, PRICE_TICKS_MAX + 1)),
+        tick_multiple=0 if ends else usually(choice, (1, 2), (-1, PRICE_TICKS_MAX, PRICE_TICKS_MAX + 1)),
+        lot_multiple=usually(choice, (0 if ends else 2, 0 if ends else 1), (0, -1, QUANTITY_LOTS_MAX + 1)),
+    )
+
+
+def balance_floor(choice: Choice) -> commands.Closing:
+    return BalanceFloor(
+        account=some_account(choice),
+        asset=some_asset(choice),
+        floor_units=usually(choice, (0, -50, -500, -(2**30)), (1, -UNITS_MAX, -UNITS_MAX - 1, -(2**63), -(2**61))),
+    )
+
+
+def trade_bust(choice: Choice) -> commands.Closing:
+    return TradeBust(instrument=some_instrument(choice), trade_id=choice.number(0, 60))
+
+
+def trade_correction(choice: Choice) -> commands.Closing:
+    return TradeCorrection(
+        instrument=some_instrument(choice),
+        trade_id=choice.number(0, 60),
+        price_ticks=some_price(choice),
+        quantity_lots=usually(choice, (1, 2, 3), (0, -1, QUANTITY_LOTS_MAX, 2**63 - 1)),
     )
 
 
@@ -352,8 +415,14 @@ DRAWS: tuple[Callable[[Choice], commands.Closing], ...] = (
     *((halt,) * 4),
     *((logon,) * 2),
     *((logoff,) * 2),
+    *((account,) * 2),
+    *((fee_payout,) * 2),
+    *((trade_bust,) * 2),
+    *((trade_correction,) * 2),
+    fee_tier,
+    price_step,
+    balance_floor,
     asset,
-    account,
     refused,
     term,
     clock_tick,
@@ -364,6 +433,7 @@ DRAWS: tuple[Callable[[Choice], commands.Closing], ...] = (
 def draw_step(choice: Choice) -> Step:
     draw = choice.one_of(DRAWS)
     command = draw(choice)
+    recent = draw in (trade_bust, trade_correction) and not sometimes(choice, 10)
     names_order = draw in (cancel, replace) and not sometimes(choice, 10)
     return Step(
         command=command,
@@ -372,6 +442,7 @@ def draw_step(choice: Choice) -> Step:
         text=some_text(choice) if draw in (asset, instrument) or sometimes(choice, 20) else None,
         nonce=(choice.number(0, 15), some_age(choice)) if draw is logon or sometimes(choice, 8) else None,
         open_order=choice.number(0, 7) if names_order else None,
+        recent_trade=choice.number(0, 9) if recent else None,
         by_client_number=names_order and sometimes(choice, 4),
         void_prefixes=choice.number(1, 3) if sometimes(choice, 30) else 0,
         set_byte=some_damage(choice) if sometimes(choice, 25) else None,
@@ -491,6 +562,10 @@ def fill_in(step: Step, state: State, received_ns: int) -> commands.Closing:
         return dataclasses.replace(command, timestamp_ns=max(received_ns - age_ns, 0), nonce=nonce_bytes(number))
     if isinstance(command, vocabulary.Cancel | vocabulary.Replace) and step.open_order is not None and state.orders:
         return naming_order(step, command, state, step.open_order)
+    if isinstance(command, TradeBust | TradeCorrection) and step.recent_trade is not None and state.trades:
+        names = list(state.trades)
+        instrument, trade_id = names[-1 - step.recent_trade % len(names)]
+        return dataclasses.replace(command, instrument=instrument, trade_id=trade_id)
     return command
 
 

@@ -28,6 +28,12 @@ def locked_balance(state: State, order: OrderState) -> Balance:
     return state.balance(order.account, instrument.quote if order.side == Side.BUY else instrument.base)
 
 
+def spendable(state: State, order: OrderState) -> int:
+    """What an order may lock: down to the floor."""
+    balance = locked_balance(state, order)
+    return balance.free - balance.floor
+
+
 def set_lock(state: State, order: OrderState, lock: int) -> None:
     """Move the difference between free and locked."""
     balance = locked_balance(state, order)
@@ -142,7 +148,7 @@ def check_conservation(state: State) -> None:
         held = [balance for (_, owned), balance in state.balances.items() if owned == number]
         total = sum(balance.free + balance.locked for balance in held) + asset.fees_units
         assert total == asset.supply_units, f"asset {number}: {total} units found, {asset.supply_units} put in"
-    assert all(balance.free >= 0 and balance.locked >= 0 for balance in state.balances.values())
+    assert all(balance.free >= balance.floor and balance.locked >= 0 for balance in state.balances.values())
     assert all(asset.fees_units >= 0 for asset in state.assets.values())
     for (account, owned), balance in state.balances.items():
         mine = [order for order in state.orders.values() if order.account == account]

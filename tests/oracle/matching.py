@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.vocabulary import Code, EventKind, Level3Action, OrderType, ReportFlag, SelfTradePrevention, Side
-from tests.oracle import book, breaker, cancels, ledger, makers, numbers, unlit
+from tests.oracle import book, breaker, busts, cancels, ledger, makers, numbers, unlit
 from tests.oracle.events import Events
 from tests.oracle.makers import Maker
 from tests.oracle.state import DISPLAYED, InstrumentState, OrderState, State
@@ -73,6 +73,7 @@ def trade(state: State, events: Events, instrument: InstrumentState, maker: Make
     maker_fee, taker_fee = ledger.settle(state, maker.order, taker, maker.price, lots)
     set_prices(instrument, maker.price)
     count_trade(events, instrument)
+    busts.keep(state, instrument, maker.order, taker, maker.price, lots, maker_fee, taker_fee)
     events.public(
         EventKind.TRADE,
         flags=ReportFlag.SELL if taker.side == Side.SELL else 0,

@@ -11,6 +11,7 @@ from schemas.vocabulary import (
     Account,
     AccountLimits,
     Asset,
+    BalanceFloor,
     Cancel,
     CircuitBreaker,
     ClockTick,
@@ -18,6 +19,8 @@ from schemas.vocabulary import (
     CountdownCancel,
     Deposit,
     Digest,
+    FeePayout,
+    FeeTier,
     Halt,
     Header,
     Instrument,
@@ -28,15 +31,18 @@ from schemas.vocabulary import (
     Logon,
     MassCancel,
     NewOrder,
+    PriceStep,
     Record,
     Refused,
     Replace,
     Report,
     Side,
     Term,
+    TradeBust,
+    TradeCorrection,
     Withdrawal,
 )
-from tests.oracle import admin, auctions, breaker, checks, clock, digest, groups, ledger, orders, sweeps
+from tests.oracle import admin, auctions, breaker, busts, checks, clock, digest, groups, ledger, orders, rates, sweeps
 from tests.oracle.commands import Group, read_group
 from tests.oracle.events import Events
 from tests.oracle.state import Options, State
@@ -146,6 +152,18 @@ def carry_out(state: State, events: Events, group: Group) -> None:
             auctions.instrument_state(state, events, command)
         case CircuitBreaker() as command:
             breaker.set_breaker(state, events, command)
+        case FeeTier() as command:
+            rates.fee_tier(state, events, command)
+        case PriceStep() as command:
+            rates.price_step(state, events, command)
+        case BalanceFloor() as command:
+            rates.balance_floor(state, events, command)
+        case TradeBust() as command:
+            busts.bust(state, events, command)
+        case TradeCorrection() as command:
+            busts.correct(state, events, command)
+        case FeePayout() as command:
+            admin.fee_payout(state, events, command)
         case ClockTick() | Digest() | Logoff() | Logon() | Refused() | Term() as command:
             admin.system(state, events, command)
 

@@ -33,7 +33,7 @@ def new_order(state: State, events: Events, command: NewOrder, group: Group) -> 
     quantity = checks.quantity_of(instrument, command, group.terms)
     assert price is not None
     assert quantity is not None
-    order = checks.order_to_be(command, group.terms, instrument, price, quantity)
+    order = checks.order_to_be(state, command, group.terms, price, quantity)
     order.id, order.key = events.sequence, events.key
 
     ledger.position_of(state, order.account, order.instrument)

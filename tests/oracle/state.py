@@ -64,6 +64,29 @@ class OrderState:
     linked: int = 0  # id of the order it is linked with
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A row of an instrument's table: from this price on, prices and quantities are multiples of these."""
+
+    from_price: int
+    tick: int
+    lot: int
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Trade:
+    """A trade that is kept, as it is settled now."""
+
+    number: int  # among all trades
+    buyer: int
+    seller: int
+    price: int
+    lots: int
+    buyer_fee: int
+    seller_fee: int
+    busted: bool = False
+
+
 @dataclasses.dataclass(slots=True, kw_only=True)
 class InstrumentState:
     number: int
@@ -96,6 +119,8 @@ class InstrumentState:
     hidden: dict[int, dict[int, list[OrderState]]] = field(  # like levels
         default_factory=lambda: {Side.BUY: {}, Side.SELL: {}}
     )
+    tiers: dict[int, tuple[int, int]] = field(default_factory=dict)  # tier: maker's and taker's rate
+    steps: list[Step] = field(default_factory=list)  # by rising price
     unlit: dict[int, list[OrderState]] = field(default_factory=lambda: {Side.BUY: [], Side.SELL: []})
     waiting: list[OrderState] = field(default_factory=list)  # in time priority
 
@@ -103,6 +128,7 @@ class InstrumentState:
 @dataclasses.dataclass(slots=True, kw_only=True)
 class AccountState:
     firm: int
+    fee_tier: int = 0
     halted: bool = False
     open_orders_max: int = 0
     order_rate_max: int = 0
@@ -130,6 +156,7 @@ class KeyState:
 class Balance:
     free: int = 0
     locked: int = 0
+    floor: int = 0  # zero, or how far below it free may go
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -155,6 +182,8 @@ class State:
     orders: dict[int, OrderState] = field(default_factory=dict)  # open ones, by id
     balances: dict[tuple[int, int], Balance] = field(default_factory=dict)  # (account, asset)
     positions: dict[tuple[int, int], Position] = field(default_factory=dict)  # (account, instrument)
+    trade_count: int = 0  # made in all
+    trades: dict[tuple[int, int], Trade] = field(default_factory=dict)  # (instrument, id): the last ones, oldest first
     nonces: dict[bytes, int] = field(default_factory=dict)  # nonce: timestamp_ns, in order of arrival
 
     def nonce_window(self) -> int:

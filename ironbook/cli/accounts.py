@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ironbook import Outcome, amount_text, amount_units
-from ironbook.cli._output import JsonOption, show, table
+from ironbook.cli._output import JsonOption, plural, show, table
 from ironbook.cli._place import (
     ADMIN_KEY,
     DATA,
@@ -162,36 +162,66 @@ def withdraw(
         applied(json, f"{amount} {asset} debited from account {account}", outcome)
 
 
+Firm = Annotated[bool, typer.Option("--firm", help="NUMBER is a firm: all accounts of it.")]
+
+
 @app.command("halt")
 def halt(
-    account: Number,
+    number: Number,
+    firm: Firm = False,
     data: DataOption = DATA,
     address: AddressOption = None,
     key: KeyOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Halt an account: its orders are refused, its cancels are taken.
+    """Halt an account, or a firm's: orders are refused, cancels are taken.
 
     Example:  ironbook accounts halt 1
     """
     with connect(data, address, key, ADMIN_KEY) as client:
-        applied(json, f"account {account} halted", client.halt(account=account))
+        outcome = client.halt(firm=number) if firm else client.halt(account=number)
+        applied(json, f"{_whose(number, firm)} halted", outcome)
 
 
 @app.command("resume")
 def resume(
-    account: Number,
+    number: Number,
+    firm: Firm = False,
     data: DataOption = DATA,
     address: AddressOption = None,
     key: KeyOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let a halted account trade again.
+    """Let a halted account, or a firm's, trade again.
 
     Example:  ironbook accounts resume 1
     """
     with connect(data, address, key, ADMIN_KEY) as client:
-        applied(json, f"account {account} resumed", client.resume(account=account))
+        outcome = client.resume(firm=number) if firm else client.resume(account=number)
+        applied(json, f"{_whose(number, firm)} resumed", outcome)
+
+
+@app.command("kill")
+def kill(
+    number: Number,
+    firm: Firm = False,
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Halt an account, or a firm's, and cancel every open order of it.
+
+    Example:  ironbook accounts kill 1
+    """
+    with connect(data, address, key, ADMIN_KEY) as client:
+        outcome = client.kill(firm=number) if firm else client.kill(account=number)
+        cancelled = plural(outcome.answer.quantity_lots, "order")
+        applied(json, f"{_whose(number, firm)} halted, {cancelled} cancelled", outcome)
+
+
+def _whose(number: int, firm: bool) -> str:
+    return f"{'accounts of firm' if firm else 'account'} {number}"
 
 
 def applied(as_json: bool, what: str, outcome: Outcome) -> None:

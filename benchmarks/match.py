@@ -1,15 +1,17 @@
 """Three engines do the same flows, back to back: ours, exchange-core (Java) and orderbook-rs (Rust).
 
     flow file ──▶ match (benchmarks/match.c)              the whole core: ledger, checks, id lookup, all events
-              ──▶ exchange-core, pipeline                 ring, risk engine, matching engine, journaling off
+              ──▶ exchange-core, pipeline                 ring, risk engine, matching engine, journaling off: every CPU
+              ──▶ exchange-core, one CPU                  the same with all its threads on one CPU
               ──▶ exchange-core, book                     its order book alone: no accounts, no risk, no ring
               ──▶ orderbook-rs                            books without accounts; a prefix, it is slow
               ──▶ match again                             the better of its two runs counts
 
 Every harness replays the part of a flow that sets the stage, times the rest over some rounds from the start, takes the
 best, and answers once more with fill totals and the digest of all fills; all must be what the dense book of the flows
-says. Ours, the book and orderbook-rs work on one thread. The pipeline's stages are threads of their own, so it has
-every CPU; nothing of Java is pinned, so compiler and collector do not disturb it either.
+says. Ours, the book and orderbook-rs work on one thread. The pipeline's stages are threads of their own: it is measured
+with every CPU, as it is meant to run, and on one, which is what ours has. The book's thread is not pinned, so that
+compiler and collector do not disturb it.
 """
 
 from __future__ import annotations
@@ -47,14 +49,15 @@ class Size:
     """How much of everything."""
 
     flows: Mapping[str, tuple[int, int]]
-    rounds: int
-    warm_rounds: int  # of Java: the compiler learns
-    slow_timed: int  # timed operations of orderbook-rs at most
-    slow_rounds: int
+    rounds: int  # of ours, which runs twice
+    java_rounds: int
+    warm_rounds: int  # of Java, and not counted: the compiler learns
+    slow_rounds: int  # of orderbook-rs
+    slow_timed: int  # its timed operations at most
 
 
-SMOKE = Size(flows=flows.SMOKE, rounds=1, warm_rounds=0, slow_timed=2_000, slow_rounds=1)
-REAL = Size(flows=flows.FLOWS, rounds=3, warm_rounds=2, slow_timed=200_000, slow_rounds=2)
+SMOKE = Size(flows=flows.SMOKE, rounds=1, java_rounds=1, warm_rounds=0, slow_rounds=1, slow_timed=2_000)
+REAL = Size(flows=flows.FLOWS, rounds=3, java_rounds=6, warm_rounds=3, slow_rounds=3, slow_timed=200_000)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +109,7 @@ def _ours(place: Placement, size: Size) -> Engine:
     return run
 
 
-def exchange_core(size: Size, part: str) -> Engine:
+def exchange_core(size: Size, part: str, on_one_cpu: Placement | None = None) -> Engine:
     """exchange-core, "pipeline" or "book"; built if it is not. Raises PeerMissing."""
     java, javac, maven = (_tool(name, "exchange-core") for name in ("java", "javac", "mvn"))
     built, source = BUILT / "exchange_core", SOURCES / "exchange_core"
@@ -123,17 +126,17 @@ def exchange_core(size: Size, part: str) -> Engine:
         worked, said = _step("javac", [javac, "-d", str(classes), "-cp", f"{built / 'lib'}/*", *sources])
         if not worked:
             raise RuntimeError(said)
-    wait = "BUSY_SPIN" if (os.cpu_count() or 1) >= SPINNING_CPUS_MIN else "YIELDING"
+    spins = on_one_cpu is None and (os.cpu_count() or 1) >= SPINNING_CPUS_MIN
 
     def run(path: Path) -> Result:
-        return _run(
-            f"exchange-core {part}",
-            [
-                java, "-Xmx3g", "-XX:+UseParallelGC", *(f"--add-opens={name}=ALL-UNNAMED" for name in JAVA_OPENS),
-                "-cp", f"{classes}:{built / 'lib'}/*", "Peer", str(path), str(size.rounds), str(size.warm_rounds), part,
-                wait,
-            ],
-        )  # fmt: skip
+        command = [
+            java, "-Xmx3g", "-XX:+UseParallelGC", *(f"--add-opens={name}=ALL-UNNAMED" for name in JAVA_OPENS),
+            "-cp", f"{classes}:{built / 'lib'}/*", "Peer", str(path), str(size.java_rounds), str(size.warm_rounds),
+            part, "BUSY_SPIN" if spins else "YIELDING",
+        ]  # fmt: skip
+        if on_one_cpu is not None:
+            command = on_one_cpu.command(on_one_cpu.server_cpu, command)
+        return _run(f"exchange-core {part}", command)
 
     return run
 
@@ -190,6 +193,7 @@ class _Figures:
 def _peers(place: Placement, size: Size) -> dict[str, Engine]:
     builds: dict[str, Callable[[], Engine]] = {
         "exchange-core pipeline": lambda: exchange_core(size, "pipeline"),
+        "exchange-core one CPU": lambda: exchange_core(size, "pipeline", place),
         "exchange-core book": lambda: exchange_core(size, "book"),
         "orderbook-rs": lambda: orderbook_rs(place, size),
     }
@@ -245,6 +249,7 @@ def run_match(size: Size) -> dict[str, object]:
     return {
         "ns_per_command": figures.ours,
         "exchange_core_ratio": figures.least("exchange-core pipeline"),
+        "exchange_core_one_cpu_ratio": figures.least("exchange-core one CPU"),
         "orderbook_rs_ratio": figures.least("orderbook-rs"),
         "ratio_is": "the peer's ns a command over ours, the smallest of the flows",
         "ratios": figures.ratios,

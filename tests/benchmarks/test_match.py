@@ -14,7 +14,7 @@ from benchmarks.machine import placement
 from benchmarks.match import Result
 from tests.support.recorded import missing
 
-PEERS = ("exchange-core pipeline", "exchange-core book", "orderbook-rs")
+PEERS = ("exchange-core pipeline", "exchange-core one CPU", "exchange-core book", "orderbook-rs")
 
 
 @pytest.fixture

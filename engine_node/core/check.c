@@ -111,7 +111,7 @@ static const char *check_order(const core *c, uint32_t slot, uint32_t level, uin
     const order_rest *r = &c->rests[slot];
     const position *p = &c->positions[b->position];
     const instrument *i = &c->instruments[number];
-    MUST(b->level == level && b->prev == prev && side_index(c, b) == index,
+    MUST((b->level == level || index == SIDES_COUNT) && b->prev == prev && side_index(c, b) == index,
          "an order must stand in the queue that it names");
     MUST(b->rest_lots > 0 && b->filled_lots >= 0, "a resting order must have lots left");
     MUST(p->instrument == number, "an order must be of the instrument in whose book it rests");
@@ -119,7 +119,7 @@ static const char *check_order(const core *c, uint32_t slot, uint32_t level, uin
     MUST(b->client_order_id == 0 || order_find_client(c, p->account, b->client_order_id) == slot,
          "a resting order must be found by its client order id");
     MUST(prev == 0 || c->rests[prev].priority <= r->priority, "the queue of a level must be in time priority");
-    MUST(place_of(c, b) == PLACE_WAITING || order_price(c, b) == c->levels[level].price_ticks,
+    MUST(index >= SIDES_FALLING || order_price(c, b) == c->levels[level].price_ticks,
          "an order must stand at its price");
     const char *wrong = check_extra(c, slot);
     if (wrong != NULL) return wrong;
@@ -158,16 +158,47 @@ static const char *check_side(const core *c, uint32_t number, uint32_t index, wa
     return ladder_check(c, s, &w->nodes);
 }
 
+/* The best price of a side, displayed or hidden; 0 if it is empty. */
+static int64_t best_of(const core *c, const instrument *i, uint8_t side) {
+    const uint32_t shown = i->sides[SIDES_DISPLAYED + side - 1].best, hidden = i->sides[SIDES_HIDDEN + side - 1].best;
+    const int64_t a = c->levels[shown].price_ticks, b = c->levels[hidden].price_ticks;
+    if (shown == 0 || hidden == 0) return shown != 0 ? a : hidden != 0 ? b : 0;
+    return (side == SIDE_BUY) == (a > b) ? a : b;
+}
+
+static const char *check_unlit(const core *c, uint32_t number, uint8_t side, walked *w) {
+    const instrument *i = &c->instruments[number];
+    const unlit_list *list = &i->unlit[side - 1];
+    uint32_t count = 0, prev = 0, hidden = 0;
+    for (uint32_t slot = list->head; slot != 0; prev = slot, slot = c->orders[slot].next, count++) {
+        const book_order *b = &c->orders[slot];
+        const char *wrong = check_order(c, slot, 0, prev, number, SIDES_COUNT);
+        if (wrong != NULL) return wrong;
+        MUST(b->side == side && b->level == 0, "an unlit order must be in the list of its side and in no level");
+        w->orders++;
+        w->extras++;
+    }
+    MUST(list->tail == prev && list->count == count && count <= UNLIT_ORDERS_MAX, "a list must count its unlit orders");
+    for (uint32_t l = i->sides[SIDES_HIDDEN + side - 1].best; l != 0; l = c->levels[l].worse)
+        hidden += c->levels[l].order_count;
+    MUST(i->unseen_orders[side - 1] == count + hidden, "an instrument must count its hidden and unlit orders");
+    return NULL;
+}
+
 static const char *check_books(const core *c) {
     walked w = {0};
     for (uint32_t n = 1; n < c->options.instrument_count_max; n++) {
-        const book_side *sides = c->instruments[n].sides;
+        const instrument *i = &c->instruments[n];
         for (uint32_t index = 0; index < SIDES_COUNT; index++) {
             const char *wrong = check_side(c, n, index, &w);
             if (wrong != NULL) return wrong;
         }
-        MUST(sides[0].best == 0 || sides[1].best == 0 ||
-                 c->levels[sides[0].best].price_ticks < c->levels[sides[1].best].price_ticks,
+        for (uint8_t side = SIDE_BUY; side <= SIDE_SELL; side++) {
+            const char *wrong = check_unlit(c, n, side, &w);
+            if (wrong != NULL) return wrong;
+        }
+        const int64_t bid = best_of(c, i, SIDE_BUY), ask = best_of(c, i, SIDE_SELL);
+        MUST(i->trading_state != TRADING_STATE_OPEN || bid == 0 || ask == 0 || bid < ask,
              "the best bid must be below the best ask");
     }
     MUST(w.orders == c->order_pool.used && w.levels == c->level_pool.used && w.nodes == c->ladder_pool.used &&

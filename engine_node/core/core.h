@@ -229,6 +229,11 @@ uint32_t core_levels(const core *c, uint32_t instrument, uint8_t side, core_leve
 uint32_t core_book_orders(const core *c, uint32_t instrument, uint8_t side, uint32_t skip, core_order_info *out,
                           uint32_t room);
 
+/* Orders of one side that no book event shows: the hidden ones, best price first and in time priority, then the unlit
+ * ones by priority; from the `skip`-th on. Returns how many. */
+uint32_t core_unseen_orders(const core *c, uint32_t instrument, uint8_t side, uint32_t skip, core_order_info *out,
+                            uint32_t room);
+
 /* Open orders of an account in the order in which a mass cancel takes them. Returns how many. */
 uint32_t core_account_orders(const core *c, uint32_t account, uint32_t skip, core_order_info *out, uint32_t room);
 

@@ -489,9 +489,11 @@ void open_lots_add(core *c, position *p, uint8_t side, int64_t lots);
 
 typedef struct fill {
     int64_t quantity_lots, price_ticks, notional_units;
+    int64_t maker_price_ticks; /* its own: an unlit one may trade at a better one */
     int64_t maker_fee_units, taker_fee_units;
 } fill;
 void fill_fees(const book_order *maker, order_rest *cold, taker *t, fill *f);
+int64_t taker_need(const instrument *i, const taker *t);
 void settle(core *c, const instrument *i, book_order *maker, order_rest *cold, taker *t, const fill *f);
 
 /* ---- rates.c ----------------------------------------------------------------------------------------------------- */
@@ -543,10 +545,23 @@ bool asset_known(const core *c, uint32_t number);
 bool terms_well_formed(const wire_new_order *o, const wire_order_terms *terms);
 bool link_well_formed(const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link);
 uint16_t check_terms(const core *c, const wire_new_order *o, const wire_order_terms *terms);
+bool terms_unlit(const wire_order_terms *terms);
 bool terms_need_extra(const wire_order_terms *terms);
 uint32_t extra_take(core *c, const wire_new_order *o, const wire_order_terms *terms);
 void extra_drop(core *c, uint32_t extra);
 uint64_t extra_digest(const core *c, const book_order *b);
+
+/* ---- unlit.c ----------------------------------------------------------------------------------------------------- */
+typedef struct maker { /* slot 0: none */
+    uint32_t slot;
+    int64_t price_ticks; /* at which it trades */
+} maker;
+void unlit_append(core *c, instrument *i, uint32_t slot);
+void unlit_remove(core *c, instrument *i, uint32_t slot);
+void taker_touch(const core *c, const instrument *i, taker *t);
+int64_t peg_price(uint8_t side, const order_extra *x, int64_t bid_ticks, int64_t ask_ticks);
+maker maker_unseen(const core *c, const instrument *i, const taker *t, maker shown);
+bool walk_finds(const core *c, const instrument *i, const taker *t, int64_t lots);
 
 /* ---- match.c ----------------------------------------------------------------------------------------------------- */
 void do_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link);
@@ -555,7 +570,7 @@ void do_replace(core *c, const wire_replace *o);
 void do_mass_cancel(core *c, const wire_mass_cancel *o);
 void sweep_start(core *c, uint32_t account_number, uint32_t instrument_number, uint32_t key, uint8_t side,
                  uint8_t code);
-bool match_step(core *c);
+void match_step(core *c);
 void rest_step(core *c);
 bool sweep_step(core *c);
 uint32_t order_find(const core *c, uint64_t order_id);
@@ -637,7 +652,20 @@ static inline uint32_t side_index(const core *c, const book_order *b) {
     }
 }
 
+static inline bool is_unseen(uint32_t index) {
+    return (index >= SIDES_HIDDEN && index < SIDES_FALLING) || index == SIDES_COUNT;
+}
+
 /* As which side's a side's levels are sorted: bids from the highest, asks from the lowest. */
 static inline uint8_t side_order(uint32_t index) { return index % 2 == 0 ? SIDE_BUY : SIDE_SELL; }
+
+/* The first of the makers that a taker can meet (rules.md 5). */
+static inline maker maker_for(const core *c, const instrument *i, const taker *t) {
+    const uint32_t other = t->side == SIDE_BUY, best = i->sides[other].best;
+    const book_level *l = &c->levels[best];
+    maker m = {0};
+    if (best != 0 && crosses(t->side, t->reach_ticks, l->price_ticks)) m = (maker){l->head, l->price_ticks};
+    return LIKELY(i->unseen_orders[other] == 0) ? m : maker_unseen(c, i, t, m);
+}
 
 #endif

@@ -138,6 +138,14 @@ void fill_fees(const book_order *maker, order_rest *cold, taker *t, fill *f) {
     if (f->maker_fee_units < -f->taker_fee_units) f->maker_fee_units = -f->taker_fee_units;
 }
 
+/* What a taker's rest must keep locked. A market_by_quote buy may spend what is left of its amount. */
+int64_t taker_need(const instrument *i, const taker *t) {
+    if (t->rest_lots == 0) return 0;
+    if (UNLIKELY(t->order_type == ORDER_TYPE_MARKET_BY_QUOTE))
+        return lock_of(i, t->side, t->amount_left_units, t->rest_lots, t->maker_fee_ppm, t->taker_fee_ppm);
+    return lock_for(i, t->side, t->price_ticks, t->rest_lots, t->maker_fee_ppm, t->taker_fee_ppm);
+}
+
 /* What is left of a lock behind a fill that took `paid` from it. */
 static int64_t lock_after(const instrument *i, uint8_t side, int64_t price_ticks, int64_t rest_lots, int32_t maker_ppm,
                           int32_t taker_ppm, int64_t left_units) {
@@ -150,16 +158,15 @@ static int64_t lock_after(const instrument *i, uint8_t side, int64_t price_ticks
  * the locks of both orders are brought up to date here. */
 void settle(core *c, const instrument *i, book_order *maker, order_rest *cold, taker *t, const fill *f) {
     position *mp = &c->positions[maker->position], *tp = &c->positions[t->position];
-    const int64_t price_ticks = f->price_ticks;
     const int64_t base_units = f->quantity_lots * (int64_t)i->base_units_per_lot;
     const int64_t maker_pays = maker->side == SIDE_BUY ? f->notional_units + f->maker_fee_units : base_units;
     const int64_t taker_pays = t->side == SIDE_BUY ? f->notional_units + f->taker_fee_units : base_units;
     INVARIANT(cold->lock_units >= maker_pays && t->lock_units >= taker_pays);
 
-    const int64_t maker_lock = lock_after(i, maker->side, price_ticks, maker->rest_lots, maker->maker_fee_ppm,
+    const int64_t maker_lock = lock_after(i, maker->side, f->maker_price_ticks, maker->rest_lots, maker->maker_fee_ppm,
                                           maker->taker_fee_ppm, cold->lock_units - maker_pays);
-    const int64_t taker_lock = lock_after(i, t->side, t->price_ticks, t->rest_lots, t->maker_fee_ppm, t->taker_fee_ppm,
-                                          t->lock_units - taker_pays);
+    const int64_t taker_left = t->lock_units - taker_pays, taker_needs = taker_need(i, t),
+                  taker_lock = taker_left < taker_needs ? taker_left : taker_needs;
     const int64_t maker_freed = cold->lock_units - maker_pays - maker_lock,
                   taker_freed = t->lock_units - taker_pays - taker_lock;
     if (maker->side == SIDE_BUY) {

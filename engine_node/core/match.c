@@ -71,16 +71,30 @@ void order_enqueue(core *c, uint32_t slot, int64_t price_ticks) {
     const book_order *b = &c->orders[slot];
     instrument *i = &c->instruments[position_at(c, b->position)->instrument];
     const uint32_t index = side_index(c, b);
-    if (UNLIKELY(index >= SIDES_HIDDEN && index < SIDES_FALLING)) i->unseen_orders[b->side - 1]++;
-    INVARIANT(index < SIDES_COUNT);
+    if (UNLIKELY(index >= SIDES_HIDDEN)) {
+        i->unseen_orders[b->side - 1] += is_unseen(index);
+        if (index == SIDES_COUNT) {
+            unlit_append(c, i, slot);
+            return;
+        }
+    }
     uint32_t level = level_find(c, &i->sides[index], price_ticks);
     if (level == 0) level = level_make(c, &i->sides[index], side_order(index), price_ticks);
     level_append(c, slot, level);
 }
 
-/* Take an order out of its level's queue. The level stays, even if it is empty now. */
+/* Take an order out of its queue. Its level stays, even if it is empty now. */
 static void order_dequeue(core *c, uint32_t slot) {
     const book_order *b = &c->orders[slot];
+    if (UNLIKELY(b->extra != 0)) {
+        instrument *i = &c->instruments[position_at(c, b->position)->instrument];
+        const uint32_t index = side_index(c, b);
+        i->unseen_orders[b->side - 1] -= is_unseen(index);
+        if (index == SIDES_COUNT) {
+            unlit_remove(c, i, slot);
+            return;
+        }
+    }
     book_level *l = &c->levels[b->level];
     /* chosen, not branched: whether an order has neighbours can't be predicted */
     uint32_t *before = b->prev != 0 ? &c->orders[b->prev].next : &l->head;
@@ -117,22 +131,61 @@ static void lock_release(core *c, const position *p, uint8_t side, int64_t units
     balance_add(c, side == SIDE_BUY ? p->quote_balance : p->base_balance, units, -units);
 }
 
-/* Report the level's new total and drop it if nothing is left of it. */
-static void level_changed(core *c, const position *p, uint8_t side, uint32_t level) {
-    put_book_update(c, p, side, level);
-    if (c->levels[level].order_count == 0) level_drop(c, own_side(&c->instruments[p->instrument], side), level);
+/* Report the new total of a displayed level, and drop any level of which nothing is left. index: of its side; there
+ * is no level where unlit orders are. */
+static void level_changed(core *c, const position *p, uint32_t index, uint32_t level) {
+    if (LIKELY(index < SIDES_HIDDEN)) put_book_update(c, p, (uint8_t)(index + 1), level);
+    else if (index == SIDES_COUNT) return;
+    if (c->levels[level].order_count == 0) level_drop(c, &c->instruments[p->instrument].sides[index], level);
+}
+
+/* An iceberg that has shown all shows anew, behind the others of its level. */
+static bool show_anew(core *c, uint32_t slot) {
+    const book_order *b = &c->orders[slot];
+    order_extra *x = &c->extras[b->extra];
+    if (x->reserve_lots == 0 || b->rest_lots > x->reserve_lots) return false;
+    const uint32_t level = b->level;
+    order_dequeue(c, slot);
+    x->reserve_lots = b->rest_lots > x->display_lots ? b->rest_lots - x->display_lots : 0;
+    level_append(c, slot, level);
+    c->rests[slot].priority = c->sequence;
+    return true;
+}
+
+/* Take lots off what an order shows; some of it is left. True if it shows anew. */
+static inline bool show_less(core *c, uint32_t slot, int64_t lots) {
+    book_order *b = &c->orders[slot];
+    b->rest_lots -= lots;
+    if (UNLIKELY(b->level == 0)) return false;
+    c->levels[b->level].quantity_lots -= lots;
+    return UNLIKELY(b->extra != 0) && show_anew(c, slot);
+}
+
+/* What the book says of an order of which something was taken. index: of the side it stands (or stood) in. */
+static inline void put_less(core *c, const position *p, const book_order *b, uint32_t index, int64_t price_ticks,
+                            bool done, bool anew) {
+    if (UNLIKELY(index >= SIDES_HIDDEN)) return;
+    const int64_t shown_lots = done ? 0 : b->rest_lots - reserve_of(c, b);
+    if (UNLIKELY(anew)) {
+        put_level3(c, p, b->id, b->side, price_ticks, 0, LEVEL3_ACTION_REMOVE);
+        put_level3(c, p, b->id, b->side, price_ticks, shown_lots, LEVEL3_ACTION_ADD);
+    } else {
+        put_level3(c, p, b->id, b->side, price_ticks, shown_lots, done ? LEVEL3_ACTION_REMOVE : LEVEL3_ACTION_CHANGE);
+    }
 }
 
 /* ---- Cancelling -------------------------------------------------------------------------------------------------- */
 
-/* Take `lots` off a resting order: report, level 3, lock and lists. The level's book_update is the caller's. */
+/* Take `lots` off an open order: report, level 3, lock and lists. What it leaves of its level is the caller's. */
 static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, uint64_t reference) {
     book_order *b = &c->orders[slot];
     order_rest *r = &c->rests[slot];
     position *p = position_at(c, b->position);
     const instrument *i = &c->instruments[p->instrument];
     const int64_t price_ticks = order_price(c, b);
+    const uint32_t index = side_index(c, b);
     const bool done = lots == b->rest_lots;
+    bool anew = false;
     c->digest -= order_digest(c, slot);
     open_lots_add(c, p, b->side, -lots);
     if (done) {
@@ -140,8 +193,7 @@ static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, 
         lock_release(c, p, b->side, r->lock_units);
         b->rest_lots = 0;
     } else {
-        c->levels[b->level].quantity_lots -= lots;
-        b->rest_lots -= lots;
+        anew = show_less(c, slot, lots);
         const int64_t need = lock_for(i, b->side, price_ticks, b->rest_lots, b->maker_fee_ppm, b->taker_fee_ppm);
         if (need < r->lock_units) {
             lock_release(c, p, b->side, r->lock_units - need);
@@ -161,17 +213,23 @@ static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, 
                              .quantity_lots = lots,
                              .remaining_lots = b->rest_lots,
                              .reference = reference});
-    put_level3(c, p, b->id, b->side, price_ticks, b->rest_lots, done ? LEVEL3_ACTION_REMOVE : LEVEL3_ACTION_CHANGE);
+    put_less(c, p, b, index, price_ticks, done, anew);
     if (done) order_forget(c, slot);
 }
 
-/* Cancel a resting order whole, its book_update included. */
+/* Cancel an open order whole, its book_update included. */
 static void cancel_resting(core *c, uint32_t slot, uint16_t code, uint64_t reference) {
     const book_order *b = &c->orders[slot];
-    const uint32_t level = b->level, owner = b->position;
-    const uint8_t side = b->side;
+    const uint32_t level = b->level, owner = b->position, index = side_index(c, b);
     reduce_resting(c, slot, b->rest_lots, code, reference);
-    level_changed(c, position_at(c, owner), side, level);
+    level_changed(c, position_at(c, owner), index, level);
+}
+
+/* Cancel an open order for the sender of this command. True if its key entered it. */
+static bool cancel_as_asked(core *c, uint32_t slot) {
+    const bool own = c->orders[slot].key == c->run.key;
+    cancel_resting(c, slot, CODE_CANCELLED_BY_REQUEST, own ? c->run.client_sequence : 0);
+    return own;
 }
 
 void do_cancel(core *c, const wire_cancel *o) {
@@ -184,9 +242,7 @@ void do_cancel(core *c, const wire_cancel *o) {
         return;
     }
     const uint64_t order_id = c->orders[slot].id;
-    const bool own = c->orders[slot].key == c->run.key;
-    cancel_resting(c, slot, CODE_CANCELLED_BY_REQUEST, own ? c->run.client_sequence : 0);
-    if (!own) put_applied(c, o->account, o->instrument, order_id, o->client_order_id, 1);
+    if (!cancel_as_asked(c, slot)) put_applied(c, o->account, o->instrument, order_id, o->client_order_id, 1);
 }
 
 /* ---- Sweeps: a mass cancel, or what a lost session leaves -------------------------------------------------------- */
@@ -276,9 +332,7 @@ static void reduce_taker(core *c, int64_t lots, uint16_t code) {
     position *p = position_at(c, t->position);
     open_lots_add(c, p, t->side, -lots);
     t->rest_lots -= lots;
-    const int64_t need = t->rest_lots == 0 ? 0
-                                           : lock_for(&c->instruments[p->instrument], t->side, t->price_ticks,
-                                                      t->rest_lots, t->maker_fee_ppm, t->taker_fee_ppm);
+    const int64_t need = taker_need(&c->instruments[p->instrument], t);
     if (need < t->lock_units) {
         lock_release(c, p, t->side, t->lock_units - need);
         t->lock_units = need;
@@ -289,7 +343,8 @@ static void reduce_taker(core *c, int64_t lots, uint16_t code) {
 static void prevent_self_trade(core *c, uint32_t maker) {
     taker *t = &c->run.taker;
     const book_order *b = &c->orders[maker];
-    c->run.level = b->level;
+    const uint32_t level = b->level, index = side_index(c, b);
+    if (LIKELY(index < SIDES_HIDDEN)) c->run.level = level;
     switch (t->self_trade_prevention) {
     case SELF_TRADE_PREVENTION_CANCEL_MAKER:
         reduce_resting(c, maker, b->rest_lots, CODE_CANCELLED_SELF_TRADE, 0);
@@ -299,13 +354,14 @@ static void prevent_self_trade(core *c, uint32_t maker) {
         reduce_taker(c, t->rest_lots, CODE_CANCELLED_SELF_TRADE);
         break;
     case SELF_TRADE_PREVENTION_DECREMENT: {
-        const int64_t lots = b->rest_lots < t->rest_lots ? b->rest_lots : t->rest_lots;
+        const int64_t shown = b->rest_lots - reserve_of(c, b), lots = shown < t->rest_lots ? shown : t->rest_lots;
         reduce_resting(c, maker, lots, CODE_CANCELLED_SELF_TRADE, 0);
         reduce_taker(c, lots, CODE_CANCELLED_SELF_TRADE);
         break;
     }
     default: INVARIANT(false && "cancel_taker is handled before");
     }
+    if (UNLIKELY(index >= SIDES_HIDDEN)) level_changed(c, position_at(c, t->position), index, level);
 }
 
 static void put_trade(core *c, uint64_t maker_order_id, uint32_t number, const fill *f, uint64_t trade_id) {
@@ -339,35 +395,57 @@ static void put_fill_reports(core *c, const book_order *b, const position *mp, c
     put_taker_report(c, EVENT_FILLED, CODE_NONE, f->price_ticks, f->quantity_lots, trade_id, f->taker_fee_units);
 }
 
-/* Trade with one maker, as far as both go. */
-static void trade(core *c, uint32_t maker) {
+/* The most that is left of a market_by_quote order's amount at this price. */
+static int64_t affordable(const instrument *i, const taker *t, int64_t price_ticks) {
+    const unsigned __int128 each = (unsigned __int128)price_ticks * i->quote_units_per_tick_lot;
+    const unsigned __int128 lots = (unsigned __int128)t->amount_left_units / each;
+    return lots < (unsigned __int128)t->rest_lots ? (int64_t)lots : t->rest_lots;
+}
+
+/* An unlit maker may trade at better prices than its own, so what its entry has traded in all may outgrow a number. */
+static void entries_fit(order_rest *r, taker *t, int64_t notional_units) {
+    if (r->maker_notional_units > UNITS_MAX - notional_units) r->maker_notional_units = 0;
+    if (t->notional_units > UNITS_MAX - notional_units) t->notional_units = 0;
+}
+
+/* Trade with one maker, as far as both go; the taker at most so many lots. */
+static void trade(core *c, maker m, int64_t most_lots) {
     taker *t = &c->run.taker;
-    book_order *b = &c->orders[maker];
-    order_rest *r = &c->rests[maker];
+    book_order *b = &c->orders[m.slot];
+    order_rest *r = &c->rests[m.slot];
     const position *mp = position_at(c, b->position);
     instrument *i = &c->instruments[mp->instrument];
-    book_level *l = &c->levels[b->level];
-    fill f = {.quantity_lots = b->rest_lots < t->rest_lots ? b->rest_lots : t->rest_lots,
-              .price_ticks = l->price_ticks};
+    const uint32_t level = b->level, index = side_index(c, b);
+    const int64_t shown_lots = b->rest_lots - reserve_of(c, b);
+    fill f = {.quantity_lots = shown_lots < most_lots ? shown_lots : most_lots,
+              .price_ticks = m.price_ticks,
+              .maker_price_ticks = order_price(c, b)};
     INVARIANT(notional_of(i, f.price_ticks, f.quantity_lots, &f.notional_units));
-    c->run.level = b->level;
     const int64_t lock_units = r->lock_units;
-    const bool done = f.quantity_lots == b->rest_lots;
-    if (done) c->digest -= order_digest(c, maker);
+    const bool done = f.quantity_lots == b->rest_lots, plain = LIKELY(b->extra == 0);
+    bool anew = false;
+    if (done || !plain) c->digest -= order_digest(c, m.slot);
+    if (LIKELY(index < SIDES_HIDDEN)) c->run.level = level;
+    else if (index == SIDES_COUNT) entries_fit(r, t, f.notional_units);
     fill_fees(b, r, t, &f);
-    if (done) order_dequeue(c, maker);
-    else l->quantity_lots -= f.quantity_lots;
-    b->rest_lots -= f.quantity_lots;
+    if (done) {
+        order_dequeue(c, m.slot);
+        b->rest_lots = 0;
+    } else {
+        anew = show_less(c, m.slot, f.quantity_lots);
+    }
     b->filled_lots += f.quantity_lots;
     t->rest_lots -= f.quantity_lots;
     t->filled_lots += f.quantity_lots;
+    t->amount_left_units -= f.notional_units;
     settle(c, i, b, r, t, &f);
     r->maker_notional_units += f.notional_units;
     t->notional_units += f.notional_units;
-    if (!done)
+    if (!done && plain)
         c->digest += entity_key(TAG_ORDER, b->id, 0) *
                      ((mix(6) - mix(5)) * (uint64_t)f.quantity_lots + mix(9) * (uint64_t)(r->lock_units - lock_units) +
                       mix(10) * (uint64_t)f.notional_units);
+    else if (!done) c->digest += order_digest(c, m.slot);
     i->trade_id++;
     DIGEST_ADD(c, i, 14, 1);
     DIGEST_ADD(c, i, 13, f.price_ticks - i->reference_price_ticks);
@@ -376,45 +454,74 @@ static void trade(core *c, uint32_t maker) {
     if (t->side == SIDE_BUY) trade_keep(c, tp, mp, i->trade_id, &f, f.taker_fee_units, f.maker_fee_units);
     else trade_keep(c, mp, tp, i->trade_id, &f, f.maker_fee_units, f.taker_fee_units);
     put_fill_reports(c, b, mp, &f, i->trade_id);
-    put_level3(c, mp, b->id, b->side, f.price_ticks, b->rest_lots,
-               b->rest_lots == 0 ? LEVEL3_ACTION_REMOVE : LEVEL3_ACTION_CHANGE);
-    if (b->rest_lots == 0) order_forget(c, maker);
+    put_less(c, mp, b, index, f.price_ticks, done, anew);
+    if (done) order_forget(c, m.slot);
+    if (UNLIKELY(index >= SIDES_HIDDEN)) level_changed(c, mp, index, level);
 }
 
 /* The level last worked on is left: say what became of it. */
 static void leave_level(core *c) {
     if (c->run.level == 0) return;
     const taker *t = &c->run.taker;
-    level_changed(c, position_at(c, t->position), t->side == SIDE_BUY ? SIDE_SELL : SIDE_BUY, c->run.level);
+    level_changed(c, position_at(c, t->position), t->side == SIDE_BUY, c->run.level);
     c->run.level = 0;
 }
 
-/* Work on the first order of the best level. False when matching has ended. */
-bool match_step(core *c) {
-    taker *t = &c->run.taker;
-    const position *p = position_at(c, t->position);
-    instrument *i = &c->instruments[p->instrument];
-    const uint32_t best = other_side(i, t->side)->best;
-    if (t->rest_lots > 0 && best != 0 && crosses(t->side, t->price_ticks, c->levels[best].price_ticks)) {
-        if (c->levels[best].order_count == 0) {
-            leave_level(c);
-            return true;
-        }
-        const uint32_t maker = c->levels[best].head;
-        const bool self = c->orders[maker].position == t->position; /* one position an account and instrument */
-        if (!self || t->self_trade_prevention == SELF_TRADE_PREVENTION_NONE) {
-            trade(c, maker);
-            return true;
-        }
-        if (t->self_trade_prevention != SELF_TRADE_PREVENTION_CANCEL_TAKER) {
-            prevent_self_trade(c, maker);
-            return true;
-        }
-        reduce_taker(c, t->rest_lots, CODE_CANCELLED_SELF_TRADE);
-    }
+/* Matching has ended: what is left of the taker rests or is cancelled. */
+static void match_end(core *c) {
     leave_level(c);
     c->run.stage = RUN_REST;
-    return false;
+}
+
+/* Work on the first maker. */
+void match_step(core *c) {
+    taker *t = &c->run.taker;
+    const position *p = position_at(c, t->position);
+    const instrument *i = &c->instruments[p->instrument];
+    if (c->run.level != 0 && c->levels[c->run.level].order_count == 0) leave_level(c);
+    const maker m = t->rest_lots > 0 ? maker_for(c, i, t) : (maker){0};
+    if (m.slot == 0) {
+        match_end(c);
+        return;
+    }
+    if (UNLIKELY(c->run.level != 0 && c->orders[m.slot].level != c->run.level)) leave_level(c);
+    const bool self = c->orders[m.slot].position == t->position; /* one position an account and instrument */
+    if (UNLIKELY(self) && t->self_trade_prevention != SELF_TRADE_PREVENTION_NONE) {
+        if (t->self_trade_prevention != SELF_TRADE_PREVENTION_CANCEL_TAKER) {
+            prevent_self_trade(c, m.slot);
+            return;
+        }
+        reduce_taker(c, t->rest_lots, CODE_CANCELLED_SELF_TRADE);
+        match_end(c);
+        return;
+    }
+    int64_t most_lots = t->rest_lots;
+    if (UNLIKELY(t->order_type == ORDER_TYPE_MARKET_BY_QUOTE) && (most_lots = affordable(i, t, m.price_ticks)) == 0) {
+        t->rest_code = CODE_CANCELLED_AMOUNT_REACHED;
+        match_end(c);
+        return;
+    }
+    trade(c, m, most_lots);
+}
+
+/* A pegged taker goes as far as its price, an all-or-none one only if all of it is there. False: not at all. */
+static bool may_match(const core *c, const instrument *i, taker *t) {
+    taker_touch(c, i, t);
+    if (t->extra == 0) return true;
+    const order_extra *x = &c->extras[t->extra];
+    if (x->peg != PEG_NONE) t->reach_ticks = peg_price(t->side, x, t->bid_ticks, t->ask_ticks);
+    if (t->reach_ticks == 0) return false;
+    return (x->options & TERM_OPTION_ALL_OR_NONE) == 0 || walk_finds(c, i, t, t->rest_lots);
+}
+
+/* A taker that is filled in begins to match, if its instrument is open. */
+static void match_begin(core *c) {
+    taker *t = &c->run.taker;
+    const instrument *i = &c->instruments[position_at(c, t->position)->instrument];
+    t->reach_ticks = t->price_ticks;
+    bool matches = i->trading_state == TRADING_STATE_OPEN;
+    if (UNLIKELY((i->unseen_orders[t->side == SIDE_BUY] | t->extra) != 0)) matches = matches && may_match(c, i, t);
+    c->run.stage = matches ? RUN_MATCH : RUN_REST;
 }
 
 /* ---- New orders and replacements --------------------------------------------------------------------------------- */
@@ -437,8 +544,10 @@ static uint32_t rest_in_slot(core *c, const taker *t) {
                                    .self_trade_prevention = t->self_trade_prevention,
                                    .extra = t->extra};
     if (UNLIKELY(t->extra != 0)) {
-        c->extras[t->extra].order = slot;
-        c->extras[t->extra].price_ticks = t->price_ticks;
+        order_extra *x = &c->extras[t->extra];
+        x->order = slot;
+        x->price_ticks = t->price_ticks;
+        x->reserve_lots = x->display_lots > 0 && t->rest_lots > x->display_lots ? t->rest_lots - x->display_lots : 0;
     }
     order_rest *r = &c->rests[slot];
     const uint32_t prev = fresh ? p->last_order : r->prev, next = fresh ? 0 : r->next;
@@ -460,10 +569,13 @@ void rest_step(core *c) {
     const position *p = position_at(c, t->position);
     if (t->rest_lots > 0 && t->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED) {
         const uint32_t slot = rest_in_slot(c, t);
+        const book_order *b = &c->orders[slot];
         order_enqueue(c, slot, t->price_ticks);
         c->digest += order_digest(c, slot);
-        put_level3(c, p, t->order_id, t->side, t->price_ticks, t->rest_lots, LEVEL3_ACTION_ADD);
-        put_book_update(c, p, t->side, c->orders[slot].level);
+        if (LIKELY(place_of(c, b) == PLACE_DISPLAYED)) {
+            put_level3(c, p, b->id, b->side, t->price_ticks, b->rest_lots - reserve_of(c, b), LEVEL3_ACTION_ADD);
+            put_book_update(c, p, b->side, b->level);
+        }
     } else {
         if (t->rest_lots > 0) reduce_taker(c, t->rest_lots, t->rest_code);
         if (t->slot != 0) order_forget(c, t->slot);
@@ -477,6 +589,7 @@ void do_new_order(core *c, const wire_new_order *o, const wire_order_terms *term
     taker *t = &c->run.taker;
     uint32_t named = 0; /* the open order that the link names */
     uint16_t code = check_entry(c, o, terms, link, &named);
+    if (UNLIKELY(named != 0 && link->action == LINK_ACTION_CANCEL_FIRST)) cancel_as_asked(c, named);
     if (code == CODE_NONE) code = check_new_order(c, o, terms, t);
     if (code != CODE_NONE) {
         put_reject(c, (const wire_header *)o, code);
@@ -498,8 +611,9 @@ void do_new_order(core *c, const wire_new_order *o, const wire_order_terms *term
                              .price_ticks = t->price_ticks,
                              .quantity_lots = t->rest_lots,
                              .remaining_lots = t->rest_lots,
-                             .reference = o->client_sequence});
-    c->run.stage = RUN_MATCH;
+                             .reference = o->client_sequence,
+                             .amount_units = t->amount_left_units});
+    match_begin(c);
 }
 
 static void put_replaced(core *c, const book_order *b, const position *p, const wire_replace *o, int64_t rest_lots,
@@ -517,6 +631,20 @@ static void put_replaced(core *c, const book_order *b, const position *p, const 
                              .reference = b->key == c->run.key ? o->client_sequence : 0});
 }
 
+/* Take lots off an order that stays where it is: of an iceberg off its reserve first. */
+static void less_in_place(core *c, book_order *b, int64_t less) {
+    book_level *l = &c->levels[b->level];
+    b->rest_lots -= less;
+    if (UNLIKELY(b->extra != 0)) {
+        order_extra *x = &c->extras[b->extra];
+        const int64_t hidden_less = less < x->reserve_lots ? less : x->reserve_lots;
+        x->reserve_lots -= hidden_less;
+        l->reserve_lots -= hidden_less;
+        less -= hidden_less;
+    }
+    l->quantity_lots -= less;
+}
+
 /* Same price, no larger: the order stays where it is. */
 static void replace_in_place(core *c, const wire_replace *o, uint32_t slot, int64_t lock_units) {
     book_order *b = &c->orders[slot];
@@ -524,8 +652,7 @@ static void replace_in_place(core *c, const wire_replace *o, uint32_t slot, int6
     position *p = position_at(c, b->position);
     const int64_t rest_lots = o->quantity_lots - b->filled_lots, less = b->rest_lots - rest_lots;
     c->digest -= order_digest(c, slot);
-    c->levels[b->level].quantity_lots -= less;
-    b->rest_lots = rest_lots;
+    less_in_place(c, b, less);
     open_lots_add(c, p, b->side, -less);
     if (lock_units < r->lock_units) {
         lock_release(c, p, b->side, r->lock_units - lock_units);
@@ -533,8 +660,10 @@ static void replace_in_place(core *c, const wire_replace *o, uint32_t slot, int6
     }
     c->digest += order_digest(c, slot);
     put_replaced(c, b, p, o, rest_lots, true);
-    put_level3(c, p, b->id, b->side, o->price_ticks, rest_lots, LEVEL3_ACTION_CHANGE);
-    put_book_update(c, p, b->side, b->level);
+    if (LIKELY(place_of(c, b) == PLACE_DISPLAYED)) {
+        put_level3(c, p, b->id, b->side, o->price_ticks, rest_lots - reserve_of(c, b), LEVEL3_ACTION_CHANGE);
+        put_book_update(c, p, b->side, b->level);
+    }
     if (b->key != c->run.key) put_applied(c, p->account, p->instrument, b->id, 0, 1);
 }
 
@@ -545,14 +674,15 @@ static void replace_anew(core *c, const wire_replace *o, uint32_t slot, int64_t 
     order_rest *r = &c->rests[slot];
     position *p = position_at(c, b->position);
     const int64_t rest_lots = o->quantity_lots - b->filled_lots;
-    const uint32_t level = b->level;
+    const uint32_t level = b->level, index = side_index(c, b);
     c->digest -= order_digest(c, slot);
     order_dequeue(c, slot);
     lock_release(c, p, b->side, r->lock_units - lock_units);
     open_lots_add(c, p, b->side, rest_lots - b->rest_lots);
     put_replaced(c, b, p, o, rest_lots, false);
-    put_level3(c, p, b->id, b->side, c->levels[level].price_ticks, 0, LEVEL3_ACTION_REMOVE);
-    level_changed(c, p, b->side, level);
+    b->rest_lots = 0; /* what is left of it is the taker's */
+    put_less(c, p, b, index, c->levels[level].price_ticks, true, false);
+    level_changed(c, p, index, level);
     c->run.taker = (taker){.order_id = b->id,
                            .client_order_id = b->client_order_id,
                            .price_ticks = o->price_ticks,
@@ -572,7 +702,7 @@ static void replace_anew(core *c, const wire_replace *o, uint32_t slot, int64_t 
                            .self_trade_prevention = b->self_trade_prevention,
                            .time_in_force = TIME_IN_FORCE_GOOD_TILL_CANCELLED};
     c->run.answers_other = b->key != c->run.key;
-    c->run.stage = RUN_MATCH;
+    match_begin(c);
 }
 
 void do_replace(core *c, const wire_replace *o) {

@@ -22,11 +22,11 @@ bool crosses(uint8_t side, int64_t price_ticks, int64_t other_price_ticks) {
 }
 
 static bool new_order_well_formed(const wire_new_order *o) {
-    const bool market = o->order_type == ORDER_TYPE_MARKET,
+    const bool market = is_market(o->order_type),
                good_till_cancelled = o->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED;
     if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero)) return false;
     if (o->side != SIDE_BUY && o->side != SIDE_SELL) return false;
-    if (o->order_type != ORDER_TYPE_LIMIT && !market) return false;
+    if (o->order_type < ORDER_TYPE_LIMIT || o->order_type > ORDER_TYPE_MARKET_BY_QUOTE) return false;
     if (o->time_in_force < TIME_IN_FORCE_GOOD_TILL_CANCELLED || o->time_in_force > TIME_IN_FORCE_FILL_OR_KILL)
         return false;
     if (o->self_trade_prevention < SELF_TRADE_PREVENTION_NONE ||
@@ -34,6 +34,8 @@ static bool new_order_well_formed(const wire_new_order *o) {
         return false;
     if ((o->options & ~ORDER_OPTION_POST_ONLY) != 0) return false;
     if (market && good_till_cancelled) return false;
+    if (o->order_type == ORDER_TYPE_MARKET_BY_QUOTE && o->time_in_force != TIME_IN_FORCE_IMMEDIATE_OR_CANCEL)
+        return false;
     return (o->options & ORDER_OPTION_POST_ONLY) == 0 || (!market && good_till_cancelled);
 }
 
@@ -44,7 +46,6 @@ static uint16_t check_halts(const core *c, const instrument *i, const account *a
 }
 
 static uint16_t check_size(const instrument *i, const account *a, int64_t quantity_lots) {
-    if (quantity_lots < 1 || quantity_lots > QUANTITY_LOTS_MAX) return CODE_QUANTITY_INVALID;
     if (quantity_lots < i->quantity_lots_min) return CODE_QUANTITY_TOO_SMALL;
     if (i->quantity_lots_max > 0 && quantity_lots > i->quantity_lots_max) return CODE_QUANTITY_TOO_LARGE;
     return a->quantity_lots_max > 0 && quantity_lots > a->quantity_lots_max ? CODE_QUANTITY_TOO_LARGE : CODE_NONE;
@@ -106,72 +107,139 @@ static uint16_t check_position(const account *a, const position *p, uint8_t side
     return (side == SIDE_BUY ? held : -held) + open + added_lots > most ? CODE_POSITION_EXCEEDED : CODE_NONE;
 }
 
-static uint16_t check_post_only(core *c, instrument *i, uint8_t side, int64_t price_ticks) {
-    const uint32_t best = other_side(i, side)->best;
-    return best != 0 && crosses(side, price_ticks, c->levels[best].price_ticks) ? CODE_POST_ONLY_WOULD_TAKE : CODE_NONE;
+/* Is there a maker for it? t: side, price, rest and kind of the order; its book may not be crossed. */
+static uint16_t check_post_only(const core *c, const instrument *i, const taker *t) {
+    return maker_for(c, i, t).slot != 0 ? CODE_POST_ONLY_WOULD_TAKE : CODE_NONE;
 }
 
-/* Would the whole quantity trade at once? Levels are added up as a whole unless the account itself rests on the
- * other side. */
-static uint16_t check_fillable(const core *c, const book_side *other, const wire_new_order *o, int64_t price_ticks,
-                               uint32_t position_slot) {
-    const position *own = position_slot == 0 ? NULL : &c->positions[position_slot];
-    const bool own_rests = own != NULL && (o->side == SIDE_BUY ? own->open_sell_lots : own->open_buy_lots) > 0 &&
-                           o->self_trade_prevention != SELF_TRADE_PREVENTION_NONE;
-    int64_t lacking = o->quantity_lots;
-    for (uint32_t l = other->best; l != 0 && lacking > 0 && crosses(o->side, price_ticks, c->levels[l].price_ticks);
-         l = c->levels[l].worse) {
-        if (!own_rests) {
-            lacking -= c->levels[l].quantity_lots < lacking ? c->levels[l].quantity_lots : lacking;
-            continue;
-        }
-        for (uint32_t slot = c->levels[l].head; slot != 0 && lacking > 0; slot = c->orders[slot].next) {
-            const book_order *b = &c->orders[slot];
-            if (b->position == position_slot) {
-                if (o->self_trade_prevention == SELF_TRADE_PREVENTION_CANCEL_MAKER) continue;
-                return CODE_FILL_OR_KILL_UNFILLABLE;
-            }
-            lacking -= b->rest_lots < lacking ? b->rest_lots : lacking;
-        }
+/* The same for an order that rests and is to rest elsewhere: unlit makers are priced without it. */
+static uint16_t check_replaced_post_only(const core *c, const instrument *i, const book_order *b,
+                                         const wire_replace *o) {
+    taker t = {.side = b->side,
+               .order_type = ORDER_TYPE_LIMIT,
+               .reach_ticks = o->price_ticks,
+               .rest_lots = o->quantity_lots - b->filled_lots};
+    if (i->unseen_orders[b->side == SIDE_BUY] != 0) {
+        taker_touch(c, i, &t);
+        const book_level *l = &c->levels[b->level];
+        int64_t *own_ticks = b->side == SIDE_BUY ? &t.bid_ticks : &t.ask_ticks;
+        if (place_of(c, b) == PLACE_DISPLAYED && l->better == 0 && l->order_count == 1)
+            *own_ticks = l->worse == 0 ? 0 : c->levels[l->worse].price_ticks;
     }
-    return lacking > 0 ? CODE_FILL_OR_KILL_UNFILLABLE : CODE_NONE;
+    return check_post_only(c, i, &t);
 }
 
 /* The price that rules: the limit, or a market order's cap (rules.md 3, step 7). */
-static uint16_t effective_price(const instrument *i, const wire_new_order *o, int64_t *price_ticks) {
+static uint16_t effective_price(const instrument *i, const wire_new_order *o, bool waits, int64_t *price_ticks) {
     *price_ticks = o->price_ticks;
-    if (o->order_type != ORDER_TYPE_MARKET || o->price_ticks != 0) return CODE_NONE;
-    const int64_t bound = collar_bound(i, o->side);
+    if (!is_market(o->order_type) || o->price_ticks != 0) return CODE_NONE;
+    const int64_t bound = waits ? 0 : collar_bound(i, o->side);
     if (bound == 0 && o->side == SIDE_BUY) return CODE_PRICE_CAP_REQUIRED;
     *price_ticks = bound == 0 ? 1 : bound;
     return CODE_NONE;
 }
 
-/* Price and quantity against an instrument's price steps (rules.md 19), which few have. */
-static uint16_t check_steps(const core *c, const instrument *i, const wire_new_order *o) {
-    int64_t price_ticks;
-    const bool priced = effective_price(i, o, &price_ticks) == CODE_NONE;
-    if (o->order_type == ORDER_TYPE_LIMIT && !price_on_tick(c, i, price_ticks)) return CODE_PRICE_NOT_ON_TICK;
-    if (o->quantity_lots < 1 || o->quantity_lots > QUANTITY_LOTS_MAX) return CODE_QUANTITY_INVALID;
-    return priced && !quantity_on_lot(c, i, price_ticks, o->quantity_lots) ? CODE_QUANTITY_NOT_ON_LOT : CODE_NONE;
+/* What the checks make of a new order. */
+typedef struct entry {
+    const wire_new_order *o;
+    const wire_order_terms *terms; /* NULL without any */
+    int64_t price_ticks;           /* that rules */
+    int64_t quantity_lots;         /* of a market_by_quote order: made of its amount */
+    int64_t notional_units;
+    uint64_t client_hash;
+} entry;
+
+static inline bool waits(const entry *e) { return UNLIKELY(e->terms != NULL) && e->terms->trigger != TRIGGER_NONE; }
+
+static inline bool by_quote(const wire_new_order *o) { return UNLIKELY(o->order_type == ORDER_TYPE_MARKET_BY_QUOTE); }
+
+static inline bool quantity_valid(const wire_new_order *o) {
+    return o->quantity_lots >= 1 && o->quantity_lots <= (by_quote(o) ? UNITS_MAX : QUANTITY_LOTS_MAX);
 }
 
-/* Steps 4 to 10: what can be said without the account's position or the book. */
-static uint16_t check_order_itself(core *c, const wire_new_order *o, const instrument *i, const account *a,
-                                   int64_t *price_ticks, int64_t *notional_units, uint64_t hash) {
-    const bool market = o->order_type == ORDER_TYPE_MARKET;
+/* How many lots an amount is worth at the price that rules, for a buy at the best ask if that is lower (rules.md 13). */
+static int64_t lots_of_amount(const core *c, const instrument *i, const entry *e) {
+    const uint32_t best = i->sides[SIDES_DISPLAYED + 1].best;
+    int64_t price_ticks = e->price_ticks;
+    if (e->o->side == SIDE_BUY && best != 0 && c->levels[best].price_ticks < price_ticks)
+        price_ticks = c->levels[best].price_ticks;
+    const unsigned __int128 lots =
+        (unsigned __int128)e->o->quantity_lots / ((unsigned __int128)price_ticks * i->quote_units_per_tick_lot);
+    return lots > (unsigned __int128)QUANTITY_LOTS_MAX ? QUANTITY_LOTS_MAX : (int64_t)lots;
+}
+
+static uint16_t check_amount(const instrument *i, const account *a, const entry *e) {
+    const int64_t units = e->o->quantity_lots;
+    if (e->quantity_lots == 0 || units < i->notional_units_min) return CODE_NOTIONAL_TOO_SMALL;
+    if ((unsigned __int128)e->quantity_lots * i->base_units_per_lot > (unsigned __int128)UNITS_MAX)
+        return CODE_NOTIONAL_TOO_LARGE;
+    return a->notional_units_max > 0 && units > a->notional_units_max ? CODE_NOTIONAL_TOO_LARGE : CODE_NONE;
+}
+
+/* Price and quantity against an instrument's price steps (rules.md 19), which few have. */
+static uint16_t check_steps(const core *c, const instrument *i, const entry *e, bool priced) {
+    const wire_new_order *o = e->o;
+    const bool pegged = e->terms != NULL && e->terms->peg != PEG_NONE;
+    if (o->order_type == ORDER_TYPE_LIMIT && !pegged && !price_on_tick(c, i, o->price_ticks))
+        return CODE_PRICE_NOT_ON_TICK;
+    if (!quantity_valid(o)) return CODE_QUANTITY_INVALID;
+    return priced && !by_quote(o) && !quantity_on_lot(c, i, e->price_ticks, o->quantity_lots) ? CODE_QUANTITY_NOT_ON_LOT
+                                                                                              : CODE_NONE;
+}
+
+/* Steps 5 to 9: what the order says by itself. */
+static uint16_t check_numbers(const core *c, const instrument *i, const account *a, entry *e) {
+    const wire_new_order *o = e->o;
+    uint16_t code;
+    if (o->price_ticks < (is_market(o->order_type) ? 0 : 1) || o->price_ticks > PRICE_TICKS_MAX)
+        return CODE_PRICE_INVALID;
+    const uint16_t price_code = effective_price(i, o, waits(e), &e->price_ticks);
+    if (UNLIKELY(i->price_step_count > 0) && (code = check_steps(c, i, e, price_code == CODE_NONE)) != CODE_NONE)
+        return code;
+    if (!quantity_valid(o)) return CODE_QUANTITY_INVALID;
+    if (UNLIKELY(e->terms != NULL) && (code = check_terms(c, o, e->terms)) != CODE_NONE) return code;
+    e->quantity_lots = o->quantity_lots;
+    if (by_quote(o)) {
+        if (price_code != CODE_NONE) return price_code; /* without a price there is no quantity to look at */
+        e->quantity_lots = lots_of_amount(c, i, e);
+    }
+    if ((code = check_size(i, a, e->quantity_lots)) != CODE_NONE) return code;
+    if (price_code != CODE_NONE) return price_code;
+    e->notional_units = o->quantity_lots;
+    code = by_quote(o) ? check_amount(i, a, e)
+                       : check_notional(i, a, e->price_ticks, e->quantity_lots,
+                                        o->order_type != ORDER_TYPE_MARKET || o->side != SIDE_SELL, &e->notional_units);
+    if (code != CODE_NONE) return code;
+    return waits(e) ? CODE_NONE : check_collar(i, o->side, e->price_ticks);
+}
+
+/* Steps 4 to 12: what can be said without the account's position or the book. */
+static uint16_t check_order_itself(const core *c, const instrument *i, const account *a, entry *e) {
+    const wire_new_order *o = e->o;
     uint16_t code = check_halts(c, i, a);
     if (code != CODE_NONE) return code;
-    if (o->price_ticks < (market ? 0 : 1) || o->price_ticks > PRICE_TICKS_MAX) return CODE_PRICE_INVALID;
-    if (UNLIKELY(i->price_step_count > 0) && (code = check_steps(c, i, o)) != CODE_NONE) return code;
-    if ((code = check_size(i, a, o->quantity_lots)) != CODE_NONE) return code;
-    if ((code = effective_price(i, o, price_ticks)) != CODE_NONE) return code;
-    code = check_notional(i, a, *price_ticks, o->quantity_lots, !(market && o->side == SIDE_SELL), notional_units);
-    if (code != CODE_NONE) return code;
-    if ((code = check_collar(i, o->side, *price_ticks)) != CODE_NONE) return code;
-    if (o->client_order_id != 0 && order_find_hashed(c, hash, o->account, o->client_order_id) != 0)
+    if ((code = check_numbers(c, i, a, e)) != CODE_NONE) return code;
+    if (o->client_order_id != 0 && order_find_hashed(c, e->client_hash, o->account, o->client_order_id) != 0)
         return CODE_DUPLICATE_CLIENT_ORDER_ID;
-    return check_rate(c, a);
+    if ((code = check_rate(c, a)) != CODE_NONE) return code;
+    if (a->open_orders_max > 0 && (o->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED || waits(e)) &&
+        a->open_orders >= a->open_orders_max)
+        return CODE_OPEN_ORDERS_EXCEEDED;
+    return UNLIKELY(e->terms != NULL) && terms_unlit(e->terms) && i->unlit[o->side - 1].count >= UNLIT_ORDERS_MAX
+               ? CODE_SPECIAL_ORDERS_EXCEEDED
+               : CODE_NONE;
+}
+
+/* Steps 14 and 15, for one that does not wait: what it would meet in the book. */
+static uint16_t check_makers(const core *c, const instrument *i, const entry *e, taker *t) {
+    const wire_new_order *o = e->o;
+    const int64_t minimum_lots = UNLIKELY(e->terms != NULL) ? e->terms->minimum_lots : 0;
+    const bool fill_or_kill = o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL;
+    if (i->unseen_orders[o->side == SIDE_BUY] != 0) taker_touch(c, i, t);
+    if ((o->options & ORDER_OPTION_POST_ONLY) && i->trading_state == TRADING_STATE_OPEN)
+        return check_post_only(c, i, t); /* which is good till cancelled and has no minimum */
+    if (fill_or_kill && !walk_finds(c, i, t, t->rest_lots)) return CODE_FILL_OR_KILL_UNFILLABLE;
+    return minimum_lots > 0 && !walk_finds(c, i, t, minimum_lots) ? CODE_MINIMUM_UNFILLABLE : CODE_NONE;
 }
 
 /* The position of the order's account and instrument, 0 if there is none yet. */
@@ -188,7 +256,11 @@ uint16_t check_entry(core *c, const wire_new_order *o, const wire_order_terms *t
     if (UNLIKELY(!new_order_well_formed(o))) return CODE_MALFORMED;
     if (UNLIKELY(terms != NULL && !terms_well_formed(o, terms))) return CODE_MALFORMED;
     if (UNLIKELY(link != NULL && !link_well_formed(o, terms, link))) return CODE_MALFORMED;
-    if (UNLIKELY(terms != NULL || link != NULL)) return CODE_MALFORMED; /* no kind of them is taken yet */
+    /* kinds that are not taken yet */
+    if (terms != NULL &&
+        (terms->trigger != TRIGGER_NONE || terms->expire_ns != 0 || (terms->options & TERM_OPTION_DAY)))
+        return CODE_MALFORMED;
+    if (link != NULL && link->action == LINK_ACTION_ONE_CANCELS_OTHER) return CODE_MALFORMED;
     if (UNLIKELY(!account_known(c, o->account))) return CODE_UNKNOWN_ACCOUNT;
     if (UNLIKELY(!instrument_known(c, o->instrument))) return CODE_UNKNOWN_INSTRUMENT;
     if (LIKELY(link == NULL)) return CODE_NONE;
@@ -197,37 +269,25 @@ uint16_t check_entry(core *c, const wire_new_order *o, const wire_order_terms *t
 
 /* rules.md 3 from step 4 on. On CODE_NONE *t describes the order, its lock not taken yet. */
 uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, taker *t) {
-    instrument *i = &c->instruments[o->instrument];
+    const instrument *i = &c->instruments[o->instrument];
     const account *a = &c->accounts[o->account];
-    int64_t price_ticks, notional_units;
-    const uint64_t hash = client_hash(o->account, o->client_order_id);
-    uint16_t code = check_order_itself(c, o, i, a, &price_ticks, &notional_units, hash);
-    if (code == CODE_NONE && UNLIKELY(terms != NULL)) code = check_terms(c, o, terms);
+    entry e = {.o = o, .terms = terms, .client_hash = client_hash(o->account, o->client_order_id)};
+    uint16_t code = check_order_itself(c, i, a, &e);
     if (code != CODE_NONE) return code;
-    if (a->open_orders_max > 0 && o->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED &&
-        a->open_orders >= a->open_orders_max)
-        return CODE_OPEN_ORDERS_EXCEEDED;
     const uint32_t at = position_of(c, o);
     const position *p = at == 0 ? NULL : &c->positions[at];
-    if ((code = check_position(a, p, o->side, o->quantity_lots)) != CODE_NONE) return code;
-    if ((o->options & ORDER_OPTION_POST_ONLY) && (code = check_post_only(c, i, o->side, price_ticks)) != CODE_NONE)
-        return code;
-    if (o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL &&
-        (code = check_fillable(c, other_side(i, o->side), o, price_ticks, at)) != CODE_NONE)
-        return code;
+    if ((code = check_position(a, p, o->side, e.quantity_lots)) != CODE_NONE) return code;
     const fee_tier rates = rates_of(c, i, a);
     const int64_t lock =
-        lock_of(i, o->side, notional_units, o->quantity_lots, rates.maker_fee_ppm, rates.taker_fee_ppm);
-    const bool buy = o->side == SIDE_BUY;
-    const uint32_t from = p == NULL ? balance_find(c, o->account, buy ? i->quote_asset : i->base_asset)
-                                    : (buy ? p->quote_balance : p->base_balance);
-    if (!balance_has(c, from, 0, lock)) return CODE_INSUFFICIENT_FUNDS;
+        lock_of(i, o->side, e.notional_units, e.quantity_lots, rates.maker_fee_ppm, rates.taker_fee_ppm);
     *t = (taker){.order_id = c->sequence,
                  .client_order_id = o->client_order_id,
-                 .client_hash = hash,
-                 .price_ticks = price_ticks,
-                 .rest_lots = o->quantity_lots,
+                 .client_hash = e.client_hash,
+                 .price_ticks = e.price_ticks,
+                 .reach_ticks = e.price_ticks,
+                 .rest_lots = e.quantity_lots,
                  .lock_units = lock,
+                 .amount_left_units = by_quote(o) ? o->quantity_lots : 0,
                  .position = at,
                  .maker_fee_ppm = rates.maker_fee_ppm,
                  .taker_fee_ppm = rates.taker_fee_ppm,
@@ -238,7 +298,13 @@ uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_term
                  .time_in_force = o->time_in_force,
                  .order_type = o->order_type,
                  .rest_code = CODE_CANCELLED_UNFILLED};
-    return CODE_NONE;
+    if ((o->options != 0 || o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL || UNLIKELY(terms != NULL)) && !waits(&e) &&
+        (code = check_makers(c, i, &e, t)) != CODE_NONE)
+        return code;
+    const bool buy = o->side == SIDE_BUY;
+    const uint32_t from = p == NULL ? balance_find(c, o->account, buy ? i->quote_asset : i->base_asset)
+                                    : (buy ? p->quote_balance : p->base_balance);
+    return balance_has(c, from, 0, lock) ? CODE_NONE : CODE_INSUFFICIENT_FUNDS;
 }
 
 /* Find the open order that a cancel or replace names (rules.md 6). */
@@ -267,6 +333,11 @@ bool keeps_place(const core *c, const wire_replace *o, uint32_t slot) {
     return o->price_ticks == order_price(c, b) && o->quantity_lots <= b->filled_lots + b->rest_lots;
 }
 
+/* What waits, is unlit or linked cannot be replaced. */
+static bool can_replace(const core *c, const book_order *b) {
+    return place_of(c, b) < PLACE_UNLIT && c->extras[b->extra].linked == 0;
+}
+
 /* rules.md 7 behind the order's own existence. On CODE_NONE *lock_units is what it must lock now; what keeps its
  * place never needs more than it has. */
 uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *lock_units) {
@@ -274,6 +345,7 @@ uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *l
     const position *p = &c->positions[b->position];
     const account *a = &c->accounts[p->account];
     instrument *i = &c->instruments[p->instrument];
+    if (UNLIKELY(b->extra != 0) && !can_replace(c, b)) return CODE_REPLACE_UNSUPPORTED;
     uint16_t code = check_halts(c, i, a);
     if (code != CODE_NONE) return code;
     if (o->price_ticks < 1 || o->price_ticks > PRICE_TICKS_MAX) return CODE_PRICE_INVALID;
@@ -282,6 +354,7 @@ uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *l
         if (o->quantity_lots < 1 || o->quantity_lots > QUANTITY_LOTS_MAX) return CODE_QUANTITY_INVALID;
         if (!quantity_on_lot(c, i, o->price_ticks, o->quantity_lots)) return CODE_QUANTITY_NOT_ON_LOT;
     }
+    if (o->quantity_lots < 1 || o->quantity_lots > QUANTITY_LOTS_MAX) return CODE_QUANTITY_INVALID;
     if ((code = check_size(i, a, o->quantity_lots)) != CODE_NONE) return code;
     if (o->quantity_lots <= b->filled_lots) return CODE_REPLACE_QUANTITY_FILLED;
     int64_t units;
@@ -290,7 +363,8 @@ uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *l
     if ((code = check_rate(c, a)) != CODE_NONE) return code;
     const int64_t rest_lots = o->quantity_lots - b->filled_lots;
     if ((code = check_position(a, p, b->side, rest_lots - b->rest_lots)) != CODE_NONE) return code;
-    if ((b->options & ORDER_OPTION_POST_ONLY) && (code = check_post_only(c, i, b->side, o->price_ticks)) != CODE_NONE)
+    if ((b->options & ORDER_OPTION_POST_ONLY) && i->trading_state == TRADING_STATE_OPEN &&
+        (code = check_replaced_post_only(c, i, b, o)) != CODE_NONE)
         return code;
     *lock_units = lock_for(i, b->side, o->price_ticks, rest_lots, b->maker_fee_ppm, b->taker_fee_ppm);
     if (keeps_place(c, o, slot)) return CODE_NONE;

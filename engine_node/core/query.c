@@ -193,6 +193,19 @@ uint32_t core_book_orders(const core *c, uint32_t number, uint8_t side, uint32_t
     return count;
 }
 
+uint32_t core_unseen_orders(const core *c, uint32_t number, uint8_t side, uint32_t skip, core_order_info *out,
+                            uint32_t room) {
+    if (!instrument_known(c, number) || side < SIDE_BUY || side > SIDE_SELL) return 0;
+    const instrument *i = &c->instruments[number];
+    uint32_t count = 0, seen = 0;
+    for (uint32_t l = i->sides[SIDES_HIDDEN + side - 1].best; l != 0 && count < room; l = c->levels[l].worse)
+        for (uint32_t slot = c->levels[l].head; slot != 0 && count < room; slot = c->orders[slot].next)
+            if (seen++ >= skip) out[count++] = order_info(c, slot);
+    for (uint32_t slot = i->unlit[side - 1].head; slot != 0 && count < room; slot = c->orders[slot].next)
+        if (seen++ >= skip) out[count++] = order_info(c, slot);
+    return count;
+}
+
 uint32_t core_account_orders(const core *c, uint32_t number, uint32_t skip, core_order_info *out, uint32_t room) {
     if (!account_known(c, number)) return 0;
     uint32_t count = 0, seen = 0;

@@ -620,24 +620,45 @@ static const char *load_terms(core *c, const void *at) {
     return NULL;
 }
 
+/* Is this order in a queue or list already? */
+static bool stands(const core *c, uint32_t slot) {
+    const book_order *b = &c->orders[slot];
+    const unlit_list *list = &c->instruments[c->positions[b->position].instrument].unlit[b->side - 1];
+    return b->level != 0 || b->prev != 0 || list->head == slot;
+}
+
+/* Is there room for an order at this price of the side (or list) in which its terms put it? */
+static const char *check_room(core *c, const book_order *b, int64_t price_ticks) {
+    instrument *i = &c->instruments[c->positions[b->position].instrument];
+    const uint32_t index = side_index(c, b);
+    if (index >= SIDES_COUNT) {
+        MUST(i->unlit[b->side - 1].count < UNLIT_ORDERS_MAX,
+             "a snapshot's unlit orders must be within UNLIT_ORDERS_MAX");
+        return NULL;
+    }
+    book_side *side = &i->sides[index];
+    if (level_find(c, side, price_ticks) != 0) return NULL;
+    MUST(pool_room(&c->level_pool) > 0, "a snapshot's levels must be within level_count_max");
+    MUST(pool_room(&c->ladder_pool) >= ladder_lacks(side, c, (uint64_t)price_ticks),
+         "a snapshot's levels must be within ladder_count_max");
+    return NULL;
+}
+
 static const char *load_place(core *c, const void *at) {
     const saved_place *e = at;
     const uint32_t slot = order_find(c, e->order_id);
-    MUST(slot != 0 && c->orders[slot].level == 0, "a snapshot's queues must name each order once");
+    MUST(slot != 0 && !stands(c, slot), "a snapshot's queues must name each order once");
     MUST(e->price_ticks >= 1 && e->price_ticks <= PRICE_TICKS_MAX, "a snapshot's prices must be sound");
+    const book_order *b = &c->orders[slot];
+    const bool waits = place_of(c, b) == PLACE_WAITING;
+    MUST(b->extra == 0 || waits || order_price(c, b) == e->price_ticks,
+         "a snapshot's orders must stand at their prices");
     int64_t notional_units;
-    instrument *i = &c->instruments[c->positions[c->orders[slot].position].instrument];
-    const uint32_t index = side_index(c, &c->orders[slot]);
-    MUST(notional_of(i, index >= SIDES_FALLING ? order_price(c, &c->orders[slot]) : e->price_ticks,
-                     c->orders[slot].rest_lots, &notional_units),
+    MUST(notional_of(&c->instruments[c->positions[b->position].instrument], waits ? order_price(c, b) : e->price_ticks,
+                     b->rest_lots, &notional_units),
          "a snapshot's locks must be sound");
-    MUST(index < SIDES_COUNT, "a snapshot's terms must be sound");
-    book_side *side = &i->sides[index];
-    if (level_find(c, side, e->price_ticks) == 0) {
-        MUST(pool_room(&c->level_pool) > 0, "a snapshot's levels must be within level_count_max");
-        MUST(pool_room(&c->ladder_pool) >= ladder_lacks(side, c, (uint64_t)e->price_ticks),
-             "a snapshot's levels must be within ladder_count_max");
-    }
+    const char *wrong = check_room(c, b, e->price_ticks);
+    if (wrong != NULL) return wrong;
     order_enqueue(c, slot, e->price_ticks);
     return NULL;
 }
@@ -793,7 +814,7 @@ static const char *load_all(core *c, const void *data, size_t bytes) {
     const char *wrong = load_sections(c, (const char *)data + sizeof header, bytes - sizeof header - sizeof checksum);
     if (wrong != NULL) return wrong;
     for (uint32_t slot = 1; slot < c->order_pool.fresh; slot++)
-        MUST(c->orders[slot].level != 0, "a snapshot's queues must name every order");
+        MUST(stands(c, slot), "a snapshot's queues must name every order");
     for (uint64_t number = trades_first_kept(c); number <= c->trade_count; number++)
         MUST(trade_place(c, number)->trade_id != 0, "a snapshot must hold the last trades");
     c->digest = digest_anew(c);

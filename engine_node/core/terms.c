@@ -17,7 +17,8 @@ static uint32_t showing_count(const wire_order_terms *t) {
            ((t->options & TERM_OPTION_ALL_OR_NONE) != 0) + (t->peg != PEG_NONE);
 }
 
-static bool is_unlit(const wire_order_terms *t) { return (t->options & TERM_OPTION_ALL_OR_NONE) || t->peg != PEG_NONE; }
+/* Will an order with these terms be kept in the list of unlit ones? */
+bool terms_unlit(const wire_order_terms *t) { return (t->options & TERM_OPTION_ALL_OR_NONE) || t->peg != PEG_NONE; }
 
 /* rules.md 13, "Malformed". Flags and zero bytes are looked at with the group. */
 bool terms_well_formed(const wire_new_order *o, const wire_order_terms *t) {
@@ -27,7 +28,7 @@ bool terms_well_formed(const wire_new_order *o, const wire_order_terms *t) {
     if (t->trigger > TRIGGER_TRAILING || t->peg > PEG_MIDDLE || (t->options & ~known) != 0) return false;
     if (o->order_type == ORDER_TYPE_MARKET_BY_QUOTE || showing_count(t) > 1) return false;
     if (showing_count(t) > 0 && !good_till_cancelled_limit(o)) return false;
-    if (is_unlit(t) && (post_only || waits || t->minimum_lots != 0)) return false;
+    if (terms_unlit(t) && (post_only || waits || t->minimum_lots != 0)) return false;
     if (t->minimum_lots != 0 && (o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL || post_only || waits)) return false;
     if (t->expire_ns != 0 && day) return false;
     if ((t->expire_ns != 0 || day) && o->time_in_force != TIME_IN_FORCE_GOOD_TILL_CANCELLED && !waits) return false;
@@ -40,7 +41,7 @@ bool link_well_formed(const wire_new_order *o, const wire_order_terms *terms, co
     if ((link->order_id == 0) == (link->target_client_order_id == 0)) return false;
     if (link->action == LINK_ACTION_CANCEL_FIRST) return true;
     if (link->action != LINK_ACTION_ONE_CANCELS_OTHER) return false;
-    if (terms != NULL && is_unlit(terms)) return false;
+    if (terms != NULL && terms_unlit(terms)) return false;
     return good_till_cancelled_limit(o) || (terms != NULL && terms->trigger != TRIGGER_NONE);
 }
 
@@ -64,7 +65,7 @@ bool terms_need_extra(const wire_order_terms *t) {
 
 static enum order_place place_by(const wire_order_terms *t) {
     if (t->trigger != TRIGGER_NONE) return PLACE_WAITING;
-    if (is_unlit(t)) return PLACE_UNLIT;
+    if (terms_unlit(t)) return PLACE_UNLIT;
     return (t->options & TERM_OPTION_HIDDEN) ? PLACE_HIDDEN : PLACE_DISPLAYED;
 }
 

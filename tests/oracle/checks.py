@@ -243,7 +243,7 @@ def worth_faults(
     if by_quote and order.rest == 0:
         yield Code.NOTIONAL_TOO_SMALL
     notional = order.amount_left if by_quote else ledger.notional_of(instrument, order.price, order.rest)
-    market_sell = command.order_type != OrderType.LIMIT and command.side == Side.SELL
+    market_sell = command.order_type == OrderType.MARKET and command.side == Side.SELL
     yield from notional_faults(account, instrument, notional, order.rest, least_matters=not market_sell)
 
 
@@ -459,7 +459,8 @@ def replace_faults(state: State, command: Replace, received_ns: int) -> Faults:
     is_open = instrument.trading_state == TradingState.OPEN
     if order.options & OrderOption.POST_ONLY and is_open and makers.would_take(instrument, anew):
         yield Code.POST_ONLY_WOULD_TAKE
-    if not keeps_place(order, command) and ledger.spendable(state, order) + order.lock < ledger.needed(instrument, anew):
+    can_spend = ledger.spendable(state, order) + order.lock
+    if not keeps_place(order, command) and can_spend < ledger.needed(instrument, anew):
         yield Code.INSUFFICIENT_FUNDS
 
 

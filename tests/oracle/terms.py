@@ -18,7 +18,7 @@ from schemas.vocabulary import (
 )
 from tests.oracle.commands import Group
 
-EVERY_OPTION = TermOption.HIDDEN | TermOption.ALL_OR_NONE | TermOption.DAY
+EVERY_OPTION = int(TermOption.HIDDEN | TermOption.ALL_OR_NONE | TermOption.DAY)
 
 
 def can_rest(command: NewOrder) -> bool:

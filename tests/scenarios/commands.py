@@ -11,8 +11,10 @@ from schemas.vocabulary import (
     AccountLimits,
     Asset,
     Cancel,
+    CircuitBreaker,
     ClockTick,
     Code,
+    CountdownCancel,
     Deposit,
     Digest,
     Halt,
@@ -20,28 +22,36 @@ from schemas.vocabulary import (
     HaltScope,
     Instrument,
     InstrumentLimits,
+    InstrumentState,
+    LinkAction,
     Logoff,
     LogoffReason,
     Logon,
     LogonOption,
     MassCancel,
     NewOrder,
+    OrderLink,
     OrderOption,
+    OrderTerms,
     OrderType,
+    Peg,
     Refused,
     Replace,
     SelfTradePrevention,
     Side,
     Term,
+    TermOption,
     TimeInForce,
     TradingState,
+    Trigger,
     Withdrawal,
 )
 from tests.scenarios.language import ScenarioError
 
 Command: TypeAlias = (
-    Account | AccountLimits | Asset | Cancel | ClockTick | Deposit | Digest | Halt | Instrument | InstrumentLimits
-    | Logoff | Logon | MassCancel | NewOrder | Refused | Replace | Term | Withdrawal
+    Account | AccountLimits | Asset | Cancel | CircuitBreaker | ClockTick | CountdownCancel | Deposit | Digest | Halt
+    | Instrument | InstrumentLimits | InstrumentState | Logoff | Logon | MassCancel | NewOrder | Refused | Replace
+    | Term | Withdrawal
 )
 
 ASSETS = {"USD": 1, "BTC": 2, "ETH": 3}
@@ -55,6 +65,7 @@ TIMES = {
     "ioc": TimeInForce.IMMEDIATE_OR_CANCEL,
     "fok": TimeInForce.FILL_OR_KILL,
 }
+TERM_OPTIONS = {"hidden": TermOption.HIDDEN, "all_or_none": TermOption.ALL_OR_NONE, "day": TermOption.DAY}
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -70,6 +81,9 @@ class Said:
     after_ns: int = 1000  # since the record before
     byte: tuple[int, int] | None = None  # (offset in the command, value)
     prefix_byte: tuple[int, int] | None = None  # the same of each prefix
+    terms: OrderTerms | None = None
+    link: OrderLink | None = None
+    due_ns: int | None = None  # when the order expires or the auction ends, from the time of the record on
     wrong: bool = False  # of a digest: another state's
 
 
@@ -155,6 +169,8 @@ def read_line(words: list[str], labels: dict[str, int]) -> Said:
     byte, prefix_byte = rest.string_option("byte"), rest.string_option("prefix_byte")
     nonce = rest.option("nonce", -1)
     label, wrong = rest.string_option("as"), rest.flag("wrong")
+    due = rest.string_option("expires") or rest.string_option("ends")
+    terms, link = read_terms(rest, due is not None), read_link(rest)
     if actor == "engine":
         key, command = engine_command(rest, nonce)
     else:
@@ -173,7 +189,61 @@ def read_line(words: list[str], labels: dict[str, int]) -> Said:
         byte=byte_set(byte) if byte else None,
         prefix_byte=byte_set(prefix_byte) if prefix_byte else None,
         wrong=wrong,
+        terms=terms if isinstance(command, NewOrder) or terms_said(words) else None,
+        link=link,
+        due_ns=duration_ns(due) if due else None,
     )
+
+
+def terms_said(words: list[str]) -> bool:
+    return any(word == "terms" or word.startswith("terms.") for word in words)
+
+
+def read_terms(rest: Words, expires: bool) -> OrderTerms | None:
+    """What a line says in an order_terms prefix: `show 2`, `hidden`, `stop 105`, ... or raw: `terms.peg=9`."""
+    trigger, trigger_price = read_trigger(rest)
+    peg = rest.string_option("peg")
+    options = sum(option for word, option in TERM_OPTIONS.items() if rest.flag(word))
+    trailing = rest.option("trailing")
+    terms = OrderTerms(
+        trigger=Trigger.TRAILING if trailing else trigger,
+        trigger_price_ticks=trigger_price,
+        display_lots=rest.option("show"),
+        minimum_lots=rest.option("minimum"),
+        offset_ticks=trailing + rest.option("offset"),
+        peg=Peg[peg.upper()] if peg else Peg.NONE,
+        options=options,
+    )
+    said = rest.flag("terms") or expires or terms != OrderTerms()
+    raw = raw_fields(rest, "terms.")
+    return dataclasses.replace(terms, **raw) if said or raw else None
+
+
+def read_trigger(rest: Words) -> tuple[int, int]:
+    for word in ("stop", "take_profit"):
+        if word in rest.words:
+            return Trigger[word.upper()], rest.option(word)
+    return Trigger.NONE, 0
+
+
+def read_link(rest: Words) -> OrderLink | None:
+    """`with s1`: one cancels the other; `instead_of s1`: cancelled first. The order by its label, id or number."""
+    for word, action in (("with", LinkAction.ONE_CANCELS_OTHER), ("instead_of", LinkAction.CANCEL_FIRST)):
+        if word in rest.words:
+            place = rest.words.index(word)
+            named = Words(rest.words[place + 1 :], rest.labels)
+            name = named.order_name()
+            rest.words[place:] = named.words
+            return dataclasses.replace(OrderLink(action=action, **name), **raw_fields(rest, "link."))
+    return None
+
+
+def raw_fields(rest: Words, prefix: str) -> dict[str, Any]:
+    """`terms.peg=9`: a field of a prefix as it is."""
+    said = [word for word in rest.words if word.startswith(prefix)]
+    rest.words[:] = [word for word in rest.words if word not in said]
+    pairs = [word.removeprefix(prefix).partition("=") for word in said]
+    return {name: number_of(value) for name, _, value in pairs}
 
 
 def byte_set(word: str) -> tuple[int, int]:
@@ -215,17 +285,21 @@ def client_command(rest: Words, account: int) -> Command:
                 side=Side[side.upper()] if side else 0,
                 client_order_id=rest.option("own"),
             )
+        case "countdown":
+            timeout_ms = duration_ns(rest.take()) // 10**6
+            return CountdownCancel(account=account, timeout_ms=timeout_ms, client_order_id=rest.option("own"))
         case _:
             return admin_command(rest, verb)
 
 
 def new_order(rest: Words, account: int, side: Side) -> NewOrder:
-    """`5 @ 100 ioc`, `5 @ market`, `5 @ market cap 101`"""
+    """`5 @ 100 ioc`, `5 @ market`, `5 @ market cap 101`, `450 @ quote`: for that many quote units"""
     quantity = rest.number()
     at, word = rest.take(), rest.take()
     if at != "@":
         raise ScenarioError("an order must be written as buy 5 @ 100")
-    market = word == "market"
+    market = word in ("market", "quote")
+    order_type = {"market": OrderType.MARKET, "quote": OrderType.MARKET_BY_QUOTE}.get(word, OrderType.LIMIT)
     said = [lasts for word, lasts in TIMES.items() if rest.flag(word)]
     lasts = said[0] if said else TIMES["ioc" if market else "gtc"]
     mode = rest.string_option("stp")
@@ -233,7 +307,7 @@ def new_order(rest: Words, account: int, side: Side) -> NewOrder:
         account=account,
         instrument=rest.option("in", 1),
         side=side,
-        order_type=OrderType.MARKET if market else OrderType.LIMIT,
+        order_type=order_type,
         price_ticks=rest.option("cap") if market else number_of(word),
         quantity_lots=quantity,
         time_in_force=lasts,
@@ -249,10 +323,18 @@ def admin_command(rest: Words, verb: str) -> Command:
             layout = Deposit if verb == "deposit" else Withdrawal
             whose, what, units = rest.number(), rest.number(), rest.number()
             return layout(account=whose, asset=what, amount_units=units, reference=rest.option("reference"))
-        case "halt" | "resume":
+        case "halt" | "resume" | "kill":
             scope = HaltScope[rest.take().upper()]
             target = 0 if scope == HaltScope.EVERYTHING else rest.number()
             return Halt(scope=scope, target=target, action=HaltAction[verb.upper()])
+        case "state":
+            where, into = rest.number(), rest.take()
+            static = rest.option("static")
+            return InstrumentState(
+                instrument=where, trading_state=TradingState[into.upper()], static_price_ticks=static
+            )
+        case "breaker":
+            return CircuitBreaker(instrument=rest.number())
         case "limit":
             layout_name, number = rest.take(), rest.number()
             if layout_name == "account":

@@ -49,7 +49,7 @@ class OracleExchange:
     def levels(self, instrument: int, side: int) -> list[tuple[int, int]]:
         known = self.oracle.state.instruments[instrument]
         prices = book.prices_best_first(known, side)
-        return [(price, sum(order.rest for order in known.levels[side][price])) for price in prices]
+        return [(price, book.shown_lots(known.levels[side][price])) for price in prices]
 
     def balance(self, account: int, asset: int) -> tuple[int, int]:
         return self.oracle.balances().get((account, asset), (0, 0))

@@ -9,20 +9,27 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import zlib
 from collections import Counter
+from typing import TypeAlias
 
 from schemas.vocabulary import (
+    CHECKSUM_LEVEL_COUNT,
     REPORT_BYTES,
     Cancel,
     Code,
     Digest,
     EventKind,
+    InstrumentState,
     Kind,
     Level3Action,
+    LinkAction,
     Logon,
     MassCancel,
     NewOrder,
     Nonce,
+    OrderLink,
+    OrderTerms,
     Record,
     Replace,
     Report,
@@ -30,11 +37,24 @@ from schemas.vocabulary import (
     Side,
     Text,
     TradingState,
+    Trigger,
 )
-from tests.scenarios.commands import ACCOUNTS, ASSETS, INSTRUMENTS, KEYS, NAMES, Command, Said, number_of, read_line
+from tests.scenarios.commands import (
+    ACCOUNTS,
+    ASSETS,
+    INSTRUMENTS,
+    KEYS,
+    NAMES,
+    UNITS_NS,
+    Command,
+    Said,
+    number_of,
+    read_line,
+)
 from tests.scenarios.exchanges import Diverged, Exchange, Invalid, book_line
 from tests.scenarios.language import Line, ScenarioError, Section
 
+Prefix: TypeAlias = Text | Nonce | OrderTerms | OrderLink
 START_NS = 1_700_000_000_000_000_000
 OPENING = """
 engine term 1
@@ -51,31 +71,45 @@ admin deposit alice BTC 1,000
 admin deposit bob BTC 1,000
 admin deposit carol BTC 1,000
 """
+OF_CLOCK = {EventKind.BOOK_CHECKSUM, EventKind.INDICATIVE}
 HIDDEN = {
-    "reports": {EventKind.BOOK_UPDATE, EventKind.TOP, EventKind.LEVEL3},
-    "book": {EventKind.TOP, EventKind.LEVEL3},
-    "top": {EventKind.BOOK_UPDATE, EventKind.LEVEL3},
-    "orders": {EventKind.TOP},
+    "reports": {EventKind.BOOK_UPDATE, EventKind.TOP, EventKind.LEVEL3} | OF_CLOCK,
+    "book": {EventKind.TOP, EventKind.LEVEL3} | OF_CLOCK,
+    "top": {EventKind.BOOK_UPDATE, EventKind.LEVEL3} | OF_CLOCK,
+    "orders": {EventKind.TOP} | OF_CLOCK,
+    "clock": {EventKind.BOOK_UPDATE, EventKind.TOP, EventKind.LEVEL3},
     "all": set(),
 }
 BOOK_FIELDS = {"flags", "instrument", "price_ticks", "quantity_lots"}
 ORDER_FIELDS = BOOK_FIELDS | {"account", "order_id", "client_order_id", "remaining_lots"}
 MEANING: dict[EventKind, set[str]] = {  # the fields that may be other than zero
-    EventKind.ACCEPTED: ORDER_FIELDS | {"reference"},
+    EventKind.ACCEPTED: ORDER_FIELDS | {"reference", "amount_units"},
     EventKind.REJECTED: (ORDER_FIELDS - {"remaining_lots"}) | {"code", "reference"},
     EventKind.FILLED: ORDER_FIELDS | {"reference", "amount_units"},
     EventKind.CANCELLED: ORDER_FIELDS | {"code", "reference"},
     EventKind.REPLACED: ORDER_FIELDS | {"reference"},
     EventKind.APPLIED: {"account", "instrument", "order_id", "client_order_id", "quantity_lots", "reference"},
+    EventKind.TRIGGERED: ORDER_FIELDS | {"reference"},
     EventKind.TRADE: BOOK_FIELDS | {"order_id", "client_order_id", "reference"},
     EventKind.BOOK_UPDATE: BOOK_FIELDS | {"remaining_lots", "reference"},
     EventKind.TOP: BOOK_FIELDS | {"remaining_lots", "reference"},
-    EventKind.STATE: {"code", "instrument", "account"},
+    EventKind.STATE: {"code", "instrument", "account", "quantity_lots", "reference"},
+    EventKind.BOOK_CHECKSUM: {"instrument", "quantity_lots", "remaining_lots", "reference", "amount_units"},
+    EventKind.INDICATIVE: BOOK_FIELDS | {"remaining_lots", "reference"},
     EventKind.LEVEL3: BOOK_FIELDS | {"code", "order_id", "reference"},
     EventKind.BALANCE: {"account", "instrument", "quantity_lots", "remaining_lots", "reference", "amount_units"},
 }
+BREAKERS = ["", " by level 1", " by level 2", " by level 3", " by band"]
 NUMBERING = {"kind", "n", "key", "report_number", "sequence", "received_ns"}
-PUBLIC = {EventKind.TRADE, EventKind.BOOK_UPDATE, EventKind.TOP, EventKind.STATE, EventKind.LEVEL3, EventKind.BALANCE}
+PUBLIC = {
+    EventKind.TRADE,
+    EventKind.BOOK_UPDATE,
+    EventKind.TOP,
+    EventKind.STATE,
+    EventKind.LEVEL3,
+    EventKind.BALANCE,
+    *OF_CLOCK,
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +125,18 @@ class Entered:
 
 def name_in(names: dict[str, int], number: int) -> str:
     return next((name for name, value in names.items() if value == number), str(number))
+
+
+def role_name(report: Report) -> str:
+    if report.flags & ReportFlag.AUCTION:
+        return "auction"
+    return "maker" if report.flags & ReportFlag.MAKER else "taker"
+
+
+def in_units(duration_ns: int) -> str:
+    """In the largest unit that it is a whole number of."""
+    unit = next(unit for unit in ("s", "ms", "us", "ns") if duration_ns % UNITS_NS[unit] == 0)
+    return f"{duration_ns // UNITS_NS[unit]}{unit}"
 
 
 def side_name(report: Report) -> str:
@@ -178,8 +224,19 @@ class Market:
         """`alice prefix text X`, `alice prefix nonce 7`: sent with the next line; it belongs to that only by chance."""
         key = KEYS[words[0]]
         client_sequence = self.client_sequences[key] + 1
-        prefix = text_prefix(words[3]) if words[2] == "text" else self.nonce_prefix(int(words[3]), 0)
+        prefix = self.lone_prefix(words[2], words[3:])
         self.append(dataclasses.replace(prefix, client_sequence=client_sequence).pack(), key)
+
+    def lone_prefix(self, kind: str, said: list[str]) -> Prefix:
+        match kind:
+            case "text":
+                return text_prefix(said[0])
+            case "nonce":
+                return self.nonce_prefix(int(said[0]), 0)
+            case "terms":
+                return OrderTerms(trigger=Trigger.STOP)
+            case _:
+                return OrderLink(order_id=number_of(said[0], self.labels), action=LinkAction.CANCEL_FIRST)
 
     def append(self, command: bytes, key: int) -> None:
         self.waiting += Record(command=command, key=key, received_ns=self.now_ns).pack()
@@ -210,16 +267,26 @@ class Market:
         reports = [Report.unpack(events, offset) for offset in range(0, len(events), REPORT_BYTES)]
         return self.tell(said, client_sequence, reports)
 
-    def group_of(self, said: Said) -> list[Command | Text | Nonce]:
-        group: list[Command | Text | Nonce] = []
+    def group_of(self, said: Said) -> list[Command | Prefix]:
+        group: list[Command | Prefix] = []
         if said.text is not None:
             group.append(text_prefix(said.text))
         if said.nonce is not None and not isinstance(said.command, Logon):
             group.append(self.nonce_prefix(said.nonce, said.age_ns))
+        if said.terms is not None:
+            expire_ns = self.due_at(said) or said.terms.expire_ns
+            group.append(dataclasses.replace(said.terms, expire_ns=expire_ns))
+        if said.link is not None:
+            group.append(said.link)
         return [*group, self.filled_in(said)]
+
+    def due_at(self, said: Said) -> int:
+        return 0 if said.due_ns is None else self.now_ns + said.due_ns
 
     def filled_in(self, said: Said) -> Command:
         command = said.command
+        if isinstance(command, InstrumentState) and said.due_ns is not None:
+            return dataclasses.replace(command, auction_ends_ns=self.due_at(said))
         if isinstance(command, Digest):
             return Digest(state_digest=self.exchange.digest() ^ said.wrong)
         if isinstance(command, Logon):
@@ -272,6 +339,14 @@ class Market:
             place = (report.instrument, EventKind(report.kind))
             self.ids[place] += 1
             assert report.reference == self.ids[place], check + f"reference must be {self.ids[place]}"
+        if report.kind in OF_CLOCK:
+            last = self.ids[report.instrument, EventKind.BOOK_UPDATE]
+            assert report.reference == last, check + f"reference must be that of the last book update, {last}"
+        if report.kind == EventKind.BOOK_CHECKSUM:
+            levels = [self.exchange.levels(report.instrument, side)[:CHECKSUM_LEVEL_COUNT] for side in Side]
+            assert [report.quantity_lots, report.remaining_lots] == [len(side) for side in levels], check + "levels"
+            data = b"".join(number.to_bytes(8, "little") for side in levels for level in side for number in level)
+            assert report.amount_units == zlib.crc32(data), check + f"the sum must be {zlib.crc32(data)}"
 
     def check_meaning(self, report: Report, check: str) -> None:
         for field in dataclasses.fields(report):
@@ -281,7 +356,13 @@ class Market:
     def check_reference(self, said: Said, client_sequence: int, report: Report, check: str) -> None:
         """Reports on an order are the order's own; those to the sender carry the client sequence."""
         match report.kind:
-            case EventKind.ACCEPTED | EventKind.FILLED | EventKind.CANCELLED | EventKind.REPLACED:
+            case (
+                EventKind.ACCEPTED
+                | EventKind.FILLED
+                | EventKind.CANCELLED
+                | EventKind.REPLACED
+                | EventKind.TRIGGERED
+            ):
                 entered = self.entered[report.order_id]
                 assert Entered(
                     key=report.key,
@@ -290,7 +371,7 @@ class Market:
                     side=Side.SELL if report.flags & ReportFlag.SELL else Side.BUY,
                     number=report.client_order_id,
                 ) == entered, check + "a report on an order must be as the order was entered"
-                if report.kind == EventKind.FILLED:
+                if report.kind in (EventKind.FILLED, EventKind.TRIGGERED):
                     expected = self.ids[report.instrument, EventKind.TRADE]
                 else:
                     expected = client_sequence if self.asked_for(said, report) else 0
@@ -325,11 +406,14 @@ class Market:
         done = " done" if report.flags & ReportFlag.DONE else ""
         match report.kind:
             case EventKind.ACCEPTED:
-                return f"accepted {label} {side_name(report)} {lots}"
+                amount = f" for {report.amount_units}" if report.amount_units else ""
+                return f"accepted {label} {side_name(report)} {lots}{amount}"
+            case EventKind.TRIGGERED:
+                return f"triggered {label} {side_name(report)} {lots}{left}"
             case EventKind.REJECTED:
                 return f"rejected {Code(report.code).name.lower()}"
             case EventKind.FILLED:
-                role = "maker" if report.flags & ReportFlag.MAKER else "taker"
+                role = role_name(report)
                 return f"filled {label} {lots} {role} fee {report.amount_units}{left}{done}"
             case EventKind.CANCELLED:
                 code = Code(report.code).name.lower()
@@ -341,6 +425,7 @@ class Market:
                 return f"applied {report.quantity_lots}" if report.quantity_lots else "applied"
             case EventKind.TRADE:
                 action = "sold" if report.flags & ReportFlag.SELL else "bought"
+                action = "auction" if report.flags & ReportFlag.AUCTION else action
                 return f"trade {label}/{self.label(report.client_order_id)} {lots} {action}"
             case EventKind.BOOK_UPDATE:
                 level = f"{report.quantity_lots} in {report.remaining_lots}" if report.quantity_lots else "gone"
@@ -351,7 +436,16 @@ class Market:
             case EventKind.LEVEL3:
                 return f"l3 {Level3Action(report.code).name.lower()} {label} {side_name(report)} {lots}"
             case EventKind.STATE:
-                return f"state {self.whose_state(report)} {TradingState(report.code).name.lower()}"
+                ends = f" ends {in_units(report.reference - self.now_ns)}" if report.reference else ""
+                by = BREAKERS[report.quantity_lots]
+                return f"state {self.whose_state(report)} {TradingState(report.code).name.lower()}{ends}{by}"
+            case EventKind.BOOK_CHECKSUM:
+                levels = f"{report.quantity_lots} bids {report.remaining_lots} asks"
+                return f"checksum {name_in(INSTRUMENTS, report.instrument)} {levels}"
+            case EventKind.INDICATIVE:
+                surplus = f" {side_name(report)} surplus {report.remaining_lots}" if report.remaining_lots else ""
+                offer = f"{lots}{surplus}" if report.quantity_lots else "none"
+                return f"indicative {name_in(INSTRUMENTS, report.instrument)} {offer}"
             case _:
                 change = f"{name_in(ASSETS, report.instrument)} {report.amount_units:+}"
                 whose = name_in(ACCOUNTS, report.account)

@@ -205,8 +205,8 @@ static outcome take_first(ingress *in, connection *c, uint64_t client_sequence, 
     return begun;
 }
 
-static outcome take_frame(ingress *in, connection *c, const uint8_t *frame) {
-    if (!hmac_frame_good(&c->session_key, frame)) {
+static outcome take_frame(ingress *in, connection *c, const uint8_t *frame, bool authentic) {
+    if (!authentic) {
         if (peers_count(&in->peers, c->address, in->steady_ns)) in->counters.peers_blocked++;
         return end(in, c, CODE_FRAME_REFUSED);
     }
@@ -234,21 +234,24 @@ static_assert(sizeof(wire_record) == FRAME_BYTES && offsetof(wire_record, comman
 
 void frames_take(ingress *in, connection *c) {
     static_assert(FRAME_BYTES == RECORD_BYTES, "a buffer of frames can be looked ahead into as records");
-    uint32_t at = 0;
+    uint32_t at = 0, authentic = 0; /* how many of those at `at` are known to be */
     while (c->buffer_used - at >= FRAME_BYTES && c->doomed == 0 && !in->stalled) {
         if (!outbound_room(in, c, CORE_GROUP_MAX)) { /* a frame and its prefixes may get a message each */
             ingress_stall(in);
             break;
         }
         const uint8_t *frame = c->buffer + at;
-        core_look_ahead(in->core, (const wire_record *)frame, (c->buffer_used - at) / FRAME_BYTES);
-        const outcome outcome = take_frame(in, c, frame);
+        const uint32_t known = (c->buffer_used - at) / FRAME_BYTES;
+        core_look_ahead(in->core, (const wire_record *)frame, known);
+        if (authentic == 0) authentic = hmac_frames_good(&c->session_key, frame, known);
+        const outcome outcome = take_frame(in, c, frame, authentic > 0);
         if (outcome == ENDED) return;
         if (outcome == STALLED) {
             ingress_stall(in);
             break;
         }
         at += FRAME_BYTES;
+        authentic--;
         in->counters.frames++;
         if (in->pressed) outbound_relieve(in, false);
     }

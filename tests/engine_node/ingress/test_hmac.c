@@ -37,7 +37,7 @@ static void test_tags_of_many_commands_are_those_of_libcrypto(void) {
         hmac_key_set(&key, secret);
         hmac_tag(&key, frame, frame + COMMAND_BYTES);
         CHECK(memcmp(frame + COMMAND_BYTES, expected, TAG_BYTES) == 0);
-        CHECK(hmac_frame_good(&key, frame));
+        CHECK_EQUAL(hmac_frames_good(&key, frame, 1), 1);
     }
 }
 
@@ -48,10 +48,31 @@ static void test_every_single_changed_bit_makes_a_frame_bad(void) {
     hmac_tag(&key, frame, frame + COMMAND_BYTES);
     for (size_t bit = 0; bit < 8 * FRAME_BYTES; bit++) {
         frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        CHECK(!hmac_frame_good(&key, frame));
+        CHECK_EQUAL(hmac_frames_good(&key, frame, 1), 0);
         frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
-    CHECK(hmac_frame_good(&key, frame));
+    CHECK_EQUAL(hmac_frames_good(&key, frame, 1), 1);
+}
+
+/* Frames are verified side by side, however many there are: what counts is where the first bad one stands. */
+static void test_frames_of_a_burst_are_good_up_to_the_first_bad_one(void) {
+    uint8_t secret[32] = {7}, frames[4 * FRAME_BYTES];
+    hmac_key key;
+    hmac_key_set(&key, secret);
+    for (size_t i = 0; i < 4; i++) {
+        uint8_t *frame = frames + i * FRAME_BYTES;
+        memset(frame, (int)(i + 1), COMMAND_BYTES);
+        hmac_tag(&key, frame, frame + COMMAND_BYTES);
+    }
+    for (uint32_t count = 1; count <= 4; count++) {
+        const uint32_t looked_at = hmac_frames_good(&key, frames, count);
+        CHECK(looked_at >= 1 && looked_at <= count && looked_at <= HMAC_FRAMES_MAX);
+        for (uint32_t bad = 0; bad < count; bad++) {
+            frames[bad * FRAME_BYTES + 5] ^= 1;
+            CHECK_EQUAL(hmac_frames_good(&key, frames, count), bad < looked_at ? bad : looked_at);
+            frames[bad * FRAME_BYTES + 5] ^= 1;
+        }
+    }
 }
 
 static void test_a_wiped_key_is_zero(void) {
@@ -67,6 +88,7 @@ int main(void) {
     RUN(test_a_published_vector_comes_out);
     RUN(test_tags_of_many_commands_are_those_of_libcrypto);
     RUN(test_every_single_changed_bit_makes_a_frame_bad);
+    RUN(test_frames_of_a_burst_are_good_up_to_the_first_bad_one);
     RUN(test_a_wiped_key_is_zero);
     return checks_done();
 }

@@ -263,7 +263,10 @@ static void print_answer(const flow_header *h, const dense_book *b) {
            (unsigned long long)b->answer.digest);
 }
 
-static void start_answer(dense_book *b) { b->answer = (flow_answer){.digest = FLOW_DIGEST_START}; }
+static void start_answer(dense_book *b) {
+    b->answer = (flow_answer){.digest = FLOW_DIGEST_START};
+    b->refused = 0;
+}
 
 static int run_make(const char *kind, const char *path, uint64_t seed, uint32_t open, uint32_t timed) {
     const shape *s = NULL;

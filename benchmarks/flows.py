@@ -57,6 +57,7 @@ class Answer:
     lots: int
     notional: int  # modulo 2^64
     digest: str  # of all fills in order, by the flow's ids
+    refused: int  # operations; in a flow only the tape's cancels of what is not in the book
 
 
 def directory() -> Path:

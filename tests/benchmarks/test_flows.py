@@ -212,13 +212,14 @@ class Slow:
 
     def answer(self) -> Answer:
         self.prepare()
-        fills = lots = notional = 0
+        fills = lots = notional = refused = 0
         digest = 14695981039346656037
         for index, operation in enumerate(self.flow.operations):
             events = self.apply(operation)
             if index < self.flow.preload:
                 continue
             for event in events:
+                refused += event.kind == EventKind.REJECTED
                 if event.kind == EventKind.TRADE:
                     parts = (operation.id, self.ids[event.order_id], event.price_ticks, event.quantity_lots)
                     for part in parts:
@@ -226,7 +227,9 @@ class Slow:
                     fills += 1
                     lots += event.quantity_lots
                     notional += event.price_ticks * event.quantity_lots
-        return Answer(fills=fills, lots=lots, notional=notional % 2**64, digest=f"{digest:016x}")
+        return Answer(
+            fills=fills, lots=lots, notional=notional % 2**64, digest=f"{digest:016x}", refused=refused
+        )
 
 
 @pytest.mark.parametrize("name", ["tape", "deep", "cancel", "sweep"])

@@ -46,12 +46,13 @@ from schemas.vocabulary import (
     Trigger,
     Withdrawal,
 )
+from tests.scenarios import money
 from tests.scenarios.language import ScenarioError
 
 Command: TypeAlias = (
     Account | AccountLimits | Asset | Cancel | CircuitBreaker | ClockTick | CountdownCancel | Deposit | Digest | Halt
     | Instrument | InstrumentLimits | InstrumentState | Logoff | Logon | MassCancel | NewOrder | Refused | Replace
-    | Term | Withdrawal
+    | Term | Withdrawal | money.Command
 )
 
 ASSETS = {"USD": 1, "BTC": 2, "ETH": 3}
@@ -343,7 +344,7 @@ def admin_command(rest: Words, verb: str) -> Command:
         case "define":
             return definition(rest)
         case _:
-            raise ScenarioError(f"a command is needed, found {verb!r}")
+            return money.command(rest, verb)
 
 
 def definition(rest: Words) -> Command:

@@ -25,6 +25,7 @@ class Exchange(Protocol):
     def digest(self) -> int: ...
     def levels(self, instrument: int, side: int) -> list[tuple[int, int]]: ...
     def balance(self, account: int, asset: int) -> tuple[int, int]: ...
+    def floor(self, account: int, asset: int) -> int: ...
     def position(self, account: int, instrument: int) -> tuple[int, int, int]: ...
     def fees(self, asset: int) -> int: ...
     def reference_price(self, instrument: int) -> int: ...
@@ -53,6 +54,9 @@ class OracleExchange:
 
     def balance(self, account: int, asset: int) -> tuple[int, int]:
         return self.oracle.balances().get((account, asset), (0, 0))
+
+    def floor(self, account: int, asset: int) -> int:
+        return self.oracle.state.balance(account, asset).floor
 
     def position(self, account: int, instrument: int) -> tuple[int, int, int]:
         position = self.oracle.state.positions.get((account, instrument))
@@ -88,6 +92,9 @@ class CoreExchange:
 
     def balance(self, account: int, asset: int) -> tuple[int, int]:
         return self.core.balance(account, asset) or (0, 0)
+
+    def floor(self, account: int, asset: int) -> int:
+        return self.core.floor(account, asset)
 
     def position(self, account: int, instrument: int) -> tuple[int, int, int]:
         return self.core.position(account, instrument) or (0, 0, 0)

@@ -39,6 +39,7 @@ from schemas.vocabulary import (
     TradingState,
     Trigger,
 )
+from tests.scenarios import money
 from tests.scenarios.commands import (
     ACCOUNTS,
     ASSETS,
@@ -98,6 +99,7 @@ MEANING: dict[EventKind, set[str]] = {  # the fields that may be other than zero
     EventKind.INDICATIVE: BOOK_FIELDS | {"remaining_lots", "reference"},
     EventKind.LEVEL3: BOOK_FIELDS | {"code", "order_id", "reference"},
     EventKind.BALANCE: {"account", "instrument", "quantity_lots", "remaining_lots", "reference", "amount_units"},
+    **money.MEANING,
 }
 BREAKERS = ["", " by level 1", " by level 2", " by level 3", " by band"]
 NUMBERING = {"kind", "n", "key", "report_number", "sequence", "received_ns"}
@@ -109,6 +111,7 @@ PUBLIC = {
     EventKind.LEVEL3,
     EventKind.BALANCE,
     *OF_CLOCK,
+    *money.MEANING,
 }
 
 
@@ -177,7 +180,7 @@ class Market:
         words = line.words()
         if words[0] == "show":
             self.shown = words[1]
-        elif words[0] in ("book", "balance", "position", "fees", "reference"):
+        elif words[0] in ("book", "balance", "floor", "position", "fees", "reference"):
             self.compare(line, self.answer(words))
         elif len(words) > 1 and words[1] == "prefix":
             self.wait_with_prefix(words)
@@ -209,6 +212,8 @@ class Market:
             case ["balance", whose, what]:
                 free, locked = self.exchange.balance(ACCOUNTS[whose], ASSETS[what])
                 return [(f"free {free} locked {locked}", None)]
+            case ["floor", whose, what]:
+                return [(str(self.exchange.floor(ACCOUNTS[whose], ASSETS[what])), None)]
             case ["position", whose, *which]:
                 held, buying, selling = self.exchange.position(ACCOUNTS[whose], INSTRUMENTS[which[0]] if which else 1)
                 return [(f"{held} buying {buying} selling {selling}", None)]
@@ -446,6 +451,8 @@ class Market:
                 surplus = f" {side_name(report)} surplus {report.remaining_lots}" if report.remaining_lots else ""
                 offer = f"{lots}{surplus}" if report.quantity_lots else "none"
                 return f"indicative {name_in(INSTRUMENTS, report.instrument)} {offer}"
+            case EventKind.TRADE_BUST | EventKind.TRADE_CORRECTION | EventKind.ADJUSTMENT:
+                return money.in_words(report, name_in(ACCOUNTS, report.account))
             case _:
                 change = f"{name_in(ASSETS, report.instrument)} {report.amount_units:+}"
                 whose = name_in(ACCOUNTS, report.account)

@@ -185,17 +185,20 @@ static PyObject *core_py_instrument(core_object *self, PyObject *args) {
     core_instrument_info i;
     if (!PyArg_ParseTuple(args, "I:instrument", &number)) return NULL;
     if (!core_instrument(self->c, number, &i)) Py_RETURN_NONE;
-    return Py_BuildValue("{sI ss# sI sI si si sI sK sK sI sL sL sL sL sK sK sK sK sI sI}", "instrument", number, "name",
-                         i.name, (Py_ssize_t)i.name_bytes, "base_asset", i.base_asset, "quote_asset", i.quote_asset,
-                         "maker_fee_ppm", i.maker_fee_ppm, "taker_fee_ppm", i.taker_fee_ppm, "trading_state",
-                         (unsigned)i.trading_state, "base_units_per_lot", (unsigned long long)i.base_units_per_lot,
-                         "quote_units_per_tick_lot", (unsigned long long)i.quote_units_per_tick_lot, "collar_ppm",
-                         i.collar_ppm, "quantity_lots_min", (long long)i.quantity_lots_min, "quantity_lots_max",
-                         (long long)i.quantity_lots_max, "notional_units_min", (long long)i.notional_units_min,
-                         "reference_price_ticks", (long long)i.reference_price_ticks, "trade_id",
-                         (unsigned long long)i.trade_id, "book_update_id", (unsigned long long)i.book_update_id,
-                         "level3_id", (unsigned long long)i.level3_id, "top_id", (unsigned long long)i.top_id,
-                         "bid_level_count", i.bid_level_count, "ask_level_count", i.ask_level_count);
+    return Py_BuildValue(
+        "{sI ss# sI sI si si sI sK sK sI sL sL sL sL sK sK sK sK sI sI sK sL sI sI sI sI sI sI sI sI}", "instrument",
+        number, "name", i.name, (Py_ssize_t)i.name_bytes, "base_asset", i.base_asset, "quote_asset", i.quote_asset,
+        "maker_fee_ppm", i.maker_fee_ppm, "taker_fee_ppm", i.taker_fee_ppm, "trading_state", (unsigned)i.trading_state,
+        "base_units_per_lot", (unsigned long long)i.base_units_per_lot, "quote_units_per_tick_lot",
+        (unsigned long long)i.quote_units_per_tick_lot, "collar_ppm", i.collar_ppm, "quantity_lots_min",
+        (long long)i.quantity_lots_min, "quantity_lots_max", (long long)i.quantity_lots_max, "notional_units_min",
+        (long long)i.notional_units_min, "reference_price_ticks", (long long)i.reference_price_ticks, "trade_id",
+        (unsigned long long)i.trade_id, "book_update_id", (unsigned long long)i.book_update_id, "level3_id",
+        (unsigned long long)i.level3_id, "top_id", (unsigned long long)i.top_id, "bid_level_count", i.bid_level_count,
+        "ask_level_count", i.ask_level_count, "auction_ends_ns", (unsigned long long)i.auction_ends_ns,
+        "static_price_ticks", (long long)i.static_price_ticks, "band_ppm", i.breaker_ppm[0], "band_ms", i.breaker_ms[0],
+        "level1_ppm", i.breaker_ppm[1], "level1_ms", i.breaker_ms[1], "level2_ppm", i.breaker_ppm[2], "level2_ms",
+        i.breaker_ms[2], "level3_ppm", i.breaker_ppm[3], "level3_ms", i.breaker_ms[3]);
 }
 
 static PyObject *core_py_account(core_object *self, PyObject *args) {

@@ -107,8 +107,7 @@ static uint16_t define_asset(core *c, const wire_asset *o, const wire_text *text
 }
 
 static uint16_t check_instrument(const core *c, const wire_instrument *o, const wire_text *text) {
-    const bool state_known = o->trading_state == TRADING_STATE_OPEN || o->trading_state == TRADING_STATE_HALTED;
-    if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero) || !state_known) return CODE_MALFORMED;
+    if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero) || !state_exists(o->trading_state)) return CODE_MALFORMED;
     if (o->instrument == 0 || o->instrument > INSTRUMENT_NUMBER_MAX) return CODE_UNKNOWN_INSTRUMENT;
     if (!asset_known(c, o->base_asset) || !asset_known(c, o->quote_asset)) return CODE_UNKNOWN_ASSET;
     if (name_bytes(text) == 0) return CODE_NAME_INVALID;
@@ -142,7 +141,7 @@ static uint16_t define_instrument(core *c, const wire_instrument *o, const wire_
     SET(c, i, taker_fee_ppm, 5, o->taker_fee_ppm);
     memcpy(i->name, text->text, TEXT_BYTES_MAX);
     i->name_bytes = name_bytes(text);
-    if (fresh) put_state(c, o->instrument, 0, i->trading_state);
+    if (fresh) put_instrument_state(c, o->instrument, 0);
     put_applied(c, 0, o->instrument, 0, 0, 0);
     return CODE_NONE;
 }
@@ -252,30 +251,7 @@ static uint16_t pay_out_fees(core *c, const wire_deposit *o) {
     return CODE_NONE;
 }
 
-/* ---- Halts ------------------------------------------------------------------------------------------------------- */
-
-static uint16_t halt(core *c, const wire_halt *o) {
-    const bool halts = o->action == HALT_ACTION_HALT;
-    if (o->flags != 0 || !all_zero(o->zero, sizeof o->zero) || (!halts && o->action != HALT_ACTION_RESUME))
-        return CODE_MALFORMED;
-    if (o->scope < HALT_SCOPE_EVERYTHING || o->scope > HALT_SCOPE_ACCOUNT) return CODE_MALFORMED;
-    if (o->scope == HALT_SCOPE_EVERYTHING && o->target != 0) return CODE_MALFORMED;
-    const uint8_t state = halts ? TRADING_STATE_HALTED : TRADING_STATE_OPEN;
-    uint32_t instrument_number = 0, account_number = 0;
-    if (o->scope == HALT_SCOPE_EVERYTHING) {
-        c->digest += entity_key(TAG_WHOLE, 0, 0) * (mix(4) * ((uint64_t)halts - c->everything_halted));
-        c->everything_halted = halts;
-    } else if (o->scope == HALT_SCOPE_INSTRUMENT) {
-        if (!instrument_known(c, instrument_number = o->target)) return CODE_UNKNOWN_INSTRUMENT;
-        SET(c, &c->instruments[instrument_number], trading_state, 6, state);
-    } else {
-        if (!account_known(c, account_number = o->target)) return CODE_UNKNOWN_ACCOUNT;
-        SET(c, &c->accounts[account_number], halted, 3, halts);
-    }
-    put_state(c, instrument_number, account_number, state);
-    put_applied(c, 0, 0, 0, 0, 0);
-    return CODE_NONE;
-}
+/* ---- Dispatch ---------------------------------------------------------------------------------------------------- */
 
 void do_admin(core *c, const wire_header *command, const wire_text *text) {
     const void *o = command;
@@ -288,7 +264,9 @@ void do_admin(core *c, const wire_header *command, const wire_text *text) {
     case KIND_ACCOUNT_LIMITS: code = set_account_limits(c, o); break;
     case KIND_DEPOSIT: code = deposit(c, o); break;
     case KIND_WITHDRAWAL: code = withdraw(c, o); break;
-    case KIND_HALT: code = halt(c, o); break;
+    case KIND_HALT: code = set_halt(c, o); break;
+    case KIND_INSTRUMENT_STATE: code = set_instrument_state(c, o); break;
+    case KIND_CIRCUIT_BREAKER: code = set_circuit_breaker(c, o); break;
     case KIND_FEE_TIER: code = set_fee_tier(c, o); break;
     case KIND_PRICE_STEP: code = set_price_step(c, o); break;
     case KIND_BALANCE_FLOOR: code = set_balance_floor(c, o); break;

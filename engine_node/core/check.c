@@ -24,6 +24,15 @@ static uint64_t trades_digest(const core *c) {
     return sum;
 }
 
+/* Fields 17 to 28 of an instrument. */
+static uint64_t market_digest(const instrument *i) {
+    uint64_t sum = mix(17) * i->top_id + mix(18) * (uint64_t)i->static_price_ticks + mix(19) * i->auction_ends_ns +
+                   mix(20) * i->checksum_update_id;
+    for (uint32_t level = 0; level < BREAKER_LEVELS; level++)
+        sum += mix(21 + 2 * level) * i->breaker_ppm[level] + mix(22 + 2 * level) * i->breaker_ms[level];
+    return sum;
+}
+
 static uint64_t definitions_digest(const core *c) {
     uint64_t sum = 0;
     for (uint32_t n = 1; n < c->options.asset_count_max; n++) {
@@ -41,7 +50,7 @@ static uint64_t definitions_digest(const core *c) {
              mix(8) * i->quote_units_per_tick_lot + mix(9) * i->collar_ppm + mix(10) * (uint64_t)i->quantity_lots_min +
              mix(11) * (uint64_t)i->quantity_lots_max + mix(12) * (uint64_t)i->notional_units_min +
              mix(13) * (uint64_t)i->reference_price_ticks + mix(14) * i->trade_id + mix(15) * i->book_update_id +
-             mix(16) * i->level3_id + mix(17) * i->top_id);
+             mix(16) * i->level3_id + market_digest(i));
         sum += rates_digest(c, n);
     }
     for (uint32_t n = 1; n < c->options.account_count_max; n++) {
@@ -185,10 +194,28 @@ static const char *check_unlit(const core *c, uint32_t number, uint8_t side, wal
     return NULL;
 }
 
+/* What is found anew from an instrument's own fields, and what its state lets its book be. */
+static const char *check_market(const core *c, uint32_t number) {
+    const instrument *i = &c->instruments[number];
+    const int64_t bid = best_of(c, i, SIDE_BUY), ask = best_of(c, i, SIDE_SELL);
+    bool breaker = false;
+    for (uint32_t level = 0; level < BREAKER_LEVELS; level++) breaker |= i->breaker_ppm[level] != 0;
+    MUST(i->trading_state != TRADING_STATE_OPEN || bid == 0 || ask == 0 || bid < ask,
+         "the best bid must be below the best ask while the instrument is open");
+    MUST((set_next(&c->dirty, number) == number) == (i->book_update_id != i->checksum_update_id),
+         "a book that has changed since its checksum must be known");
+    MUST((set_next(&c->timed, number) == number) == (i->auction_ends_ns != 0),
+         "an instrument that is to open by time must be known");
+    MUST(i->auction_ends_ns == 0 ||
+             (state_gathers(i->trading_state) && c->opening_first_ns != 0 && c->opening_first_ns <= i->auction_ends_ns),
+         "only an auction may have an end, and no opening may be missed");
+    MUST(i->has_breaker == breaker, "a breaker that is set must be known");
+    return NULL;
+}
+
 static const char *check_books(const core *c) {
     walked w = {0};
     for (uint32_t n = 1; n < c->options.instrument_count_max; n++) {
-        const instrument *i = &c->instruments[n];
         for (uint32_t index = 0; index < SIDES_COUNT; index++) {
             const char *wrong = check_side(c, n, index, &w);
             if (wrong != NULL) return wrong;
@@ -197,9 +224,8 @@ static const char *check_books(const core *c) {
             const char *wrong = check_unlit(c, n, side, &w);
             if (wrong != NULL) return wrong;
         }
-        const int64_t bid = best_of(c, i, SIDE_BUY), ask = best_of(c, i, SIDE_SELL);
-        MUST(i->trading_state != TRADING_STATE_OPEN || bid == 0 || ask == 0 || bid < ask,
-             "the best bid must be below the best ask");
+        const char *wrong = check_market(c, n);
+        if (wrong != NULL) return wrong;
     }
     MUST(w.orders == c->order_pool.used && w.levels == c->level_pool.used && w.nodes == c->ladder_pool.used &&
              w.extras == c->extra_pool.used,

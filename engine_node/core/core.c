@@ -54,6 +54,20 @@ void index_remove(hash_index *ix, uint64_t hash, uint32_t slot) {
     ix->entries[hole] = (index_entry){0};
 }
 
+uint32_t set_next(const number_set *s, uint32_t from) {
+    uint32_t word = from >> 6;
+    if (word >= s->word_count) return 0;
+    const uint64_t here = s->bits[word] >> (from & 63) << (from & 63);
+    if (here != 0) return word << 6 | (uint32_t)__builtin_ctzll(here);
+    for (word++; word < s->word_count; word = ((word >> 6) + 1) << 6) {
+        const uint64_t words = s->words[word >> 6] >> (word & 63) << (word & 63);
+        if (words == 0) continue;
+        word = (word & ~63u) | (uint32_t)__builtin_ctzll(words);
+        return word << 6 | (uint32_t)__builtin_ctzll(s->bits[word]);
+    }
+    return 0;
+}
+
 /* ---- Open -------------------------------------------------------------------------------------------------------- */
 
 core_options core_options_default(void) {
@@ -112,6 +126,11 @@ static hash_index piece_index(layout *l, uint32_t slots) {
     return (hash_index){.entries = piece(l, places, sizeof(index_entry)), .mask = places - 1};
 }
 
+static number_set piece_set(layout *l, uint32_t count) {
+    const uint32_t words = count / 64 + 1;
+    return (number_set){.bits = piece(l, words, 8), .words = piece(l, words / 64 + 1, 8), .word_count = words};
+}
+
 static void lay_out(layout *l, const core_options *o, core *c) {
     c->orders = piece(l, o->order_count_max + 1u, sizeof(book_order));
     c->rests = piece(l, o->order_count_max + 1u, sizeof(order_rest));
@@ -123,6 +142,9 @@ static void lay_out(layout *l, const core_options *o, core *c) {
     c->positions = piece(l, o->position_count_max + 1u, sizeof(position));
     c->instruments = piece(l, o->instrument_count_max, sizeof(instrument));
     c->rate_tables = piece(l, o->instrument_count_max, sizeof(rate_table));
+    c->timed = piece_set(l, o->instrument_count_max);
+    c->dirty = piece_set(l, o->instrument_count_max);
+    c->crc_tables = piece(l, 8, sizeof *c->crc_tables);
     c->accounts = piece(l, o->account_count_max, sizeof(account));
     c->assets = piece(l, o->asset_count_max, sizeof(asset));
     c->keys = piece(l, o->key_count_max, sizeof(key_state));
@@ -162,6 +184,7 @@ core_status core_open(void *memory, size_t bytes, const core_options *options, c
     c->balance_pool = pool_of(options->balance_count_max);
     c->position_pool = pool_of(options->position_count_max);
     c->full_pool = "";
+    crc_tables_make(c->crc_tables);
     for (uint32_t i = 0; i < options->asset_count_max; i++) c->assets[i].digest_key = entity_key(TAG_ASSET, i, 0);
     for (uint32_t i = 0; i < options->instrument_count_max; i++)
         c->instruments[i].digest_key = entity_key(TAG_INSTRUMENT, i, 0);
@@ -449,6 +472,8 @@ core_status run_go_on(core *c) {
         case RUN_MATCH: match_step(c); break;
         case RUN_REST: rest_step(c); break;
         case RUN_TICK: tick_step(c); break;
+        case RUN_UNCROSS: opening_step(c); break;
+        case RUN_HALT: halt_step(c); break;
         default: sweep_step(c); break;
         }
     }

@@ -152,6 +152,9 @@ typedef struct core_instrument_info {
     int64_t reference_price_ticks;
     uint64_t trade_id, book_update_id, level3_id, top_id; /* the last ones used */
     uint32_t bid_level_count, ask_level_count;
+    uint64_t auction_ends_ns;               /* of pre_open and auction: when a clock tick opens it; 0: a command does */
+    int64_t static_price_ticks;             /* what the breaker's levels lie around; 0: none yet */
+    uint32_t breaker_ppm[4], breaker_ms[4]; /* the band, then levels 1 to 3; ppm 0: not set */
 } core_instrument_info;
 
 typedef struct core_account_info {

@@ -46,6 +46,8 @@ static void echo(wire_report *e, const wire_header *command) {
         break;
     }
     case KIND_INSTRUMENT: e->instrument = ((const wire_instrument *)at)->instrument; break;
+    case KIND_INSTRUMENT_STATE: e->instrument = ((const wire_instrument_state *)at)->instrument; break;
+    case KIND_CIRCUIT_BREAKER: e->instrument = ((const wire_circuit_breaker *)at)->instrument; break;
     case KIND_INSTRUMENT_LIMITS: e->instrument = ((const wire_instrument_limits *)at)->instrument; break;
     case KIND_ACCOUNT: e->account = ((const wire_account *)at)->account; break;
     case KIND_ACCOUNT_LIMITS: e->account = ((const wire_account_limits *)at)->account; break;
@@ -108,6 +110,7 @@ static void put_top(core *c, uint32_t number, uint8_t side, const book_level *be
 void put_book_update(core *c, const position *p, uint8_t side, uint32_t level) {
     const book_level *l = &c->levels[level];
     instrument *i = &c->instruments[p->instrument];
+    if (UNLIKELY(i->book_update_id == i->checksum_update_id)) set_add(&c->dirty, p->instrument);
     i->book_update_id++;
     DIGEST_ADD(c, i, 15, 1);
     put_public(c, CORE_EVENTS_MARKET,
@@ -137,9 +140,19 @@ void put_level3(core *c, const position *p, uint64_t order_id, uint8_t side, int
                              .reference = i->level3_id});
 }
 
-void put_state(core *c, uint32_t instrument_number, uint32_t account_number, uint16_t trading_state) {
-    put_public(
-        c, CORE_EVENTS_MARKET,
-        (wire_report){
-            .kind = EVENT_STATE, .code = trading_state, .instrument = instrument_number, .account = account_number});
+void put_state(core *c, uint32_t account_number, bool halted) {
+    put_public(c, CORE_EVENTS_MARKET,
+               (wire_report){.kind = EVENT_STATE,
+                             .code = halted ? TRADING_STATE_HALTED : TRADING_STATE_OPEN,
+                             .account = account_number});
+}
+
+void put_instrument_state(core *c, uint32_t number, uint32_t breaker_level) {
+    const instrument *i = &c->instruments[number];
+    put_public(c, CORE_EVENTS_MARKET,
+               (wire_report){.kind = EVENT_STATE,
+                             .code = i->trading_state,
+                             .instrument = number,
+                             .quantity_lots = breaker_level,
+                             .reference = i->auction_ends_ns});
 }

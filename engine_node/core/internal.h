@@ -110,6 +110,25 @@ typedef struct pool { /* slots 1 .. capacity; a free slot's first 4 bytes name t
 
 static inline uint32_t pool_room(const pool *p) { return p->capacity - p->used; }
 
+/* ---- Sets of numbers: a bit each, and a bit for each word of them that is not 0. ---------------------------------- */
+
+typedef struct number_set {
+    uint64_t *bits, *words;
+    uint32_t word_count; /* of bits */
+} number_set;
+
+static inline void set_add(number_set *s, uint32_t number) {
+    s->bits[number >> 6] |= 1ull << (number & 63);
+    s->words[number >> 12] |= 1ull << (number >> 6 & 63);
+}
+
+static inline void set_remove(number_set *s, uint32_t number) {
+    s->bits[number >> 6] &= ~(1ull << (number & 63));
+    if (s->bits[number >> 6] == 0) s->words[number >> 12] &= ~(1ull << (number >> 6 & 63));
+}
+
+uint32_t set_next(const number_set *s, uint32_t from); /* the lowest number at or above `from`; 0 if there is none */
+
 /* ---- State ------------------------------------------------------------------------------------------------------- */
 
 typedef struct book_order { /* what matching touches: one cache line */
@@ -187,6 +206,9 @@ typedef struct unlit_list { /* orders by priority, then id; at most UNLIT_ORDERS
     uint32_t head, tail, count;
 } unlit_list;
 
+/* The circuit breaker's band, then its levels 1 to 3; a `state` event tells the band as 4. */
+enum { BREAKER_BAND = 0, BREAKER_LEVELS = 4, BREAKER_BAND_TOLD = 4 };
+
 typedef struct instrument {
     book_side sides[SIDES_COUNT]; /* buy, sell of displayed, of hidden; falling, rising ones that wait */
     uint32_t unseen_orders[2]; /* buy, sell: hidden and unlit ones; 0 lets a taker look at the displayed book alone */
@@ -196,10 +218,15 @@ typedef struct instrument {
     int64_t quantity_lots_min, quantity_lots_max, notional_units_min;
     int64_t reference_price_ticks;
     uint64_t trade_id, book_update_id, level3_id, top_id;
+    uint64_t checksum_update_id; /* the book update that the last checksum belonged to */
+    uint64_t auction_ends_ns;    /* of pre_open and auction: when a clock tick opens it; 0: only a command does */
+    int64_t static_price_ticks;  /* what the breaker's levels lie around; 0: none yet */
+    uint32_t breaker_ppm[BREAKER_LEVELS], breaker_ms[BREAKER_LEVELS];
     uint32_t base_asset, quote_asset, collar_ppm;
     int32_t maker_fee_ppm, taker_fee_ppm;
     uint8_t trading_state, name_bytes;
     uint8_t price_step_count; /* rows of its rate table that are set */
+    uint8_t has_breaker;      /* a band or a level is set */
     char name[TEXT_BYTES_MAX];
 } instrument;
 
@@ -274,8 +301,8 @@ typedef struct nonce_entry {
 } nonce_entry;
 
 /* The command under way: everything a step needs, so that it can stop when the chunk is full and go on later. */
-enum run_stage { RUN_DONE = 0, RUN_MATCH, RUN_REST, RUN_SWEEP, RUN_TICK };
-enum tick_phase { TICK_COUNTDOWNS, TICK_END };
+enum run_stage { RUN_DONE = 0, RUN_MATCH, RUN_REST, RUN_SWEEP, RUN_TICK, RUN_UNCROSS, RUN_HALT };
+enum tick_phase { TICK_COUNTDOWNS, TICK_OPENINGS, TICK_BOOKS, TICK_END };
 
 typedef struct taker {
     uint64_t order_id, client_order_id;
@@ -295,6 +322,22 @@ typedef struct taker {
         ask_ticks; /* best displayed ones when its matching began; set if there are unlit makers or a peg */
 } taker;
 
+typedef struct opening { /* an instrument that is being uncrossed */
+    uint32_t instrument;
+    uint32_t answer_instrument; /* what `applied` says, if it answers a command */
+    bool answers;
+    int64_t price_ticks;        /* 0: nothing crosses */
+    int64_t static_price_ticks; /* that its command sets; 0: none */
+} opening;
+
+typedef struct halting { /* a halt, a kill, or the end of one */
+    uint8_t scope;
+    bool halts, kills;
+    bool told;           /* all that is halted is */
+    uint32_t target, at; /* at: the account or instrument last looked at */
+    int64_t count;       /* orders cancelled */
+} halting;
+
 typedef struct run {
     enum run_stage stage;
     enum run_stage then; /* where a sweep goes on to when it is through */
@@ -306,6 +349,8 @@ typedef struct run {
     /* a clock tick */
     enum tick_phase tick_phase;
     uint32_t tick_at; /* the key (instrument) last looked at in this phase */
+    opening opening;
+    halting halting;
     /* a sweep: mass cancel, logoff or countdown */
     uint32_t sweep_position, sweep_order;                /* where it is */
     uint32_t sweep_account, sweep_instrument, sweep_key; /* filters; 0: any */
@@ -335,6 +380,7 @@ struct core {
     uint64_t nonce_window_ns; /* set by a term; until then the option rules */
     uint8_t everything_halted;
     uint64_t countdown_first_ns; /* no countdown ends before; 0: none runs */
+    uint64_t opening_first_ns;   /* no instrument opens before; 0: none is to open */
     const char *full_pool;
     core_events *out;                    /* during core_apply and core_next */
     wire_report *event_next, *event_end; /* in it: where the next event goes, and where its room ends */
@@ -351,7 +397,10 @@ struct core {
     int64_t *floors; /* of each balance: apart, because only a lack of funds asks for it */
     position *positions;
     instrument *instruments;
-    rate_table *rate_tables; /* by instrument */
+    number_set timed;            /* instruments that a clock tick is to open */
+    number_set dirty;            /* instruments whose book has changed since its last checksum */
+    uint32_t (*crc_tables)[256]; /* eight */
+    rate_table *rate_tables;     /* by instrument */
     account *accounts;
     asset *assets;
     key_state *keys;
@@ -462,7 +511,8 @@ void put_applied(core *c, uint32_t account, uint32_t instrument_number, uint64_t
 void put_book_update(core *c, const position *p, uint8_t side, uint32_t level);
 void put_level3(core *c, const position *p, uint64_t order_id, uint8_t side, int64_t price_ticks, int64_t rest_lots,
                 uint16_t action);
-void put_state(core *c, uint32_t instrument_number, uint32_t account_number, uint16_t trading_state);
+void put_state(core *c, uint32_t account_number, bool halted); /* of an account; 0: everything */
+void put_instrument_state(core *c, uint32_t number, uint32_t breaker_level);
 
 /* ---- ladder.c ---------------------------------------------------------------------------------------------------- */
 uint32_t ladder_leaf(const core *c, const book_side *side, int64_t price_ticks);
@@ -527,6 +577,8 @@ uint16_t correct_trade(core *c, const wire_trade_correction *o);
 
 static inline kept_trade *trade_place(const core *c, uint64_t number) { return &c->trades[number % TRADES_KEPT]; }
 
+void settle_resting(core *c, const instrument *i, uint32_t slot, const fill *f, int64_t fee_units);
+
 /* ---- pretrade.c -------------------------------------------------------------------------------------------------- */
 uint16_t check_entry(core *c, const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link,
                      uint32_t *named);
@@ -578,6 +630,13 @@ uint32_t order_find_client(const core *c, uint32_t account_number, uint64_t clie
 uint32_t order_find_hashed(const core *c, uint64_t hash, uint32_t account_number, uint64_t client_order_id);
 uint64_t order_digest(const core *c, uint32_t slot);
 void order_enqueue(core *c, uint32_t slot, int64_t price_ticks);
+void order_dequeue(core *c, uint32_t slot);
+void order_forget(core *c, uint32_t slot);
+void cancel_open(core *c, uint32_t slot, uint16_t code, uint64_t reference);
+void level_changed(core *c, const position *p, uint32_t index, uint32_t level);
+bool show_less(core *c, uint32_t slot, int64_t lots);
+void put_less(core *c, const position *p, const book_order *b, uint32_t index, int64_t price_ticks, bool done,
+              bool anew);
 
 /* Both hashes keep eight neighbouring numbers side by side in one cache line of the index: orders that came together
  * are looked up together, and their line is still there. */
@@ -603,6 +662,62 @@ void do_countdown_cancel(core *c, const wire_countdown_cancel *o);
 void countdown_note(core *c, uint64_t deadline_ns); /* one that is set has to be known to core.countdown_first_ns */
 void tick_start(core *c);
 void tick_step(core *c);
+
+/* ---- states.c ---------------------------------------------------------------------------------------------------- */
+uint16_t set_instrument_state(core *c, const wire_instrument_state *o);
+uint16_t set_halt(core *c, const wire_halt *o);
+void state_set(core *c, uint32_t number, uint8_t state, uint64_t auction_ends_ns);
+void state_found(core *c, uint32_t number); /* core.timed follows what the instrument says */
+uint64_t opening_due_ns(const core *c);     /* no instrument opens before */
+bool openings_step(core *c);                /* of a tick: begin the next opening; false when none is left */
+void opening_step(core *c);
+void halt_step(core *c);
+
+static inline bool state_exists(uint8_t state) { return state >= TRADING_STATE_OPEN && state <= TRADING_STATE_CLOSED; }
+static inline bool state_gathers(uint8_t state) { /* orders for an auction */
+    return state == TRADING_STATE_PRE_OPEN || state == TRADING_STATE_AUCTION;
+}
+static inline void static_price_set(core *c, instrument *i, int64_t price_ticks) {
+    SET(c, i, static_price_ticks, 18, price_ticks);
+}
+
+/* ---- auction.c --------------------------------------------------------------------------------------------------- */
+typedef struct crossing { /* an auction price, and what is bought there or above and sold there or below; all 0: none */
+    int64_t price_ticks, buy_lots, sell_lots;
+} crossing;
+crossing auction_price(const core *c, const instrument *i);
+void put_indicative(core *c, uint32_t number);
+bool uncross_step(core *c); /* one trade; false when nothing crosses any more */
+
+/* ---- breaker.c --------------------------------------------------------------------------------------------------- */
+uint16_t set_circuit_breaker(core *c, const wire_circuit_breaker *o);
+void breaker_found(instrument *i); /* has_breaker follows what is set */
+/* The level (BREAKER_BAND_TOLD: the band) that keeps a trade at this price from happening while the static and the last
+ * price are these; 0: none does. */
+uint32_t breaker_stops(const instrument *i, int64_t static_price_ticks, int64_t last_price_ticks, int64_t price_ticks);
+void breaker_trip(core *c, uint32_t number, uint32_t level); /* to an auction, or to a halt */
+
+/* The prices around which a walk over makers (rules.md 3, step 15) is looked at: they move as its trades would move them. */
+typedef struct walk_prices {
+    int64_t static_price_ticks, last_price_ticks;
+} walk_prices;
+
+static inline walk_prices walk_from(const instrument *i) {
+    return (walk_prices){i->static_price_ticks, i->reference_price_ticks};
+}
+
+/* Would the breaker let the walk's next trade happen at this price? */
+static inline bool walk_trades(const instrument *i, walk_prices *w, int64_t price_ticks) {
+    if (LIKELY(!i->has_breaker)) return true;
+    if (breaker_stops(i, w->static_price_ticks, w->last_price_ticks, price_ticks) != 0) return false;
+    if (w->static_price_ticks == 0) w->static_price_ticks = price_ticks;
+    w->last_price_ticks = price_ticks;
+    return true;
+}
+
+/* ---- checksum.c -------------------------------------------------------------------------------------------------- */
+void crc_tables_make(uint32_t tables[8][256]);
+bool books_step(core *c); /* of a tick: tell the next book that has changed; false when none is left */
 
 /* ---- admin.c ----------------------------------------------------------------------------------------------------- */
 void do_admin(core *c, const wire_header *command, const wire_text *text);

@@ -154,6 +154,25 @@ static int64_t lock_after(const instrument *i, uint8_t side, int64_t price_ticks
     return left_units < need ? left_units : need;
 }
 
+/* One side of a trade of two orders at rest: it pays from its lock, gets what the other gives, and keeps locked what its
+ * rest needs. Its rest and filled lots are already what they are behind it. */
+void settle_resting(core *c, const instrument *i, uint32_t slot, const fill *f, int64_t fee_units) {
+    const book_order *b = &c->orders[slot];
+    order_rest *r = &c->rests[slot];
+    position *p = &c->positions[b->position];
+    const bool buys = b->side == SIDE_BUY;
+    const int64_t base_units = f->quantity_lots * (int64_t)i->base_units_per_lot;
+    const int64_t pays = buys ? f->notional_units + fee_units : base_units,
+                  gets = buys ? base_units : f->notional_units - fee_units;
+    INVARIANT(r->lock_units >= pays);
+    const int64_t lock = lock_after(i, b->side, order_price(c, b), b->rest_lots, b->maker_fee_ppm, b->taker_fee_ppm,
+                                    r->lock_units - pays);
+    balance_add(c, buys ? p->quote_balance : p->base_balance, r->lock_units - pays - lock, lock - r->lock_units);
+    balance_add(c, buys ? p->base_balance : p->quote_balance, gets, 0);
+    r->lock_units = lock;
+    position_fill(c, p, b->side, f->quantity_lots);
+}
+
 /* Move money, goods and positions of one fill. Rests and filled lots are already lowered and raised by the caller;
  * the locks of both orders are brought up to date here. */
 void settle(core *c, const instrument *i, book_order *maker, order_rest *cold, taker *t, const fill *f) {

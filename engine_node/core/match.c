@@ -84,7 +84,7 @@ void order_enqueue(core *c, uint32_t slot, int64_t price_ticks) {
 }
 
 /* Take an order out of its queue. Its level stays, even if it is empty now. */
-static void order_dequeue(core *c, uint32_t slot) {
+void order_dequeue(core *c, uint32_t slot) {
     const book_order *b = &c->orders[slot];
     if (UNLIKELY(b->extra != 0)) {
         instrument *i = &c->instruments[position_at(c, b->position)->instrument];
@@ -109,7 +109,7 @@ static void order_dequeue(core *c, uint32_t slot) {
 
 /* The order is no longer open: out of its position's list, both indexes and the pool. Unlinked and its lock freed
  * before. */
-static void order_forget(core *c, uint32_t slot) {
+void order_forget(core *c, uint32_t slot) {
     const book_order *b = &c->orders[slot];
     const order_rest *r = &c->rests[slot];
     position *p = position_at(c, b->position);
@@ -133,7 +133,7 @@ static void lock_release(core *c, const position *p, uint8_t side, int64_t units
 
 /* Report the new total of a displayed level, and drop any level of which nothing is left. index: of its side; there
  * is no level where unlit orders are. */
-static void level_changed(core *c, const position *p, uint32_t index, uint32_t level) {
+void level_changed(core *c, const position *p, uint32_t index, uint32_t level) {
     if (LIKELY(index < SIDES_HIDDEN)) put_book_update(c, p, (uint8_t)(index + 1), level);
     else if (index == SIDES_COUNT) return;
     if (c->levels[level].order_count == 0) level_drop(c, &c->instruments[p->instrument].sides[index], level);
@@ -153,7 +153,7 @@ static bool show_anew(core *c, uint32_t slot) {
 }
 
 /* Take lots off what an order shows; some of it is left. True if it shows anew. */
-static inline bool show_less(core *c, uint32_t slot, int64_t lots) {
+bool show_less(core *c, uint32_t slot, int64_t lots) {
     book_order *b = &c->orders[slot];
     b->rest_lots -= lots;
     if (UNLIKELY(b->level == 0)) return false;
@@ -162,8 +162,8 @@ static inline bool show_less(core *c, uint32_t slot, int64_t lots) {
 }
 
 /* What the book says of an order of which something was taken. index: of the side it stands (or stood) in. */
-static inline void put_less(core *c, const position *p, const book_order *b, uint32_t index, int64_t price_ticks,
-                            bool done, bool anew) {
+void put_less(core *c, const position *p, const book_order *b, uint32_t index, int64_t price_ticks, bool done,
+              bool anew) {
     if (UNLIKELY(index >= SIDES_HIDDEN)) return;
     const int64_t shown_lots = done ? 0 : b->rest_lots - reserve_of(c, b);
     if (UNLIKELY(anew)) {
@@ -218,7 +218,7 @@ static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, 
 }
 
 /* Cancel an open order whole, its book_update included. */
-static void cancel_resting(core *c, uint32_t slot, uint16_t code, uint64_t reference) {
+void cancel_open(core *c, uint32_t slot, uint16_t code, uint64_t reference) {
     const book_order *b = &c->orders[slot];
     const uint32_t level = b->level, owner = b->position, index = side_index(c, b);
     reduce_resting(c, slot, b->rest_lots, code, reference);
@@ -228,7 +228,7 @@ static void cancel_resting(core *c, uint32_t slot, uint16_t code, uint64_t refer
 /* Cancel an open order for the sender of this command. True if its key entered it. */
 static bool cancel_as_asked(core *c, uint32_t slot) {
     const bool own = c->orders[slot].key == c->run.key;
-    cancel_resting(c, slot, CODE_CANCELLED_BY_REQUEST, own ? c->run.client_sequence : 0);
+    cancel_open(c, slot, CODE_CANCELLED_BY_REQUEST, own ? c->run.client_sequence : 0);
     return own;
 }
 
@@ -278,7 +278,7 @@ bool sweep_step(core *c) {
         r->sweep_order = c->rests[slot].next;
         const book_order *b = &c->orders[slot];
         if ((r->sweep_side != 0 && b->side != r->sweep_side) || (r->sweep_key != 0 && b->key != r->sweep_key)) continue;
-        cancel_resting(c, slot, r->sweep_code, 0);
+        cancel_open(c, slot, r->sweep_code, 0);
         r->sweep_count++;
         return true;
     }
@@ -450,6 +450,7 @@ static void trade(core *c, maker m, int64_t most_lots) {
     DIGEST_ADD(c, i, 14, 1);
     DIGEST_ADD(c, i, 13, f.price_ticks - i->reference_price_ticks);
     i->reference_price_ticks = f.price_ticks;
+    if (UNLIKELY(i->static_price_ticks == 0)) static_price_set(c, i, f.price_ticks);
     const position *tp = position_at(c, t->position);
     if (t->side == SIDE_BUY) trade_keep(c, tp, mp, i->trade_id, &f, f.taker_fee_units, f.maker_fee_units);
     else trade_keep(c, mp, tp, i->trade_id, &f, f.maker_fee_units, f.taker_fee_units);
@@ -471,6 +472,18 @@ static void leave_level(core *c) {
 static void match_end(core *c) {
     leave_level(c);
     c->run.stage = RUN_REST;
+}
+
+/* Does the circuit breaker keep a trade at this price from happening? Then the instrument no longer trades. */
+static bool breaker_holds(core *c, uint32_t number, int64_t price_ticks) {
+    const instrument *i = &c->instruments[number];
+    const uint32_t level = breaker_stops(i, i->static_price_ticks, i->reference_price_ticks, price_ticks);
+    if (level == 0) return false;
+    leave_level(c);
+    breaker_trip(c, number, level);
+    c->run.taker.rest_code = CODE_CANCELLED_BY_BREAKER;
+    c->run.stage = RUN_REST;
+    return true;
 }
 
 /* Work on the first maker. */
@@ -501,6 +514,7 @@ void match_step(core *c) {
         match_end(c);
         return;
     }
+    if (UNLIKELY(i->has_breaker) && breaker_holds(c, p->instrument, m.price_ticks)) return;
     trade(c, m, most_lots);
 }
 

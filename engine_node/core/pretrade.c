@@ -39,9 +39,22 @@ static bool new_order_well_formed(const wire_new_order *o) {
     return (o->options & ORDER_OPTION_POST_ONLY) == 0 || (!market && good_till_cancelled);
 }
 
-static uint16_t check_halts(const core *c, const instrument *i, const account *a) {
+/* May a new order be gathered for an auction? It must be able to stay, and not depend on a book that trades. */
+static bool may_gather(const wire_new_order *o, const wire_order_terms *terms) {
+    if ((o->options & ORDER_OPTION_POST_ONLY) != 0) return false;
+    if (terms != NULL && (terms_unlit(terms) || terms->minimum_lots != 0)) return false;
+    return (o->order_type == ORDER_TYPE_LIMIT && o->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED) ||
+           (terms != NULL && terms->trigger != TRIGGER_NONE);
+}
+
+/* o: NULL for a replacement, which every auction takes. terms: NULL without any. */
+static uint16_t check_halts(const core *c, const instrument *i, const account *a, const wire_new_order *o,
+                            const wire_order_terms *terms) {
     if (c->everything_halted) return CODE_EVERYTHING_HALTED;
-    if (i->trading_state != TRADING_STATE_OPEN) return CODE_INSTRUMENT_HALTED;
+    if (UNLIKELY(i->trading_state != TRADING_STATE_OPEN)) {
+        if (!state_gathers(i->trading_state)) return CODE_INSTRUMENT_HALTED;
+        if (o != NULL && !may_gather(o, terms)) return CODE_NOT_IN_THIS_STATE;
+    }
     return a->halted ? CODE_ACCOUNT_HALTED : CODE_NONE;
 }
 
@@ -216,7 +229,7 @@ static uint16_t check_numbers(const core *c, const instrument *i, const account 
 /* Steps 4 to 12: what can be said without the account's position or the book. */
 static uint16_t check_order_itself(const core *c, const instrument *i, const account *a, entry *e) {
     const wire_new_order *o = e->o;
-    uint16_t code = check_halts(c, i, a);
+    uint16_t code = check_halts(c, i, a, o, e->terms);
     if (code != CODE_NONE) return code;
     if ((code = check_numbers(c, i, a, e)) != CODE_NONE) return code;
     if (o->client_order_id != 0 && order_find_hashed(c, e->client_hash, o->account, o->client_order_id) != 0)
@@ -346,7 +359,7 @@ uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *l
     const account *a = &c->accounts[p->account];
     instrument *i = &c->instruments[p->instrument];
     if (UNLIKELY(b->extra != 0) && !can_replace(c, b)) return CODE_REPLACE_UNSUPPORTED;
-    uint16_t code = check_halts(c, i, a);
+    uint16_t code = check_halts(c, i, a, NULL, NULL);
     if (code != CODE_NONE) return code;
     if (o->price_ticks < 1 || o->price_ticks > PRICE_TICKS_MAX) return CODE_PRICE_INVALID;
     if (UNLIKELY(i->price_step_count > 0)) {

@@ -39,8 +39,12 @@ bool core_instrument(const core *c, uint32_t number, core_instrument_info *out) 
                                   .book_update_id = i->book_update_id,
                                   .level3_id = i->level3_id,
                                   .top_id = i->top_id,
+                                  .static_price_ticks = i->static_price_ticks,
+                                  .auction_ends_ns = i->auction_ends_ns,
                                   .bid_level_count = i->sides[0].level_count,
                                   .ask_level_count = i->sides[1].level_count};
+    memcpy(out->breaker_ppm, i->breaker_ppm, sizeof out->breaker_ppm);
+    memcpy(out->breaker_ms, i->breaker_ms, sizeof out->breaker_ms);
     memcpy(out->name, i->name, sizeof out->name);
     return true;
 }

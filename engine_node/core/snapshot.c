@@ -52,7 +52,9 @@ typedef struct saved_instrument {
     int32_t maker_fee_ppm, taker_fee_ppm;
     uint64_t base_units_per_lot, quote_units_per_tick_lot;
     int64_t quantity_lots_min, quantity_lots_max, notional_units_min, reference_price_ticks;
-    uint64_t trade_id, book_update_id, level3_id, top_id;
+    uint64_t trade_id, book_update_id, level3_id, top_id, checksum_update_id, auction_ends_ns;
+    int64_t static_price_ticks;
+    uint32_t breaker_ppm[BREAKER_LEVELS], breaker_ms[BREAKER_LEVELS];
     uint8_t trading_state, name_bytes, zero[2];
     char name[36];
 } saved_instrument;
@@ -113,7 +115,7 @@ typedef struct saved_trade {
 static_assert(sizeof(saved_fee_tier) == 16 && sizeof(saved_price_step) == 32 && sizeof(saved_trade) == 64,
               "no padding");
 static_assert(sizeof(saved_header) == 64 && sizeof(saved_section) == 16 && sizeof(saved_asset) == 64, "no padding");
-static_assert(sizeof(saved_instrument) == 144 && sizeof(saved_account) == 64 && sizeof(saved_balance) == 32,
+static_assert(sizeof(saved_instrument) == 200 && sizeof(saved_account) == 64 && sizeof(saved_balance) == 32,
               "no padding");
 static_assert(sizeof(saved_position) == 16 && sizeof(saved_order) == 80 && sizeof(saved_place) == 16 &&
                   sizeof(saved_key) == 48 && sizeof(saved_terms) == 80,
@@ -183,8 +185,13 @@ static void save_definitions(const core *c, saver *s) {
                               .book_update_id = i->book_update_id,
                               .level3_id = i->level3_id,
                               .top_id = i->top_id,
+                              .checksum_update_id = i->checksum_update_id,
+                              .auction_ends_ns = i->auction_ends_ns,
+                              .static_price_ticks = i->static_price_ticks,
                               .trading_state = i->trading_state,
                               .name_bytes = i->name_bytes};
+        memcpy(e.breaker_ppm, i->breaker_ppm, sizeof e.breaker_ppm);
+        memcpy(e.breaker_ms, i->breaker_ms, sizeof e.breaker_ms);
         memcpy(e.name, i->name, sizeof e.name);
         put(s, &e, sizeof e);
     }
@@ -450,6 +457,18 @@ static const char *load_asset(core *c, const void *at) {
     return NULL;
 }
 
+/* What is to follow from it, core.timed and core.dirty, is found anew. */
+static void load_market(core *c, instrument *i, const saved_instrument *e) {
+    i->trading_state = e->trading_state;
+    i->checksum_update_id = e->checksum_update_id, i->auction_ends_ns = e->auction_ends_ns;
+    i->static_price_ticks = e->static_price_ticks;
+    memcpy(i->breaker_ppm, e->breaker_ppm, sizeof i->breaker_ppm);
+    memcpy(i->breaker_ms, e->breaker_ms, sizeof i->breaker_ms);
+    breaker_found(i);
+    state_found(c, e->instrument);
+    if (i->checksum_update_id != i->book_update_id) set_add(&c->dirty, e->instrument);
+}
+
 static const char *load_instrument(core *c, const void *at) {
     const saved_instrument *e = at;
     MUST(e->instrument >= 1 && e->instrument < c->options.instrument_count_max,
@@ -463,6 +482,9 @@ static const char *load_instrument(core *c, const void *at) {
     MUST(e->reference_price_ticks >= 0 && e->reference_price_ticks <= PRICE_TICKS_MAX &&
              e->collar_ppm <= COLLAR_PPM_MAX && e->name_bytes <= TEXT_BYTES_MAX,
          "a snapshot's instrument must be sound");
+    MUST(state_exists(e->trading_state) && (e->auction_ends_ns == 0 || state_gathers(e->trading_state)) &&
+             e->static_price_ticks >= 0 && e->static_price_ticks <= PRICE_TICKS_MAX,
+         "a snapshot's trading state must be sound");
     instrument *i = &c->instruments[e->instrument];
     i->base_asset = e->base_asset, i->quote_asset = e->quote_asset, i->collar_ppm = e->collar_ppm;
     i->maker_fee_ppm = e->maker_fee_ppm, i->taker_fee_ppm = e->taker_fee_ppm;
@@ -472,7 +494,8 @@ static const char *load_instrument(core *c, const void *at) {
     i->reference_price_ticks = e->reference_price_ticks;
     i->trade_id = e->trade_id, i->book_update_id = e->book_update_id, i->level3_id = e->level3_id,
     i->top_id = e->top_id;
-    i->trading_state = e->trading_state, i->name_bytes = e->name_bytes;
+    load_market(c, i, e);
+    i->name_bytes = e->name_bytes;
     memcpy(i->name, e->name, sizeof i->name);
     return NULL;
 }

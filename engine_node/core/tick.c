@@ -72,6 +72,12 @@ void tick_step(core *c) {
     case TICK_COUNTDOWNS:
         if (countdown_step(c)) return;
         break;
+    case TICK_OPENINGS:
+        if (openings_step(c)) return;
+        break;
+    case TICK_BOOKS:
+        if (books_step(c)) return;
+        break;
     default: r->stage = r->then = RUN_DONE; return;
     }
     r->tick_phase++;

@@ -103,6 +103,8 @@ maker maker_unseen(const core *c, const instrument *i, const taker *t, maker sho
 
 typedef struct walk {
     const taker *t;
+    const instrument *i;
+    walk_prices prices;
     int64_t lacking_lots;
     bool own_rests; /* the taker's account has orders on the other side, and its mode minds */
     bool ended;
@@ -111,28 +113,31 @@ typedef struct walk {
     maker unlit[UNLIT_ORDERS_MAX]; /* best price first */
 } walk;
 
-/* So many lots of the other side trade at this price. */
-static void walk_count(walk *w, int64_t lots) { w->lacking_lots -= lots < w->lacking_lots ? lots : w->lacking_lots; }
+/* So many lots of the other side trade at this price, if the breaker lets them. */
+static void walk_count(walk *w, int64_t price_ticks, int64_t lots) {
+    if (!walk_trades(w->i, &w->prices, price_ticks)) w->ended = true;
+    else w->lacking_lots -= lots < w->lacking_lots ? lots : w->lacking_lots;
+}
 
-static void walk_order(const core *c, walk *w, const book_order *b) {
+static void walk_order(const core *c, walk *w, const book_order *b, int64_t price_ticks) {
     const bool whole = b->extra != 0 && (c->extras[b->extra].options & TERM_OPTION_ALL_OR_NONE);
     if (whole && b->rest_lots > w->lacking_lots) return;
     if (w->own_rests && b->position == w->t->position) {
         w->ended = w->t->self_trade_prevention != SELF_TRADE_PREVENTION_CANCEL_MAKER;
         return;
     }
-    walk_count(w, b->rest_lots);
+    walk_count(w, price_ticks, b->rest_lots);
 }
 
 /* A level is added up as a whole unless the account itself may rest in it. */
 static void walk_level(const core *c, walk *w, uint32_t level) {
     const book_level *l = &c->levels[level];
     if (!w->own_rests) {
-        walk_count(w, l->quantity_lots + l->reserve_lots);
+        walk_count(w, l->price_ticks, l->quantity_lots + l->reserve_lots);
         return;
     }
     for (uint32_t slot = l->head; slot != 0 && w->lacking_lots > 0 && !w->ended; slot = c->orders[slot].next)
-        walk_order(c, w, &c->orders[slot]);
+        walk_order(c, w, &c->orders[slot], l->price_ticks);
 }
 
 /* The unlit orders that the taker may reach, sorted by price; at one price they stay in the order of their list. */
@@ -161,7 +166,8 @@ static bool walk_next(const core *c, walk *w) {
     }
     if (w->unlit_at < w->unlit_count &&
         (from == NULL || better_for(side, w->unlit[w->unlit_at].price_ticks, best_ticks))) {
-        walk_order(c, w, &c->orders[w->unlit[w->unlit_at++].slot]);
+        const maker m = w->unlit[w->unlit_at++];
+        walk_order(c, w, &c->orders[m.slot], m.price_ticks);
         return true;
     }
     if (from == NULL) return false;
@@ -176,6 +182,8 @@ bool walk_finds(const core *c, const instrument *i, const taker *t, int64_t lots
     const position *own = t->position == 0 ? NULL : &c->positions[t->position];
     walk w;
     w.t = t;
+    w.i = i;
+    w.prices = walk_from(i);
     w.lacking_lots = lots;
     w.own_rests = own != NULL && (t->side == SIDE_BUY ? own->open_sell_lots : own->open_buy_lots) > 0 &&
                   t->self_trade_prevention != SELF_TRADE_PREVENTION_NONE;

@@ -25,6 +25,7 @@ def tick(state: State, events: Events) -> None:
     count_down(state, events)
     if not state.everything_halted:
         open_instruments(state, events)
+    book_events(state, events)
 
 
 def is_due(when_ns: int, now_ns: int) -> bool:

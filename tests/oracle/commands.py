@@ -55,6 +55,8 @@ LAYOUTS: dict[int, type[Command]] = {
     Kind.DEPOSIT: vocabulary.Deposit,
     Kind.WITHDRAWAL: vocabulary.Withdrawal,
     Kind.HALT: vocabulary.Halt,
+    Kind.INSTRUMENT_STATE: vocabulary.InstrumentState,
+    Kind.CIRCUIT_BREAKER: vocabulary.CircuitBreaker,
     Kind.FEE_TIER: vocabulary.FeeTier,
     Kind.PRICE_STEP: vocabulary.PriceStep,
     Kind.BALANCE_FLOOR: vocabulary.BalanceFloor,

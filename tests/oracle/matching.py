@@ -95,8 +95,10 @@ def count_trade(events: Events, instrument: InstrumentState) -> None:
 
 
 def set_prices(instrument: InstrumentState, price: int) -> None:
-    """The reference price is the last trade's."""
+    """The reference price is the last trade's, the static price the first one's while there is none."""
     instrument.reference_price = price
+    if instrument.static_price == 0:
+        instrument.static_price = price
 
 
 def report_fill(

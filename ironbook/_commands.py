@@ -19,10 +19,13 @@ from schemas.vocabulary import (
     Account,
     AccountLimits,
     Asset,
+    BalanceFloor,
     Cancel,
     CircuitBreaker,
     CountdownCancel,
     Deposit,
+    FeePayout,
+    FeeTier,
     Halt,
     Instrument,
     InstrumentLimits,
@@ -35,10 +38,13 @@ from schemas.vocabulary import (
     OrderOption,
     OrderTerms,
     OrderType,
+    PriceStep,
     Replace,
     SelfTradePrevention,
     Text,
     TimeInForce,
+    TradeBust,
+    TradeCorrection,
     Withdrawal,
 )
 
@@ -58,6 +64,12 @@ Command: TypeAlias = (
     | Halt
     | InstrumentState
     | CircuitBreaker
+    | FeeTier
+    | PriceStep
+    | BalanceFloor
+    | TradeBust
+    | TradeCorrection
+    | FeePayout
 )
 
 _LIMIT, _GTC = int(OrderType.LIMIT), int(TimeInForce.GOOD_TILL_CANCELLED)
@@ -187,6 +199,10 @@ _MOST = {  # what the market takes at most, where that is less than the field ho
     "reference_price_ticks": PRICE_TICKS_MAX,
     "static_price_ticks": PRICE_TICKS_MAX,
     "trigger_price_ticks": PRICE_TICKS_MAX,
+    "from_price_ticks": PRICE_TICKS_MAX,
+    "tick_multiple": PRICE_TICKS_MAX,
+    "lot_multiple": QUANTITY_LOTS_MAX,
+    "floor_units": 0,
     "display_lots": QUANTITY_LOTS_MAX,
     "minimum_lots": QUANTITY_LOTS_MAX,
     "quantity_lots": QUANTITY_LOTS_MAX,
@@ -197,6 +213,12 @@ _MOST = {  # what the market takes at most, where that is less than the field ho
     "amount_units": UNITS_MAX,
     "notional_units_min": UNITS_MAX,
     "notional_units_max": UNITS_MAX,
+}
+
+_LEAST = {  # where it may be below zero
+    "maker_fee_ppm": -FEE_PPM_MAX,  # a rebate
+    "taker_fee_ppm": -FEE_PPM_MAX,
+    "floor_units": -UNITS_MAX,
 }
 
 
@@ -216,8 +238,7 @@ def _ranges(kind: Any) -> dict[str, tuple[int, int] | int]:
         if code == "s":
             found[name] = int(count)
             continue
-        least = -FEE_PPM_MAX if name.endswith("_fee_ppm") else 0  # below zero: a rebate
-        found[name] = least, _MOST.get(name, 2 ** (_SIZES[code] - code.islower()) - 1)
+        found[name] = _LEAST.get(name, 0), _MOST.get(name, 2 ** (_SIZES[code] - code.islower()) - 1)
     return found
 
 

@@ -16,9 +16,12 @@ from schemas.vocabulary import (
     Account,
     AccountLimits,
     Asset,
+    BalanceFloor,
     CircuitBreaker,
     CountdownCancel,
     Deposit,
+    FeePayout,
+    FeeTier,
     Halt,
     HaltAction,
     HaltScope,
@@ -30,9 +33,12 @@ from schemas.vocabulary import (
     OrderLink,
     OrderTerms,
     OrderType,
+    PriceStep,
     Replace,
     SelfTradePrevention,
     TimeInForce,
+    TradeBust,
+    TradeCorrection,
     TradingState,
     Withdrawal,
 )
@@ -229,9 +235,11 @@ class CommandMethods(abc.ABC, Generic[Result]):
         )
         return self._do(pack(command), timeout_s)
 
-    def define_account(self, account: int, firm: int = 0, *, timeout_s: float | None = None) -> Result:
-        """Define an account, or change its firm; firm 0 is itself."""
-        return self._do(pack(Account(account=account, firm=firm)), timeout_s)
+    def define_account(
+        self, account: int, firm: int = 0, *, fee_tier: int = 0, timeout_s: float | None = None
+    ) -> Result:
+        """Define an account, or change its firm (0 is itself) and its fee tier (0: an instrument's own rates)."""
+        return self._do(pack(Account(account=account, firm=firm, fee_tier=fee_tier)), timeout_s)
 
     def set_account_limits(
         self,
@@ -269,6 +277,70 @@ class CommandMethods(abc.ABC, Generic[Result]):
     ) -> Result:
         """Debit an account's free balance."""
         command = Withdrawal(account=account, asset=asset, amount_units=amount_units, reference=reference)
+        return self._do(pack(command), timeout_s)
+
+    def pay_out_fees(
+        self, account: int, asset: int, amount_units: int, *, reference: int = 0, timeout_s: float | None = None
+    ) -> Result:
+        """Move fees collected in an asset to an account."""
+        command = FeePayout(account=account, asset=asset, amount_units=amount_units, reference=reference)
+        return self._do(pack(command), timeout_s)
+
+    def set_balance_floor(
+        self, account: int, asset: int, floor_units: int, *, timeout_s: float | None = None
+    ) -> Result:
+        """How far below zero trading may bring an account's free balance: margin, short selling. 0 or below."""
+        return self._do(pack(BalanceFloor(account=account, asset=asset, floor_units=floor_units)), timeout_s)
+
+    def set_fee_tier(
+        self, instrument: int, tier: int, *, maker_fee_ppm: int, taker_fee_ppm: int, timeout_s: float | None = None
+    ) -> Result:
+        """Rates of a fee tier in an instrument, for orders that enter from now on."""
+        command = FeeTier(
+            instrument=instrument, tier=tier, maker_fee_ppm=maker_fee_ppm, taker_fee_ppm=taker_fee_ppm
+        )
+        return self._do(pack(command), timeout_s)
+
+    def set_price_step(
+        self,
+        instrument: int,
+        step: int,
+        *,
+        from_price_ticks: int = 0,
+        tick_multiple: int = 0,
+        lot_multiple: int = 0,
+        timeout_s: float | None = None,
+    ) -> Result:
+        """One row of an instrument's table, from 0 by rising price: from there on prices and quantities are multiples.
+
+        tick_multiple 0 takes out this row and all behind it.
+        """
+        command = PriceStep(
+            instrument=instrument,
+            step=step,
+            from_price_ticks=from_price_ticks,
+            tick_multiple=tick_multiple,
+            lot_multiple=lot_multiple,
+        )
+        return self._do(pack(command), timeout_s)
+
+    def bust_trade(self, instrument: int, trade_id: int, *, timeout_s: float | None = None) -> Result:
+        """Undo one of the last trades: money, base, fees and positions go back."""
+        return self._do(pack(TradeBust(instrument=instrument, trade_id=trade_id)), timeout_s)
+
+    def correct_trade(
+        self,
+        instrument: int,
+        trade_id: int,
+        *,
+        price_ticks: int,
+        quantity_lots: int,
+        timeout_s: float | None = None,
+    ) -> Result:
+        """Settle one of the last trades again, at another price or a lower quantity."""
+        command = TradeCorrection(
+            instrument=instrument, trade_id=trade_id, price_ticks=price_ticks, quantity_lots=quantity_lots
+        )
         return self._do(pack(command), timeout_s)
 
     def halt(

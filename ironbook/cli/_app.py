@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from ironbook import IronbookError, JournalInvalid, LineError, Rejected, SessionEnded
-from ironbook.cli import accounts, assets, book, doctor, instruments, journal, keys, orders, up, watch
+from ironbook.cli import accounts, assets, book, doctor, instruments, journal, keys, orders, trades, up, watch
 from ironbook.cli._output import describe, show_error
 
 EXIT_FAILED, EXIT_USAGE, EXIT_REJECTED, EXIT_LINE, EXIT_DAMAGED, EXIT_INTERRUPTED = 1, 2, 3, 4, 5, 130
@@ -28,7 +28,10 @@ EPILOG = (
 
 # Bodies that bring heavy imports with them; imported when they are asked for.
 LAZY = {"tape": "ironbook.tape.commands", "demo": "ironbook.tape.commands"}
-ORDER = ("up", "demo", "order", "cancel", "countdown", "book", "watch", "accounts", "assets", "instruments", "keys")
+ORDER = (
+    *("up", "demo", "order", "cancel", "countdown", "book", "watch"),
+    *("accounts", "assets", "instruments", "trades", "keys"),
+)
 
 
 class Commands(TyperGroup):
@@ -71,6 +74,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(assets.app, name="assets")
 app.add_typer(instruments.app, name="instruments")
+app.add_typer(trades.app, name="trades")
 app.add_typer(keys.app, name="keys")
 app.add_typer(journal.app, name="journal")
 

@@ -71,17 +71,18 @@ def show_account(account: Number, data: DataOption = DATA, json: JsonOption = Fa
 def create(
     account: Number,
     firm: Annotated[int, typer.Option(help="Its firm; 0: itself.")] = 0,
+    fee_tier: Annotated[int, typer.Option(help="Its fee tier; 0: the instruments' own rates.", min=0, max=7)] = 0,
     data: DataOption = DATA,
     address: AddressOption = None,
     key: KeyOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Define an account, or change its firm.
+    """Define an account, or change its firm and fee tier.
 
     Example:  ironbook accounts create 7 --firm 3
     """
     with connect(data, address, key, ADMIN_KEY) as client:
-        applied(json, f"account {account} defined", client.define_account(account, firm))
+        applied(json, f"account {account} defined", client.define_account(account, firm, fee_tier=fee_tier))
 
 
 @app.command("limits")
@@ -160,6 +161,47 @@ def withdraw(
     with connect(data, address, key, ADMIN_KEY) as client:
         outcome = client.withdraw(account, number, units, reference=reference)
         applied(json, f"{amount} {asset} debited from account {account}", outcome)
+
+
+@app.command("floor")
+def floor(
+    account: Number,
+    asset: Asset,
+    below: Annotated[str, typer.Argument(help="How far below zero, for example 5000; 0: not at all.")],
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """How far below zero trading may bring a balance: margin, short selling.
+
+    Example:  ironbook accounts floor 1 USD 5000
+    """
+    number, units = _amount(data, asset, below)
+    with connect(data, address, key, ADMIN_KEY) as client:
+        outcome = client.set_balance_floor(account, number, -units)
+        applied(json, f"account {account} may be {below} {asset} below zero", outcome)
+
+
+@app.command("pay-fees")
+def pay_fees(
+    account: Number,
+    asset: Asset,
+    amount: Amount,
+    reference: Reference = 0,
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Move fees collected in an asset to an account.
+
+    Example:  ironbook accounts pay-fees 9 USD 12.50
+    """
+    number, units = _amount(data, asset, amount)
+    with connect(data, address, key, ADMIN_KEY) as client:
+        outcome = client.pay_out_fees(account, number, units, reference=reference)
+        applied(json, f"{amount} {asset} of fees moved to account {account}", outcome)
 
 
 Firm = Annotated[bool, typer.Option("--firm", help="NUMBER is a firm: all accounts of it.")]
@@ -246,6 +288,9 @@ def _account(names: Names, account: int) -> dict[str, Any]:
         if pair is not None:
             free, locked = (amount_text(units, int(asset["decimals"])) for units in pair)
             balances[str(asset["name"])] = {"free": free, "locked": locked}
+            floor_units = core.floor(account, number)
+            if floor_units < 0:
+                balances[str(asset["name"])]["floor"] = amount_text(floor_units, int(asset["decimals"]))
     return {"account": account, **core.account(account), "balances": balances}
 
 

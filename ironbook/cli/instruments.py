@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ironbook import DecimalInvalid, InputInvalid, format_decimal, parse_decimal
+from ironbook import DecimalInvalid, InputInvalid, Units, format_decimal, parse_decimal
 from ironbook.cli._output import JsonOption, show, table
 from ironbook.cli._place import (
     ADMIN_KEY,
@@ -30,6 +30,9 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
+
+
+ROW_PARTS = 3
 
 
 class StateName(enum.StrEnum):
@@ -217,6 +220,68 @@ def state(
             static_price_ticks=units.price_ticks(static),
         )
         applied(json, f"{found['name']} is {to.value}", outcome)
+
+
+@app.command("tier")
+def tier(
+    symbol: Symbol,
+    number: Annotated[int, typer.Argument(help="Fee tier.", min=1, max=7, show_default=False)],
+    maker_fee_ppm: Annotated[int, typer.Option(help="Millionths of the notional; below zero: a rebate.")],
+    taker_fee_ppm: Annotated[int, typer.Option(help="Millionths of the notional.")],
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Set the rates of a fee tier, for orders that enter from now on.
+
+    Example:  ironbook instruments tier BTC/USD 1 --maker-fee-ppm -20 --taker-fee-ppm 150
+    """
+    with open_replica(data) as replica:
+        found = Names(replica.core).instrument(symbol)
+    with connect(data, address, key, ADMIN_KEY) as client:
+        outcome = client.set_fee_tier(
+            int(found["instrument"]), number, maker_fee_ppm=maker_fee_ppm, taker_fee_ppm=taker_fee_ppm
+        )
+        applied(json, f"fee tier {number} of {found['name']} set", outcome)
+
+
+@app.command("steps")
+def steps(
+    symbol: Symbol,
+    row: Annotated[
+        list[str] | None, typer.Option(help="PRICE:TICK:LOT, rising: from that price on, multiples of these.")
+    ] = None,
+    data: DataOption = DATA,
+    address: AddressOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Set the whole table of price steps of an instrument; without a row everything is a multiple.
+
+    Example:  ironbook instruments steps BTC/USD --row 0:0.01:0.001 --row 10000:0.5:0.0001
+    """
+    with open_replica(data) as replica:
+        names = Names(replica.core)
+        found = names.instrument(symbol)
+        units, number = names.units(found), int(found["instrument"])
+    rows = [_row(text, units) for text in row or ()]
+    with connect(data, address, key, ADMIN_KEY) as client:
+        outcome = client.set_price_step(number, 0)
+        for place, (price, tick, lot) in enumerate(rows):
+            outcome.raise_if_rejected()
+            outcome = client.set_price_step(
+                number, place, from_price_ticks=price, tick_multiple=tick, lot_multiple=lot
+            )
+        applied(json, f"{len(rows)} price steps of {found['name']} set", outcome)
+
+
+def _row(text: str, units: Units) -> tuple[int, int, int]:
+    """PRICE:TICK:LOT in ticks and lots."""
+    parts = text.split(":")
+    if len(parts) != ROW_PARTS:
+        raise typer.BadParameter(f"a row must be PRICE:TICK:LOT, as 10000:0.5:0.001, was {text!r}")
+    return units.price_ticks(parts[0]), units.price_ticks(parts[1]), units.quantity_lots(parts[2])
 
 
 @app.command("breaker")

@@ -8,7 +8,7 @@ import pytest
 
 from ironbook import Command, InputInvalid
 from ironbook._commands import _ranges, pack, pack_cancel, pack_order
-from schemas.vocabulary import COMMANDS, AccountLimits, Deposit, Instrument, Kind, NewOrder
+from schemas.vocabulary import COMMANDS, AccountLimits, BalanceFloor, Deposit, Instrument, Kind, NewOrder
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ from schemas.vocabulary import COMMANDS, AccountLimits, Deposit, Instrument, Kin
         (NewOrder(account=-1), "account must be from 0 to 2^32-1, was -1"),
         (NewOrder(side=256), "side must be from 0 to 255, was 256"),
         (Deposit(amount_units=1 << 70), f"amount_units must be from 0 to 2^62-1, was {1 << 70}"),
+        (BalanceFloor(floor_units=1 << 70), f"floor_units must be from {1 - (1 << 62)} to 0, was {1 << 70}"),
         (AccountLimits(open_orders_max=-1), "open_orders_max must be from 0 to 2^32-1, was -1"),
         (Instrument(maker_fee_ppm=1 << 31), f"maker_fee_ppm must be from -100000 to 100000, was {1 << 31}"),
         (NewOrder(price_ticks=1.5), "price_ticks must be a whole number (int), was 1.5"),  # type: ignore[arg-type]

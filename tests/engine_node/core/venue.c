@@ -18,6 +18,7 @@ core_options venue_options(void) {
                           .account_count_max = 8,
                           .key_count_max = VENUE_KEYS,
                           .order_count_max = 512,
+                          .extra_count_max = 256,
                           .level_count_max = 1024,
                           .ladder_count_max = 16384,
                           .balance_count_max = 16,

@@ -71,6 +71,8 @@ LAYOUTS: dict[int, type[Command]] = {
     Kind.REFUSED: vocabulary.Refused,
     Kind.TEXT: vocabulary.Text,
     Kind.NONCE: vocabulary.Nonce,
+    Kind.ORDER_TERMS: vocabulary.OrderTerms,
+    Kind.ORDER_LINK: vocabulary.OrderLink,
 }
 
 

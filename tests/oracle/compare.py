@@ -18,6 +18,7 @@ from typing import TypeVar
 from engine_node import _engine
 from schemas.vocabulary import FEE_TIER_MAX, RECORD_BYTES, REPORT_BYTES, Code, EventKind, Record, Report, Side
 from tests.oracle import book, flow, groups, sweeps
+from tests.oracle.choice import RandomChoice
 from tests.oracle.oracle import Oracle
 from tests.oracle.state import InstrumentState, OrderState
 
@@ -30,6 +31,7 @@ POOLS = {  # plenty for what the flow does, and quickly laid out
     "balance_count_max": 64,
     "position_count_max": 64,
     "nonce_count_max": 4096,
+    "extra_count_max": 4096,
 }
 
 
@@ -242,7 +244,7 @@ def check_instrument(core: _engine.Core, oracle: Oracle, number: int) -> None:
     check_rates(core, known)
     for side in Side:
         prices = book.prices_best_first(known, side)
-        levels = [(price, sum(order.rest for order in known.levels[side][price])) for price in prices]
+        levels = [(price, book.shown_lots(known.levels[side][price])) for price in prices]
         counts = [len(known.levels[side][price]) for price in prices]
         expected_levels = [(price, lots, count) for (price, lots), count in zip(levels, counts, strict=True)]
         agree(f"levels of instrument {number}, {side.name}", core.levels(number, side, 1000), expected_levels)
@@ -350,7 +352,7 @@ def check_key(core: _engine.Core, oracle: Oracle, number: int) -> None:
 
 def run(commands: int, seed: int, *, check_each: int = 64, **options: int) -> Counter[str]:
     """Play a seeded flow through both. Raises Disagreement, which says seed and step. What happened, counted."""
-    choice = flow.RandomChoice(seed)
+    choice = RandomChoice(seed)
     pair = Pair(**options)
     pauses = random.Random(seed + 1)
     step: flow.Step | None = None

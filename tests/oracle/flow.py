@@ -10,9 +10,7 @@ it is played: only then it is known which orders are open and which client seque
 from __future__ import annotations
 
 import dataclasses
-import random
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
 
 from schemas import vocabulary
 from schemas.vocabulary import (
@@ -36,12 +34,15 @@ from schemas.vocabulary import (
     HaltScope,
     Instrument,
     InstrumentLimits,
+    InstrumentState,
     Logoff,
     Logon,
     MassCancel,
     NewOrder,
     Nonce,
+    OrderLink,
     OrderOption,
+    OrderTerms,
     OrderType,
     PriceStep,
     Record,
@@ -56,11 +57,10 @@ from schemas.vocabulary import (
     TradingState,
     Withdrawal,
 )
-from tests.oracle import commands, groups
+from tests.oracle import commands, groups, special
+from tests.oracle.choice import Choice, some_price, some_quantity, sometimes, usually
 from tests.oracle.digest import digest
-from tests.oracle.state import State
-
-T = TypeVar("T")
+from tests.oracle.state import OrderState, State
 
 ASSETS, INSTRUMENTS, ACCOUNTS, KEYS = 3, 3, 3, 3  # numbers in use: 1 .. these
 OPTIONS = {  # capacities end just behind the numbers in use, so that "beyond capacity" is one step away
@@ -75,26 +75,6 @@ NAME_BYTES = 36
 RICH_UNITS = 2**60
 
 
-class Choice(Protocol):
-    """Where the flow's decisions come from. What is first or lowest is simplest."""
-
-    def one_of(self, options: Sequence[T]) -> T: ...
-    def number(self, low: int, high: int) -> int: ...
-
-
-class RandomChoice:
-    """Decisions of a seeded generator."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-
-    def one_of(self, options: Sequence[T]) -> T:
-        return self.random.choice(options)
-
-    def number(self, low: int, high: int) -> int:
-        return self.random.randint(low, high)
-
-
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One command to be. Numbers that depend on the state are filled in by records_of."""
@@ -104,10 +84,14 @@ class Step:
     elapsed_ns: int = 1  # since the record before
     text: bytes | None = None  # of a text prefix
     nonce: tuple[int, int] | None = None  # of a prefix or logon: number, and age in ns (below zero: from the future)
-    open_order: int | None = None  # which open order of any account a cancel or replace names, modulo their count
     recent_trade: int | None = None  # which of the last trades a bust or correction names, modulo their count
+    open_order: int | None = None  # which open order of any account the command names, modulo their count
     by_client_number: bool = False
     void_prefixes: int = 0  # prefixes before it that belong to nothing: see VOID_PREFIXES
+    terms: OrderTerms | None = None  # of a prefix
+    link: int | None = None  # the action of a link prefix, which names the open order
+    due_ns: int | None = None  # when the order expires or the auction ends, from the time of receipt on
+    prefixes_turned: bool = False  # their order
     set_byte: tuple[int, int, int] | None = None  # damage: which record from the end, offset in its command, value
     client_sequence_error: int = 0
     digest_error: int = 0
@@ -123,29 +107,6 @@ class Step:
 
 
 # ---- drawing
-
-
-def sometimes(choice: Choice, one_in: int) -> bool:
-    return choice.number(0, one_in - 1) == one_in - 1
-
-
-def usually(choice: Choice, usual: Sequence[int], extreme: Sequence[int], one_in: int = 24) -> int:
-    return choice.one_of(extreme) if sometimes(choice, one_in) else choice.one_of(usual)
-
-
-def some_price(choice: Choice) -> int:
-    """Mostly close together; or at and beyond the ends, or anywhere between, also around the powers of 64."""
-    if sometimes(choice, 40):
-        return choice.number(1, PRICE_TICKS_MAX)
-    if sometimes(choice, 20):
-        return int(64 ** choice.number(1, 7)) * choice.number(1, 3) + choice.number(-2, 1)
-    extremes = (0, 1, -1, PRICE_TICKS_MAX, PRICE_TICKS_MAX + 1, 2**63 - 1, -(2**63))
-    return usually(choice, (10, 9, 11, 10, 8, 12, 7, 13), extremes)
-
-
-def some_quantity(choice: Choice) -> int:
-    extremes = (0, -1, QUANTITY_LOTS_MAX, QUANTITY_LOTS_MAX + 1, 2**63 - 1, -(2**63), 100, 2**20, 2**34)
-    return usually(choice, (1, 2, 3, 4, 5, 6, 7, 8), extremes)
 
 
 def some_account(choice: Choice) -> int:
@@ -174,19 +135,23 @@ def some_limit(choice: Choice, usual: Sequence[int]) -> int:
 
 
 def new_order(choice: Choice) -> commands.Closing:
-    order_type = choice.one_of((OrderType.LIMIT, OrderType.LIMIT, OrderType.LIMIT, OrderType.MARKET))
+    kinds = (OrderType.LIMIT,) * 8 + (OrderType.MARKET,) * 2 + (OrderType.MARKET_BY_QUOTE,)
+    order_type = choice.one_of(kinds)
     good_till_cancelled = (TimeInForce.GOOD_TILL_CANCELLED,) * 4
     at_once = (TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL)
     lasts = choice.one_of(at_once if order_type == OrderType.MARKET else good_till_cancelled + at_once)
+    if order_type == OrderType.MARKET_BY_QUOTE:
+        lasts = TimeInForce.IMMEDIATE_OR_CANCEL
     if sometimes(choice, 40):
         lasts = choice.one_of(list(TimeInForce))
     post_only = sometimes(choice, 6 if lasts == TimeInForce.GOOD_TILL_CANCELLED else 60)
     capped = order_type == OrderType.LIMIT or not sometimes(choice, 3)
+    by_quote = order_type == OrderType.MARKET_BY_QUOTE
     return NewOrder(
         account=some_account(choice),
         instrument=some_instrument(choice),
         price_ticks=some_price(choice) if capped else 0,
-        quantity_lots=some_quantity(choice),
+        quantity_lots=special.some_amount(choice) if by_quote else some_quantity(choice),
         client_order_id=some_client_number(choice),
         side=usually(choice, (1, 2), (0, 3, 255), one_in=80),
         order_type=usually(choice, (order_type,), (0, 9), one_in=120),
@@ -250,7 +215,7 @@ def instrument(choice: Choice) -> commands.Closing:
         quote_asset=usually(choice, (quote,), (0, base, 1)),
         maker_fee_ppm=usually(choice, (100, 0, -300, -33_333, 50_000, -taker), extreme_makers),
         taker_fee_ppm=taker,
-        trading_state=usually(choice, (TradingState.OPEN,), (0, TradingState.HALTED, 9)),
+        trading_state=usually(choice, (TradingState.OPEN,), (0, *TradingState, 9)),
         base_units_per_lot=usually(choice, (base_units,), (0, UNITS_PER_LOT_MAX + 1, 2**64 - 1)),
         quote_units_per_tick_lot=usually(choice, (quote_units,), (0, UNITS_PER_LOT_MAX + 1, 2**64 - 1)),
     )
@@ -359,11 +324,11 @@ def trade_correction(choice: Choice) -> commands.Closing:
 
 def halt(choice: Choice) -> commands.Closing:
     """Mostly resumes, lest nothing trades any more."""
-    scope = usually(choice, (1, 2, 3), (0, 9))
+    scope = usually(choice, list(HaltScope), (0, 9))
     return Halt(
-        target=0 if scope == HaltScope.EVERYTHING and not sometimes(choice, 10) else choice.number(0, 4),
+        target=0 if scope == HaltScope.EVERYTHING and not sometimes(choice, 10) else choice.one_of((1, 2, 3, 7, 0, 4)),
         scope=scope,
-        action=usually(choice, (*(HaltAction.RESUME,) * 5, HaltAction.HALT), (0, 9)),
+        action=usually(choice, (*(HaltAction.RESUME,) * 14, HaltAction.HALT, HaltAction.KILL), (0, 9)),
     )
 
 
@@ -403,16 +368,16 @@ def state_digest(choice: Choice) -> commands.Closing:
 
 
 DRAWS: tuple[Callable[[Choice], commands.Closing], ...] = (
-    *((new_order,) * 60),
-    *((cancel,) * 8),
-    *((replace,) * 20),
+    *((new_order,) * 100),
+    *((cancel,) * 6),
+    *((replace,) * 14),
     *((mass_cancel,) * 2),
     *((deposit,) * 7),
     *((withdrawal,) * 2),
     *((instrument,) * 3),
     *((instrument_limits,) * 2),
     *((account_limits,) * 2),
-    *((halt,) * 4),
+    *((halt,) * 3),
     *((logon,) * 2),
     *((logoff,) * 2),
     *((account,) * 2),
@@ -422,19 +387,28 @@ DRAWS: tuple[Callable[[Choice], commands.Closing], ...] = (
     fee_tier,
     price_step,
     balance_floor,
+    *((clock_tick,) * 6),
+    *((special.calm,) * 16),
+    *((special.countdown_cancel,) * 2),
+    *((special.instrument_state,) * 5),
+    *((special.circuit_breaker,) * 2),
     asset,
     refused,
     term,
-    clock_tick,
     state_digest,
 )
 
 
 def draw_step(choice: Choice) -> Step:
     draw = choice.one_of(DRAWS)
-    command = draw(choice)
     recent = draw in (trade_bust, trade_correction) and not sometimes(choice, 10)
-    names_order = draw in (cancel, replace) and not sometimes(choice, 10)
+    command, terms, link = draw(choice), None, None
+    if isinstance(command, NewOrder):
+        command, terms = special.with_terms(choice, command)
+        link = special.some_link(choice)
+    elif sometimes(choice, 100):
+        terms, link = OrderTerms(), choice.one_of((None, 1, 2))
+    names_order = (draw in (cancel, replace) and not sometimes(choice, 10)) or link is not None
     return Step(
         command=command,
         key=usually(choice, (1, 2, 3), (0, KEYS + 1, 2**32 - 1), one_in=80),
@@ -444,8 +418,12 @@ def draw_step(choice: Choice) -> Step:
         open_order=choice.number(0, 7) if names_order else None,
         recent_trade=choice.number(0, 9) if recent else None,
         by_client_number=names_order and sometimes(choice, 4),
-        void_prefixes=choice.number(1, 3) if sometimes(choice, 30) else 0,
-        set_byte=some_damage(choice) if sometimes(choice, 25) else None,
+        terms=terms,
+        link=link,
+        due_ns=special.some_due(choice, command, terms),
+        prefixes_turned=sometimes(choice, 4),
+        void_prefixes=choice.number(1, len(VOID_PREFIXES) - 1) if sometimes(choice, 30) else 0,
+        set_byte=some_damage(choice) if sometimes(choice, 25) and not (special.COMING and (terms or link)) else None,
         client_sequence_error=choice.one_of((1, -1, 5)) if sometimes(choice, 100) else 0,
         digest_error=choice.one_of((0, 0, 1)),
     )
@@ -474,6 +452,7 @@ VOID_PREFIXES: tuple[list[list[commands.Command]], ...] = (  # each list begins 
     [[VOID_TEXT]],
     [[VOID_TEXT, VOID_NONCE]],
     [[VOID_NONCE, VOID_TEXT], [VOID_NONCE]],
+    [[OrderTerms(trigger=1)], [OrderLink(), OrderTerms(), VOID_TEXT, VOID_NONCE]],
 )
 
 
@@ -512,7 +491,7 @@ def records_of(step: Step, state: State) -> bytes:
     received_ns = max((state.received_ns or START_NS) + step.elapsed_ns, 0)
     client_sequence = state.keys[step.key].last_client_sequence + 1 if step.key in state.keys else 1
     client_sequence = max(client_sequence + step.client_sequence_error, 0)
-    group: list[commands.Command] = [*prefixes_of(step, received_ns), fill_in(step, state, received_ns)]
+    group: list[commands.Command] = [*prefixes_of(step, state, received_ns), fill_in(step, state, received_ns)]
     data = b""
     void = [] if key_of(step) == 0 else VOID_PREFIXES[step.void_prefixes]
     for commands_together in (*void, group):
@@ -536,14 +515,23 @@ def client_sequence_of(step: Step, command: commands.Command, client_sequence: i
     return client_sequence
 
 
-def prefixes_of(step: Step, received_ns: int) -> list[commands.Command]:
+def prefixes_of(step: Step, state: State, received_ns: int) -> list[commands.Command]:
     prefixes: list[commands.Command] = []
     if step.text is not None:
         prefixes.append(Text(text=step.text.ljust(NAME_BYTES, b"\0")))
     if step.nonce is not None and not isinstance(step.command, Logon):
         number, age_ns = step.nonce
         prefixes.append(Nonce(timestamp_ns=max(received_ns - age_ns, 0), nonce=nonce_bytes(number)))
-    return prefixes
+    if step.terms is not None:
+        due = isinstance(step.command, NewOrder) and step.due_ns is not None
+        prefixes.append(dataclasses.replace(step.terms, expire_ns=due_at(step, received_ns) if due else 0))
+    if step.link is not None:
+        prefixes.append(OrderLink(action=step.link, **name_of_order(step, state)))
+    return prefixes[::-1] if step.prefixes_turned else prefixes
+
+
+def due_at(step: Step, received_ns: int) -> int:
+    return max(received_ns + (step.due_ns or 0), 0)
 
 
 def nonce_bytes(number: int) -> bytes:
@@ -560,25 +548,38 @@ def fill_in(step: Step, state: State, received_ns: int) -> commands.Closing:
     if isinstance(command, Logon) and step.nonce is not None:
         number, age_ns = step.nonce
         return dataclasses.replace(command, timestamp_ns=max(received_ns - age_ns, 0), nonce=nonce_bytes(number))
-    if isinstance(command, vocabulary.Cancel | vocabulary.Replace) and step.open_order is not None and state.orders:
-        return naming_order(step, command, state, step.open_order)
     if isinstance(command, TradeBust | TradeCorrection) and step.recent_trade is not None and state.trades:
         names = list(state.trades)
         instrument, trade_id = names[-1 - step.recent_trade % len(names)]
         return dataclasses.replace(command, instrument=instrument, trade_id=trade_id)
+    if isinstance(command, InstrumentState) and step.due_ns is not None:
+        return dataclasses.replace(command, auction_ends_ns=due_at(step, received_ns))
+    order = order_named(step, state)
+    if order is not None and isinstance(command, Cancel | Replace):
+        place = {"account": order.account, "instrument": order.instrument}
+        return dataclasses.replace(command, **place, **name_of_order(step, state))
+    if order is not None and isinstance(command, NewOrder) and command.client_order_id != 5:
+        return dataclasses.replace(command, account=order.account, instrument=order.instrument, side=order.side)
     return command
 
 
-def naming_order(step: Step, command: Cancel | Replace, state: State, which: int) -> Cancel | Replace:
-    order = sorted(state.orders.values(), key=lambda order: order.id)[which % len(state.orders)]
+def order_named(step: Step, state: State) -> OrderState | None:
+    """The open order that a step means, if there is any."""
+    if step.open_order is None or not state.orders:
+        return None
+    return sorted(state.orders.values(), key=lambda order: order.id)[step.open_order % len(state.orders)]
+
+
+def name_of_order(step: Step, state: State) -> dict[str, int]:
+    """By its id or by the client's number."""
+    order = order_named(step, state)
+    if order is None:
+        return {"order_id": 3, "target_client_order_id": 0}
     by_client = step.by_client_number and order.client_order_id > 0
-    return dataclasses.replace(
-        command,
-        account=order.account,
-        instrument=order.instrument,
-        order_id=0 if by_client else order.id,
-        target_client_order_id=order.client_order_id if by_client else 0,
-    )
+    return {
+        "order_id": 0 if by_client else order.id,
+        "target_client_order_id": order.client_order_id if by_client else 0,
+    }
 
 
 def damaged(data: bytes, set_byte: tuple[int, int, int] | None) -> bytes:

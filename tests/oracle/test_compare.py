@@ -8,6 +8,7 @@ from pathlib import Path
 
 from schemas.vocabulary import NewOrder, Record
 from tests.oracle import flow
+from tests.oracle.choice import RandomChoice
 from tests.oracle.state import Options, State
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,7 @@ def test_program_without_a_seed_chooses_and_prints_one() -> None:
 
 def test_one_seed_is_one_flow() -> None:
     def drawn(seed: int) -> list[flow.Step]:
-        choice = flow.RandomChoice(seed)
+        choice = RandomChoice(seed)
         return [flow.draw_step(choice) for _ in range(200)]
 
     assert drawn(1) == drawn(1)

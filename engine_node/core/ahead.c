@@ -57,6 +57,7 @@ static void ask_index(const core *c, const wire_record *record, lookup *l) {
         l->hash = pair_hash(o->account, o->instrument);
         ask_place(&c->position_index, l->hash);
         ask_place(&c->client_index, client_hash(o->account, o->client_order_id));
+        ask_place(&c->order_index, order_hash(l->sequence)); /* its id, if it is by itself */
         if (o->account >= c->options.account_count_max || o->instrument >= c->options.instrument_count_max) return;
         ask(&c->accounts[o->account]);
         const instrument *i = &c->instruments[o->instrument];

@@ -33,9 +33,13 @@ static uint16_t define_asset(plain *book, const command *c) {
 
 static bool units_valid(uint64_t units) { return units >= 1 && units <= UNITS_PER_LOT_MAX; }
 
+static bool rates_valid(int32_t maker_ppm, int32_t taker_ppm) {
+    return between(0, taker_ppm, FEE_PPM_MAX) && between(-(int64_t)taker_ppm, maker_ppm, FEE_PPM_MAX);
+}
+
 static uint16_t check_instrument(const plain *book, const command *c, const wire_instrument *w) {
     if (plain_command_malformed(c) || !plain_all_zero(w->zero, sizeof w->zero)) return CODE_MALFORMED;
-    if (w->trading_state < TRADING_STATE_OPEN || w->trading_state > TRADING_STATE_HALTED) return CODE_MALFORMED;
+    if (!between(TRADING_STATE_OPEN, w->trading_state, TRADING_STATE_CLOSED)) return CODE_MALFORMED;
     if (w->instrument == 0 || w->instrument > INSTRUMENT_NUMBER_MAX) return CODE_UNKNOWN_INSTRUMENT;
     if (plain_asset_find(book, w->base_asset) == NULL || plain_asset_find(book, w->quote_asset) == NULL)
         return CODE_UNKNOWN_ASSET;
@@ -43,8 +47,7 @@ static uint16_t check_instrument(const plain *book, const command *c, const wire
     if (w->base_asset == w->quote_asset) return CODE_DEFINITION_INVALID;
     if (!units_valid(w->base_units_per_lot) || !units_valid(w->quote_units_per_tick_lot))
         return CODE_DEFINITION_INVALID;
-    if (w->taker_fee_ppm < 0 || w->taker_fee_ppm > FEE_PPM_MAX) return CODE_DEFINITION_INVALID;
-    if (w->maker_fee_ppm < -w->taker_fee_ppm || w->maker_fee_ppm > FEE_PPM_MAX) return CODE_DEFINITION_INVALID;
+    if (!rates_valid(w->maker_fee_ppm, w->taker_fee_ppm)) return CODE_DEFINITION_INVALID;
     const instrument *in = plain_instrument_find(book, w->instrument);
     if (in != NULL && (in->base != w->base_asset || in->quote != w->quote_asset ||
                        in->base_units != w->base_units_per_lot || in->quote_units != w->quote_units_per_tick_lot))
@@ -65,9 +68,11 @@ static uint16_t define_instrument(plain *book, const command *c) {
         in->state = w->trading_state;
         in->base_units = w->base_units_per_lot;
         in->quote_units = w->quote_units_per_tick_lot;
-        in->next = book->instruments;
-        book->instruments = in;
-        plain_event_state(book, c, in->state, in->number, 0);
+        instrument **at = &book->instruments;
+        while (*at != NULL && (*at)->number < in->number) at = &(*at)->next;
+        in->next = *at;
+        *at = in;
+        plain_event_state(book, c, in, 0);
     }
     in->maker_ppm = w->maker_fee_ppm;
     in->taker_ppm = w->taker_fee_ppm;
@@ -95,14 +100,18 @@ static uint16_t define_account(plain *book, const command *c) {
     const wire_account *w = &AS(wire_account, c);
     if (plain_command_malformed(c) || !plain_all_zero(w->zero, sizeof w->zero)) return CODE_MALFORMED;
     if (w->account == 0 || w->account > ACCOUNT_NUMBER_MAX) return CODE_UNKNOWN_ACCOUNT;
+    if (w->fee_tier > FEE_TIER_MAX) return CODE_DEFINITION_INVALID;
     account *who = plain_account_find(book, w->account);
     if (who == NULL) {
         who = plain_new(sizeof *who);
         who->number = w->account;
-        who->next = book->accounts;
-        book->accounts = who;
+        account **at = &book->accounts;
+        while (*at != NULL && (*at)->number < who->number) at = &(*at)->next;
+        who->next = *at;
+        *at = who;
     }
     who->firm = w->firm == 0 ? w->account : w->firm;
+    who->tier = w->fee_tier;
     return CODE_NONE;
 }
 
@@ -121,46 +130,38 @@ static uint16_t limit_account(plain *book, const command *c) {
     return CODE_NONE;
 }
 
-/* A deposit, or with `sign` -1 a withdrawal: the two have one layout. */
-static uint16_t move_money(plain *book, const command *c, int sign) {
-    const wire_deposit *w = &AS(wire_deposit, c);
+static uint16_t set_fee_tier(plain *book, const command *c) {
+    const wire_fee_tier *w = &AS(wire_fee_tier, c);
     if (plain_command_malformed(c) || !plain_all_zero(w->zero, sizeof w->zero)) return CODE_MALFORMED;
-    account *who = plain_account_find(book, w->account);
-    if (who == NULL) return CODE_UNKNOWN_ACCOUNT;
-    asset *a = plain_asset_find(book, w->asset);
-    if (a == NULL) return CODE_UNKNOWN_ASSET;
-    if (w->amount_units <= 0) return CODE_AMOUNT_INVALID;
-    if (sign > 0 && (wide)a->supply + w->amount_units > UNITS_MAX) return CODE_AMOUNT_INVALID;
-    balance *b = plain_balance_of(who, w->asset);
-    if (sign < 0 && b->free < w->amount_units) return CODE_INSUFFICIENT_FUNDS;
-    a->supply += sign * w->amount_units;
-    b->free += sign * w->amount_units;
-    plain_event_balance(book, c, who, w->asset, sign * w->amount_units, w->reference);
+    instrument *in = plain_instrument_find(book, w->instrument);
+    if (in == NULL) return CODE_UNKNOWN_INSTRUMENT;
+    if (!between(1, w->tier, FEE_TIER_MAX) || !rates_valid(w->maker_fee_ppm, w->taker_fee_ppm))
+        return CODE_DEFINITION_INVALID;
+    in->tiers[w->tier] = (fee_tier){.set = true, .maker_ppm = w->maker_fee_ppm, .taker_ppm = w->taker_fee_ppm};
     return CODE_NONE;
 }
 
-static uint16_t halt(plain *book, const command *c) {
-    const wire_halt *w = &AS(wire_halt, c);
+static bool step_valid(const instrument *in, const wire_price_step *w) {
+    if (w->step >= PRICE_STEP_COUNT_MAX) return false;
+    if (w->tick_multiple == 0) return w->from_price_ticks == 0 && w->lot_multiple == 0;
+    if (!between(0, w->from_price_ticks, PRICE_TICKS_MAX) || !between(1, w->tick_multiple, PRICE_TICKS_MAX))
+        return false;
+    if (!between(1, w->lot_multiple, QUANTITY_LOTS_MAX)) return false;
+    const price_step *row = &in->steps[w->step];
+    if (w->step > 0 && (row[-1].tick == 0 || row[-1].from >= w->from_price_ticks)) return false;
+    const bool last = w->step + 1 == PRICE_STEP_COUNT_MAX || row[1].tick == 0;
+    return last || w->from_price_ticks < row[1].from;
+}
+
+static uint16_t set_price_step(plain *book, const command *c) {
+    const wire_price_step *w = &AS(wire_price_step, c);
     if (plain_command_malformed(c) || !plain_all_zero(w->zero, sizeof w->zero)) return CODE_MALFORMED;
-    if (w->scope < HALT_SCOPE_EVERYTHING || w->scope > HALT_SCOPE_ACCOUNT) return CODE_MALFORMED;
-    if (w->action < HALT_ACTION_HALT || w->action > HALT_ACTION_RESUME) return CODE_MALFORMED;
-    if (w->scope == HALT_SCOPE_EVERYTHING && w->target != 0) return CODE_MALFORMED;
-    const bool halted = w->action == HALT_ACTION_HALT;
-    const uint8_t state = halted ? TRADING_STATE_HALTED : TRADING_STATE_OPEN;
-    if (w->scope == HALT_SCOPE_EVERYTHING) {
-        book->everything_halted = halted;
-        plain_event_state(book, c, state, 0, 0);
-    } else if (w->scope == HALT_SCOPE_INSTRUMENT) {
-        instrument *in = plain_instrument_find(book, w->target);
-        if (in == NULL) return CODE_UNKNOWN_INSTRUMENT;
-        in->state = state;
-        plain_event_state(book, c, state, in->number, 0);
-    } else {
-        account *who = plain_account_find(book, w->target);
-        if (who == NULL) return CODE_UNKNOWN_ACCOUNT;
-        who->halted = halted;
-        plain_event_state(book, c, state, 0, who->number);
-    }
+    if (!plain_all_zero(w->zero2, sizeof w->zero2)) return CODE_MALFORMED;
+    instrument *in = plain_instrument_find(book, w->instrument);
+    if (in == NULL) return CODE_UNKNOWN_INSTRUMENT;
+    if (!step_valid(in, w)) return CODE_LIMITS_INVALID;
+    if (w->tick_multiple == 0) memset(&in->steps[w->step], 0, (PRICE_STEP_COUNT_MAX - w->step) * sizeof *in->steps);
+    else in->steps[w->step] = (price_step){w->from_price_ticks, w->tick_multiple, w->lot_multiple};
     return CODE_NONE;
 }
 
@@ -171,27 +172,38 @@ static uint16_t carry_out(plain *book, const command *c) {
     case KIND_INSTRUMENT_LIMITS: return limit_instrument(book, c);
     case KIND_ACCOUNT: return define_account(book, c);
     case KIND_ACCOUNT_LIMITS: return limit_account(book, c);
-    case KIND_DEPOSIT: return move_money(book, c, 1);
-    case KIND_WITHDRAWAL: return move_money(book, c, -1);
-    default: return halt(book, c);
+    case KIND_HALT: return plain_halt_check(book, c);
+    case KIND_INSTRUMENT_STATE: return plain_instrument_state(book, c);
+    case KIND_CIRCUIT_BREAKER: return plain_circuit_breaker(book, c);
+    case KIND_FEE_TIER: return set_fee_tier(book, c);
+    case KIND_PRICE_STEP: return set_price_step(book, c);
+    case KIND_BALANCE_FLOOR: return plain_balance_floor(book, c);
+    case KIND_TRADE_BUST:
+    case KIND_TRADE_CORRECTION: return plain_bust(book, c);
+    default: return plain_move_money(book, c);
+    }
+}
+
+/* The account and instrument of a command, where its kind has them: they stand first. */
+static wire_report applied_of(const command *c) {
+    uint32_t first;
+    memcpy(&first, c->bytes + sizeof(wire_header), sizeof first);
+    switch (c->kind) {
+    case KIND_ASSET: return (wire_report){0};
+    case KIND_ACCOUNT:
+    case KIND_ACCOUNT_LIMITS:
+    case KIND_BALANCE_FLOOR: return (wire_report){.account = first};
+    case KIND_DEPOSIT:
+    case KIND_WITHDRAWAL:
+    case KIND_FEE_PAYOUT: return (wire_report){.account = first, .order_id = AS(wire_deposit, c).reference};
+    default: return (wire_report){.instrument = first};
     }
 }
 
 void plain_admin(plain *book, const command *c) {
     uint16_t code = plain_take_nonce(book, c);
     if (code == CODE_NONE) code = carry_out(book, c);
-    if (code != CODE_NONE) {
-        plain_reject(book, c, code);
-        return;
-    }
-    wire_report what = {0};
-    if (c->kind == KIND_INSTRUMENT) what.instrument = AS(wire_instrument, c).instrument;
-    if (c->kind == KIND_INSTRUMENT_LIMITS) what.instrument = AS(wire_instrument_limits, c).instrument;
-    if (c->kind == KIND_ACCOUNT) what.account = AS(wire_account, c).account;
-    if (c->kind == KIND_ACCOUNT_LIMITS) what.account = AS(wire_account_limits, c).account;
-    if (c->kind == KIND_DEPOSIT || c->kind == KIND_WITHDRAWAL) {
-        what.account = AS(wire_deposit, c).account;
-        what.order_id = AS(wire_deposit, c).reference;
-    }
-    plain_report_applied(book, c, what);
+    if (code != CODE_NONE) plain_reject(book, c, code);
+    else if (c->kind == KIND_HALT) plain_halt(book, c);
+    else if (c->kind != KIND_INSTRUMENT_STATE) plain_report_applied(book, c, applied_of(c));
 }

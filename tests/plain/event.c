@@ -86,12 +86,24 @@ void plain_reject(plain *book, const command *c, uint16_t code) {
         what.account = AS(wire_countdown_cancel, c).account;
         what.client_order_id = AS(wire_countdown_cancel, c).client_order_id;
         break;
-    case KIND_INSTRUMENT: what.instrument = AS(wire_instrument, c).instrument; break;
-    case KIND_INSTRUMENT_LIMITS: what.instrument = AS(wire_instrument_limits, c).instrument; break;
-    case KIND_ACCOUNT: what.account = AS(wire_account, c).account; break;
-    case KIND_ACCOUNT_LIMITS: what.account = AS(wire_account_limits, c).account; break;
+    case KIND_TRADE_CORRECTION: {
+        const wire_trade_correction *t = &AS(wire_trade_correction, c);
+        what.instrument = t->instrument, what.price_ticks = t->price_ticks, what.quantity_lots = t->quantity_lots;
+        break;
+    }
+    case KIND_INSTRUMENT:
+    case KIND_INSTRUMENT_LIMITS:
+    case KIND_INSTRUMENT_STATE:
+    case KIND_CIRCUIT_BREAKER:
+    case KIND_FEE_TIER:
+    case KIND_PRICE_STEP:
+    case KIND_TRADE_BUST: what.instrument = AS(wire_instrument, c).instrument; break;
+    case KIND_ACCOUNT:
+    case KIND_ACCOUNT_LIMITS:
     case KIND_DEPOSIT:
-    case KIND_WITHDRAWAL: what.account = AS(wire_deposit, c).account; break;
+    case KIND_WITHDRAWAL:
+    case KIND_FEE_PAYOUT:
+    case KIND_BALANCE_FLOOR: what.account = AS(wire_account, c).account; break;
     default: break;
     }
     plain_report(book, c, c->key, what);
@@ -104,25 +116,21 @@ void plain_event_level3(plain *book, const command *c, instrument *in, const ord
     e->instrument = in->number;
     e->order_id = o->id;
     e->price_ticks = o->price;
-    e->quantity_lots = action == LEVEL3_ACTION_REMOVE ? 0 : o->rest;
+    e->quantity_lots = action == LEVEL3_ACTION_REMOVE ? 0 : shown(o);
     e->reference = ++in->level3_id;
-}
-
-static bool at_or_better(uint8_t side, int64_t price, int64_t than) {
-    return side == SIDE_BUY ? price >= than : price <= than;
 }
 
 /* The level that changed is the best of its side, or was until it was emptied: the best level as it is now. */
 static void event_top(plain *book, const command *c, instrument *in, uint8_t side, int64_t changed) {
     const order *best = *plain_book_side(in, side);
-    if (best != NULL && !at_or_better(side, changed, best->price)) return;
+    if (best != NULL && !plain_at_or_better(side, changed, best->price)) return;
     wire_report *e = plain_event(book, c, EVENT_TOP);
     e->flags = side == SIDE_SELL ? REPORT_FLAG_SELL : 0;
     e->instrument = in->number;
     e->reference = ++in->top_id;
     for (const order *o = best; o != NULL && o->price == best->price; o = o->next) {
         e->price_ticks = best->price;
-        e->quantity_lots += o->rest;
+        e->quantity_lots += shown(o);
         e->remaining_lots++;
     }
 }
@@ -134,17 +142,26 @@ void plain_event_book_update(plain *book, const command *c, instrument *in, uint
     e->price_ticks = price;
     for (const order *o = *plain_book_side(in, side); o != NULL; o = o->next) {
         if (o->price != price) continue;
-        e->quantity_lots += o->rest;
+        e->quantity_lots += shown(o);
         e->remaining_lots++;
     }
     e->reference = ++in->book_update_id;
     event_top(book, c, in, side, price);
 }
 
-void plain_event_state(plain *book, const command *c, uint16_t code, uint32_t instrument, uint32_t account) {
+/* Of an instrument; `level` is that of the breaker that moved it. */
+void plain_event_state(plain *book, const command *c, const instrument *in, int64_t level) {
     wire_report *e = plain_event(book, c, EVENT_STATE);
-    e->code = code;
-    e->instrument = instrument;
+    e->code = in->state;
+    e->instrument = in->number;
+    e->quantity_lots = level;
+    e->reference = in->auction_ends_ns;
+}
+
+/* Of an account, or of everything (account 0). */
+void plain_event_halt(plain *book, const command *c, bool halted, uint32_t account) {
+    wire_report *e = plain_event(book, c, EVENT_STATE);
+    e->code = halted ? TRADING_STATE_HALTED : TRADING_STATE_OPEN;
     e->account = account;
 }
 

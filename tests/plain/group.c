@@ -3,7 +3,7 @@
 
 #define NONCE_WINDOW_MAX (1ull << 60)
 
-bool plain_is_prefix(uint8_t kind) { return kind == KIND_TEXT || kind == KIND_NONCE; }
+bool plain_is_prefix(uint8_t kind) { return kind >= KIND_TEXT && kind <= KIND_ORDER_LINK; }
 
 bool plain_is_client_kind(uint8_t kind) {
     return (kind >= KIND_NEW_ORDER && kind <= KIND_COUNTDOWN_CANCEL && kind != KIND_PING) ||
@@ -71,7 +71,7 @@ static bool client_stands(const plain *book, const wire_record *record, uint32_t
     if (header.client_sequence != (k != NULL ? k->client_sequence : 0) + place + 1) return false;
     if (header.kind != KIND_REFUSED) return true;
     const uint16_t code = ((const wire_refused *)(const void *)record->command)->code;
-    return system_zero(record->command, KIND_REFUSED) && code >= CODE_NONCE_STALE && code <= CODE_AMOUNT_INVALID;
+    return system_zero(record->command, KIND_REFUSED) && code >= CODE_NONCE_STALE && code <= CODE_UNKNOWN_TRADE;
 }
 
 plain_answer plain_group_stands(const plain *book, const wire_record *records, uint32_t count) {

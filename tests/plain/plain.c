@@ -21,10 +21,8 @@ plain *plain_open(uint32_t key_count_max, uint64_t nonce_window_ns) {
     } while (0)
 
 void plain_close(plain *book) {
-    for (instrument *in = book->instruments; in != NULL; in = in->next) {
-        FREE_LIST(in->bids);
-        FREE_LIST(in->asks);
-    }
+    for (instrument *in = book->instruments; in != NULL; in = in->next)
+        for (int list = 0; list < LIST_COUNT; list++) FREE_LIST(in->lists[list]);
     for (account *who = book->accounts; who != NULL; who = who->next) {
         FREE_LIST(who->balances);
         FREE_LIST(who->positions);
@@ -34,6 +32,7 @@ void plain_close(plain *book) {
     FREE_LIST(book->assets);
     FREE_LIST(book->keys);
     FREE_LIST(book->nonces);
+    FREE_LIST(book->trades);
     free(book->events);
     free(book);
 }
@@ -47,12 +46,22 @@ const wire_report *plain_events(const plain *book, uint32_t *count) {
 static void read_prefix(command *c, const wire_record *record) {
     const uint8_t *bytes = record->command;
     if (bytes[1] != 0) c->prefix_malformed = true;
-    if (bytes[0] == KIND_TEXT) {
+    switch (bytes[0]) {
+    case KIND_TEXT:
         c->text = (const wire_text *)(const void *)bytes;
         if (!plain_all_zero(c->text->zero, sizeof c->text->zero)) c->prefix_malformed = true;
-    } else {
+        break;
+    case KIND_NONCE:
         c->nonce = (const wire_nonce *)(const void *)bytes;
         if (!plain_all_zero(c->nonce->zero, sizeof c->nonce->zero)) c->prefix_malformed = true;
+        break;
+    case KIND_ORDER_TERMS:
+        c->terms = (const wire_order_terms *)(const void *)bytes;
+        if (!plain_all_zero(c->terms->zero, sizeof c->terms->zero)) c->prefix_malformed = true;
+        break;
+    default:
+        c->link = (const wire_order_link *)(const void *)bytes;
+        if (!plain_all_zero(c->link->zero, sizeof c->link->zero)) c->prefix_malformed = true;
     }
 }
 

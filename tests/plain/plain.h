@@ -8,12 +8,18 @@
  *   group.c      1        which records form a command, and whether they may stand there
  *   number.c     2        notional, fees, locks
  *   check.c      3, 7     the reasons to refuse an order or a replacement, in the order in which they win
+ *   terms.c      13, 19   what may be said of an order, price steps, the price of a pegged order
  *   order.c      4, 6-8   new order, cancel, replace, mass cancel
- *   match.c      5        fills, self-trade prevention, settlement
- *   admin.c      9        definitions, limits, money, halts
- *   system.c     10       terms, logons, what the ingress refused
- *   time.c       16       what a clock tick brings
- *   event.c      11       events and their numbers
+ *   match.c      5        makers, fills, self-trade prevention, settlement; the walk of 3; ends of links (15)
+ *   waiting.c    14       stops, take-profits, trailing stops
+ *   auction.c    17, 18   trading states, uncrossing, the circuit breaker
+ *   admin.c      9        definitions and limits
+ *   halt.c       9        halts and kills
+ *   money.c      9, 19    deposits, withdrawals, floors
+ *   bust.c       20       trades undone or settled anew
+ *   system.c     10       terms, logons, what the ingress refused; nonces
+ *   time.c       16, 21   what a clock tick brings; countdowns; checksums
+ *   event.c      11, 21   events and their numbers
  *   digest.c     12
  *   state.c               what there is, and finding it
  *   plain.c               one command after another

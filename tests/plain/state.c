@@ -70,29 +70,36 @@ key *plain_key_of(plain *book, uint32_t number) {
 
 /* ---- Orders ------------------------------------------------------------------------------------------------------ */
 
-order **plain_book_side(instrument *in, uint8_t side) { return side == SIDE_BUY ? &in->bids : &in->asks; }
+order **plain_book_side(instrument *in, uint8_t side) { return &in->lists[side == SIDE_BUY ? LIST_BIDS : LIST_ASKS]; }
 
 order *plain_order_find(const plain *book, uint64_t id) {
-    for (instrument *in = book->instruments; in != NULL; in = in->next)
-        for (uint8_t side = SIDE_BUY; side <= SIDE_SELL; side++)
-            for (order *o = *plain_book_side(in, side); o != NULL; o = o->next)
+    for (const instrument *in = book->instruments; in != NULL; in = in->next)
+        for (int list = 0; list < LIST_COUNT; list++)
+            for (order *o = in->lists[list]; o != NULL; o = o->next)
                 if (o->id == id) return o;
     return NULL;
 }
 
 order *plain_order_find_by_client(const plain *book, uint32_t account, uint64_t client_order_id) {
-    for (instrument *in = book->instruments; in != NULL; in = in->next)
-        for (uint8_t side = SIDE_BUY; side <= SIDE_SELL; side++)
-            for (order *o = *plain_book_side(in, side); o != NULL; o = o->next)
+    for (const instrument *in = book->instruments; in != NULL; in = in->next)
+        for (int list = 0; list < LIST_COUNT; list++)
+            for (order *o = in->lists[list]; o != NULL; o = o->next)
                 if (o->account == account && o->client_order_id == client_order_id) return o;
     return NULL;
 }
 
+/* The open order that a cancel, replacement or link names; NULL if there is none that it may touch. */
+order *plain_order_named(const plain *book, uint32_t account, uint32_t instrument, uint64_t id,
+                         uint64_t client_order_id) {
+    order *o = id > 0 ? plain_order_find(book, id) : plain_order_find_by_client(book, account, client_order_id);
+    return o != NULL && o->account == account && o->instrument == instrument ? o : NULL;
+}
+
 uint32_t plain_order_count(const plain *book, uint32_t account) {
     uint32_t count = 0;
-    for (instrument *in = book->instruments; in != NULL; in = in->next)
-        for (uint8_t side = SIDE_BUY; side <= SIDE_SELL; side++)
-            for (order *o = *plain_book_side(in, side); o != NULL; o = o->next) count += o->account == account;
+    for (const instrument *in = book->instruments; in != NULL; in = in->next)
+        for (int list = 0; list < LIST_COUNT; list++)
+            for (const order *o = in->lists[list]; o != NULL; o = o->next) count += o->account == account;
     return count;
 }
 
@@ -101,20 +108,38 @@ bool plain_price_reaches(uint8_t side, int64_t limit, int64_t other) {
     return side == SIDE_BUY ? other <= limit : other >= limit;
 }
 
+bool plain_at_or_better(uint8_t side, int64_t price, int64_t than) {
+    return side == SIDE_BUY ? price >= than : price <= than;
+}
+
+static uint8_t list_for(const order *o) {
+    if (waits(o)) return is_rising(o) ? LIST_RISING : LIST_FALLING;
+    const uint8_t side = o->side == SIDE_BUY ? 0 : 1;
+    if (is_unlit(o)) return LIST_UNLIT_BUYS + side;
+    return (is_hidden(o) ? LIST_HIDDEN_BIDS : LIST_BIDS) + side;
+}
+
+/* Both are of one list. */
 static bool stands_before(const order *a, const order *b) {
-    if (a->price != b->price) return a->side == SIDE_BUY ? a->price > b->price : a->price < b->price;
+    if (waits(a)) {
+        if (a->trigger_price != b->trigger_price) return (a->trigger_price < b->trigger_price) == is_rising(a);
+    } else if (!is_unlit(a) && a->price != b->price) {
+        return plain_at_or_better(a->side, a->price, b->price);
+    }
     return a->priority < b->priority;
 }
 
+/* Behind all that do not stand behind it: the last to come is the last of its equals. */
 void plain_book_insert(instrument *in, order *o) {
-    order **at = plain_book_side(in, o->side);
-    while (*at != NULL && stands_before(*at, o)) at = &(*at)->next;
+    o->list = list_for(o);
+    order **at = &in->lists[o->list];
+    while (*at != NULL && !stands_before(o, *at)) at = &(*at)->next;
     o->next = *at;
     *at = o;
 }
 
 void plain_book_remove(instrument *in, order *o) {
-    order **at = plain_book_side(in, o->side);
+    order **at = &in->lists[o->list];
     while (*at != o) at = &(*at)->next;
     *at = o->next;
     o->next = NULL;

@@ -11,15 +11,18 @@
 #define PLACES_MAX 16 /* instruments and accounts remembered */
 #define START_NS 1700000000000000000ull
 #define NONCES_KEPT 64
+#define TRADES_SEEN 64
 
 const random_profile random_profiles[] = {
-    {"calm", 6, 2, 4, 300, 25, 20, 10, 3, 3, 20, .limits = false},
-    {"limits", 8, 3, 5, 150, 15, 30, 20, 40, 5, 40, .limits = true},
-    {"wild", 5, 2, 4, 60, 10, 10, 250, 60, 40, 150, .limits = true},
-    {"selftrade", 2, 1, 3, 120, 6, 12, 5, 5, 5, 10, .limits = false},
-    {"huge", 5, 3, 4, 100, 12, 25, 60, 30, 5, 20, .limits = true, .huge = true},
-    {"poor", 6, 2, 4, 150, 20, 20, 10, 60, 5, 10, .poor = true},
-    {"tight", 6, 3, 5, 28, 40, 10, 30, 30, 20, 100, .limits = true, .tight = true},
+    {"calm", 6, 2, 4, 300, 25, 20, 10, 3, 3, 20, 20, 5, .limits = false},
+    {"limits", 8, 3, 5, 150, 15, 30, 20, 40, 5, 40, 50, 20, .limits = true},
+    {"wild", 5, 2, 4, 60, 10, 10, 250, 60, 40, 150, 150, 60, .limits = true},
+    {"selftrade", 2, 1, 3, 120, 6, 12, 5, 5, 5, 10, 200, 50, .limits = false},
+    {"huge", 5, 3, 4, 100, 12, 25, 60, 30, 5, 20, 100, 30, .limits = true, .huge = true},
+    {"poor", 6, 2, 4, 150, 20, 20, 10, 60, 5, 10, 150, 50, .poor = true},
+    {"tight", 6, 3, 5, 28, 40, 10, 30, 30, 20, 100, 100, 30, .limits = true, .tight = true},
+    {"terms", 6, 2, 4, 120, 8, 15, 15, 10, 10, 20, 600, 100, .limits = false},
+    {"money", 5, 3, 4, 80, 10, 15, 20, 250, 10, 20, 100, 30, .poor = true},
 };
 const uint32_t random_profile_count = sizeof random_profiles / sizeof random_profiles[0];
 
@@ -29,6 +32,12 @@ typedef struct open_order {
     int64_t price, quantity;
     uint8_t side;
 } open_order;
+
+typedef struct seen_trade {
+    uint64_t id;
+    uint32_t instrument;
+    int64_t price, quantity;
+} seen_trade;
 
 typedef struct market {
     uint64_t base_units, quote_units;
@@ -53,6 +62,7 @@ struct random_commands {
     open_order open[OPEN_MAX];
     uint32_t open_count;
     uint8_t nonces[NONCES_KEPT][16];
+    seen_trade trades[TRADES_SEEN];
     uint64_t client_order_id;
 };
 
@@ -184,6 +194,16 @@ static void make_new_order(random_commands *r, void *to) {
         if (one_in(r, 2)) o.price_ticks = 0;
     }
     if (one_in(r, 50)) o.quantity_lots *= 10;
+    if (LANDED_TERMS && what == 6) {
+        const market *m = &r->markets[o.instrument];
+        o.order_type = ORDER_TYPE_MARKET_BY_QUOTE;
+        o.time_in_force = TIME_IN_FORCE_IMMEDIATE_OR_CANCEL;
+        if (o.quantity_lots < 0 || (__int128)o.quantity_lots * m->middle > UNITS_MAX / (int64_t)m->quote_units)
+            o.quantity_lots = UNITS_MAX / 16;
+        else o.quantity_lots = (int64_t)((uint64_t)o.quantity_lots * (uint64_t)m->middle * m->quote_units);
+        if (one_in(r, 2)) o.quantity_lots += (int64_t)random_below(r, 1000);
+        if (one_in(r, 2)) o.price_ticks = 0;
+    }
     memcpy(to, &o, sizeof o);
 }
 
@@ -280,7 +300,7 @@ static void make_instrument_limits(random_commands *r, void *to) {
 }
 
 static void make_account(random_commands *r, void *to) {
-    const wire_account w = {.kind = KIND_ACCOUNT, .account = some_account(r), .firm = (uint32_t)random_below(r, 4)};
+    wire_account w = {.kind = KIND_ACCOUNT, .account = some_account(r), .firm = (uint32_t)random_below(r, 4)};
     memcpy(to, &w, sizeof w);
 }
 
@@ -326,6 +346,65 @@ static void make_halt(random_commands *r, void *to) {
     memcpy(to, &w, sizeof w);
 }
 
+static void make_fee_tier(random_commands *r, void *to) {
+    wire_instrument base;
+    define_instrument(r, some_instrument(r), &base);
+    const wire_fee_tier w = {.kind = KIND_FEE_TIER,
+                             .instrument = base.instrument,
+                             .maker_fee_ppm = base.maker_fee_ppm,
+                             .taker_fee_ppm = base.taker_fee_ppm,
+                             .tier = (uint8_t)(one_in(r, 30) ? random_below(r, 256) : 1 + random_below(r, 3))};
+    memcpy(to, &w, sizeof w);
+}
+
+/* Rows that rise, around the middle; often the table is ended. */
+static void make_price_step(random_commands *r, void *to) {
+    wire_price_step w = {.kind = KIND_PRICE_STEP, .instrument = some_instrument(r)};
+    const market *m = &r->markets[w.instrument];
+    w.step = (uint8_t)random_below(r, one_in(r, 20) ? 10 : 3);
+    if (!one_in(r, 3)) {
+        w.from_price_ticks = w.step == 0 ? 0 : m->middle - r->profile.price_span + 4 * w.step;
+        if (one_in(r, 8)) w.from_price_ticks = m->middle + (int64_t)random_below(r, 10) - 5;
+        w.tick_multiple = 1 + (int64_t)random_below(r, 3);
+        w.lot_multiple = 1 + (int64_t)random_below(r, 2);
+    }
+    memcpy(to, &w, sizeof w);
+}
+
+static void make_balance_floor(random_commands *r, void *to) {
+    const wire_balance_floor w = {.kind = KIND_BALANCE_FLOOR,
+                                  .account = some_account(r),
+                                  .asset = some_asset(r),
+                                  .floor_units = one_in(r, 2) ? 0 : -some_amount(r)};
+    memcpy(to, &w, sizeof w);
+}
+
+static void make_fee_payout(random_commands *r, void *to) {
+    const wire_fee_payout w = {.kind = KIND_FEE_PAYOUT,
+                               .account = some_account(r),
+                               .asset = some_asset(r),
+                               .amount_units = 1 + (int64_t)random_below(r, one_in(r, 2) ? 100 : 100000),
+                               .reference = random_below(r, 1000)};
+    memcpy(to, &w, sizeof w);
+}
+
+static void make_trade_bust(random_commands *r, void *to) {
+    wire_trade_bust w = {.kind = KIND_TRADE_BUST, .instrument = some_instrument(r)};
+    const seen_trade *t = &r->trades[random_below(r, TRADES_SEEN)];
+    if (t->id > 0 && !one_in(r, 20)) w.instrument = t->instrument, w.trade_id = t->id;
+    memcpy(to, &w, sizeof w);
+}
+
+static void make_trade_correction(random_commands *r, void *to) {
+    const seen_trade *t = &r->trades[random_below(r, TRADES_SEEN)];
+    wire_trade_correction w = {.kind = KIND_TRADE_CORRECTION,
+                               .instrument = t->instrument,
+                               .trade_id = t->id,
+                               .price_ticks = t->price + (int64_t)random_below(r, 9) - 4,
+                               .quantity_lots = t->quantity - (int64_t)random_below(r, 3)};
+    memcpy(to, &w, sizeof w);
+}
+
 /* Something is halted: let it go on. Answers whether there was such a thing. */
 static bool make_resume(random_commands *r, void *to) {
     wire_halt w = {.kind = KIND_HALT, .action = HALT_ACTION_RESUME};
@@ -346,6 +425,64 @@ static void make_text(random_commands *r, void *to) {
     wire_text w = {.kind = KIND_TEXT};
     const char *name = names[random_below(r, one_in(r, 6) ? 6 : 3)];
     for (size_t i = 0; i < sizeof w.text && name[i] != 0; i++) w.text[i] = (uint8_t)name[i];
+    memcpy(to, &w, sizeof w);
+}
+
+/* Terms that suit the order, most of the time; they may change its time in force. */
+static bool make_terms(random_commands *r, wire_new_order *o, void *to) {
+    wire_order_terms w = {.kind = KIND_ORDER_TERMS};
+    const int64_t span = r->profile.price_span;
+    switch (random_below(r, 9)) {
+    case 0: w.display_lots = 1 + (int64_t)random_below(r, (uint64_t)o->quantity_lots); break;
+    case 1: w.options = TERM_OPTION_HIDDEN; break;
+    case 2: w.options = TERM_OPTION_ALL_OR_NONE; break;
+    case 3:
+        w.peg = (uint8_t)(1 + random_below(r, 3));
+        w.offset_ticks = (int32_t)random_below(r, 7) - 3;
+        break;
+    case 4: w.minimum_lots = 1 + (int64_t)random_below(r, (uint64_t)o->quantity_lots); break;
+    default:
+        if (!LANDED_WAITING) return false;
+        w.trigger = (uint8_t)(1 + random_below(r, 3));
+        if (w.trigger == TRIGGER_TRAILING) w.offset_ticks = (int32_t)(1 + random_below(r, (uint64_t)span));
+        else w.trigger_price_ticks = some_price(r, o->instrument);
+        if (one_in(r, 6)) w.display_lots = 1 + (int64_t)random_below(r, (uint64_t)o->quantity_lots);
+        else if (one_in(r, 6)) w.options = TERM_OPTION_HIDDEN;
+        if (one_in(r, 3)) o->price_ticks = some_price(r, o->instrument);
+    }
+    if (LANDED_EXPIRY && one_in(r, 3)) {
+        if (one_in(r, 3)) w.options |= TERM_OPTION_DAY;
+        else w.expire_ns = r->received_ns + random_below(r, 20000) * 100000 - (one_in(r, 20) ? 1000000000 : 0);
+    }
+    const bool shape = w.display_lots != 0 || w.options != 0 || w.peg != 0 || w.expire_ns != 0;
+    if (shape && !one_in(r, 20)) {
+        o->order_type = ORDER_TYPE_LIMIT;
+        o->time_in_force = TIME_IN_FORCE_GOOD_TILL_CANCELLED;
+        if (o->price_ticks == 0) o->price_ticks = some_price(r, o->instrument);
+    }
+    if ((w.peg != 0 || w.options & TERM_OPTION_ALL_OR_NONE) && !one_in(r, 20)) o->options = 0;
+    if (w.minimum_lots > 0 && !one_in(r, 20)) {
+        o->options = 0;
+        if (o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL) o->time_in_force = TIME_IN_FORCE_IMMEDIATE_OR_CANCEL;
+    }
+    memcpy(to, &w, sizeof w);
+    return true;
+}
+
+/* A link to an order that is likely to be open: the new one is made to fit it. */
+static void make_link(random_commands *r, wire_new_order *o, void *to) {
+    const open_order open = some_open_order(r);
+    wire_order_link w = {.kind = KIND_ORDER_LINK,
+                         .order_id = open.id,
+                         .action = LANDED_LINKS ? (uint8_t)(1 + random_below(r, 2)) : LINK_ACTION_CANCEL_FIRST};
+    if (open.client_order_id > 0 && one_in(r, 3)) {
+        w.order_id = 0;
+        w.target_client_order_id = open.client_order_id;
+    }
+    if (!one_in(r, 20)) o->account = open.account, o->instrument = open.instrument;
+    if (!one_in(r, 10)) o->side = open.side;
+    o->price_ticks = sided_price(r, o->instrument, o->side);
+    o->quantity_lots = some_quantity(r, o->instrument);
     memcpy(to, &w, sizeof w);
 }
 
@@ -502,8 +639,14 @@ static bool not_landed(const wire_record *record) {
     case KIND_FEE_PAYOUT: return !LANDED_FEE_PAYOUT;
     case KIND_TRADE_BUST:
     case KIND_TRADE_CORRECTION: return !LANDED_BUSTS;
-    case KIND_ORDER_TERMS:
-    case KIND_ORDER_LINK: return !LANDED_TERMS;
+    case KIND_ORDER_TERMS: {
+        const wire_order_terms *w = (const wire_order_terms *)(const void *)b;
+        return !LANDED_TERMS || (!LANDED_WAITING && w->trigger != 0) ||
+               (!LANDED_EXPIRY && (w->expire_ns != 0 || (w->options & TERM_OPTION_DAY)));
+    }
+    case KIND_ORDER_LINK:
+        return !LANDED_TERMS ||
+               (!LANDED_LINKS && b[offsetof(wire_order_link, action)] == LINK_ACTION_ONE_CANCELS_OTHER);
     case KIND_REFUSED: return !LANDED_TERMS && b[offsetof(wire_refused, code)] > CODE_AMOUNT_INVALID;
     default: return false;
     }
@@ -530,9 +673,20 @@ static void draw(random_commands *r, const share *shares, uint32_t count, void *
 }
 
 static void make_command(random_commands *r, void *to) {
-    static const share admin[] = {
-        {1, make_asset},          {2, make_instrument}, {4, make_instrument_limits}, {1, make_account},
-        {5, make_account_limits}, {6, make_deposit},    {4, make_withdrawal},        {3, make_halt}};
+    static const share admin[] = {{2, make_asset},
+                                  {4, make_instrument},
+                                  {8, make_instrument_limits},
+                                  {3, make_account},
+                                  {10, make_account_limits},
+                                  {12, make_deposit},
+                                  {8, make_withdrawal},
+                                  {6, make_halt},
+                                  {LANDED_RATES * 4, make_fee_tier},
+                                  {LANDED_RATES * 6, make_price_step},
+                                  {LANDED_RATES * 6, make_balance_floor},
+                                  {LANDED_FEE_PAYOUT * 5, make_fee_payout},
+                                  {LANDED_BUSTS * 6, make_trade_bust},
+                                  {LANDED_BUSTS * 8, make_trade_correction}};
     const bool crowded = r->open_count > r->profile.open_orders;
     const share orders[] = {{600, make_new_order},
                             {crowded ? 450 : 120, make_cancel},
@@ -545,26 +699,36 @@ static void make_command(random_commands *r, void *to) {
     else make_new_order(r, to);
 }
 
-static uint32_t put_prefixes(random_commands *r, wire_record *records, uint32_t key, uint64_t first, bool named) {
-    uint8_t command[COMMAND_BYTES];
+/* The prefixes of a command, in any order. Those of a new order may change it. */
+static uint32_t make_prefixes(random_commands *r, uint8_t command[COMMAND_BYTES], bool named,
+                              uint8_t made[4][COMMAND_BYTES]) {
     uint32_t count = 0;
     const bool odd = chance(r, r->profile.prefix_permille);
-    const bool swapped = odd && one_in(r, 2);
-    const bool text = named || (odd && one_in(r, 3)), nonce = odd && !one_in(r, 3);
-    for (int turn = 0; turn < 2; turn++) {
-        if ((turn == 0) != swapped && text) {
-            make_text(r, command);
-            records[count] = record_of(r, key, first + count, command);
-            count++;
-        } else if ((turn == 0) == swapped && nonce) {
-            make_nonce(r, command);
-            records[count] = record_of(r, key, first + count, command);
-            count++;
-        }
+    if (named || (odd && one_in(r, 3))) make_text(r, made[count++]);
+    if (odd && !one_in(r, 3)) make_nonce(r, made[count++]);
+    wire_new_order *o = (wire_new_order *)(void *)command;
+    const bool order = command[0] == KIND_NEW_ORDER || (command[0] == 0 && odd);
+    if (LANDED_TERMS && order && chance(r, r->profile.link_permille)) make_link(r, o, made[count++]);
+    if (LANDED_TERMS && order && o->order_type != ORDER_TYPE_MARKET_BY_QUOTE && chance(r, r->profile.terms_permille) &&
+        o->quantity_lots > 0 && make_terms(r, o, made[count]))
+        count++;
+    for (uint32_t i = 1; i < count; i++) {
+        if (!odd || one_in(r, 2)) continue;
+        uint8_t other[COMMAND_BYTES];
+        memcpy(other, made[i], sizeof other);
+        memcpy(made[i], made[i - 1], sizeof other);
+        memcpy(made[i - 1], other, sizeof other);
     }
-    if (odd && count > 0 && one_in(r, 12)) { /* twice the same */
-        records[count] = records[count - 1];
-        records[count] = record_of(r, key, first + count, records[count].command);
+    return count;
+}
+
+static uint32_t put_prefixes(random_commands *r, wire_record *records, uint32_t key, uint64_t first,
+                             uint8_t command[COMMAND_BYTES], bool named) {
+    uint8_t made[4][COMMAND_BYTES];
+    uint32_t count = make_prefixes(r, command, named, made);
+    for (uint32_t i = 0; i < count; i++) records[i] = record_of(r, key, first + i, made[i]);
+    if (count > 0 && chance(r, r->profile.prefix_permille / 12)) { /* twice the same */
+        records[count] = record_of(r, key, first + count, made[count - 1]);
         count++;
     }
     return count;
@@ -577,7 +741,7 @@ static void pass_time(random_commands *r) {
 
 /* A command of a client with its prefixes, or a system record. */
 static uint32_t put_group(random_commands *r, wire_record *records) {
-    uint8_t command[COMMAND_BYTES] = {0};
+    _Alignas(8) uint8_t command[COMMAND_BYTES] = {0};
     bool named = false;
     const bool setup = make_setup(r, command, &named);
     if (!setup) {
@@ -595,7 +759,7 @@ static uint32_t put_group(random_commands *r, wire_record *records) {
         wire_text text = {.kind = KIND_TEXT, .text = "NAME"};
         records[0] = record_of(r, key, first, &text);
     } else if (!setup) {
-        count = put_prefixes(r, records, key, first, named);
+        count = put_prefixes(r, records, key, first, command, named);
     }
     records[count] = record_of(r, key, first + count, command);
     return count + 1;
@@ -605,8 +769,9 @@ uint32_t random_commands_next(random_commands *r, wire_record records[RANDOM_REC
     pass_time(r);
     uint32_t count = 0;
     const uint32_t key = some_key(r);
+    _Alignas(8) uint8_t nothing[COMMAND_BYTES] = {0};
     if (r->profile.prefix_permille > 0 && chance(r, r->profile.prefix_permille / 10 + 1)) /* void, most often */
-        count = put_prefixes(r, records, key, r->sequences[key] + 1, true);
+        count = put_prefixes(r, records, key, r->sequences[key] + 1, nothing, true);
     const uint32_t void_count = count;
     count += put_group(r, records + count);
     if (void_count > 0 && r->setup > 0 && one_in(r, 4)) records[count - 1].key = key;
@@ -659,6 +824,9 @@ void random_commands_taken(random_commands *r, const wire_record *records, uint3
     for (const wire_report *e = events; e < events + event_count; e++) {
         if (e->kind == EVENT_ACCEPTED) remember(r, e);
         if (e->kind == EVENT_STATE) see_state(r, e);
+        if (e->kind == EVENT_TRADE)
+            r->trades[e->reference % TRADES_SEEN] =
+                (seen_trade){e->reference, e->instrument, e->price_ticks, e->quantity_lots};
         if ((e->kind == EVENT_FILLED || e->kind == EVENT_CANCELLED) && (e->flags & REPORT_FLAG_DONE))
             forget(r, e->order_id);
     }

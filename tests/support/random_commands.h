@@ -27,10 +27,12 @@ typedef struct random_profile {
     uint32_t admin_permille;    /* limits, halts, money, definitions */
     uint32_t system_permille;
     uint32_t prefix_permille;
-    bool limits; /* accounts and instruments have limits that bite */
-    bool huge;   /* prices, quantities and units near their greatest */
-    bool poor;   /* funds run out */
-    bool tight;  /* the core under test has little room */
+    uint32_t terms_permille; /* new orders with terms */
+    uint32_t link_permille;  /* new orders with a link */
+    bool limits;             /* accounts and instruments have limits that bite */
+    bool huge;               /* prices, quantities and units near their greatest */
+    bool poor;               /* funds run out */
+    bool tight;              /* the core under test has little room */
 } random_profile;
 
 extern const random_profile random_profiles[];

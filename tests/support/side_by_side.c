@@ -160,8 +160,7 @@ static void compare_instruments(const core *c, const instrument *in) {
         COMPARE("instrument", in->number, 0, i.trade_id, in->trade_id);
         COMPARE("instrument", in->number, 0, i.book_update_id, in->book_update_id);
         COMPARE("instrument", in->number, 0, i.level3_id, in->level3_id);
-        compare_orders(c, in->bids);
-        compare_orders(c, in->asks);
+        for (int list = 0; list < LIST_COUNT; list++) compare_orders(c, in->lists[list]);
     }
 }
 

@@ -40,6 +40,7 @@ static core_options options_of(const random_profile *p) {
                           .account_count_max = p->account_count + 2,
                           .key_count_max = p->key_count + 2,
                           .order_count_max = p->tight ? 60 : 4096,
+                          .extra_count_max = p->tight ? 20 : 2048,
                           .level_count_max = p->tight ? 40 : 2048,
                           .ladder_count_max = p->tight ? 80 : 8192,
                           .balance_count_max = p->tight ? 22 : 256,

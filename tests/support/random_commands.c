@@ -14,15 +14,18 @@
 #define TRADES_SEEN 64
 
 const random_profile random_profiles[] = {
-    {"calm", 6, 2, 4, 300, 25, 20, 10, 3, 3, 20, 20, 5, .limits = false},
-    {"limits", 8, 3, 5, 150, 15, 30, 20, 40, 5, 40, 50, 20, .limits = true},
-    {"wild", 5, 2, 4, 60, 10, 10, 250, 60, 40, 150, 150, 60, .limits = true},
-    {"selftrade", 2, 1, 3, 120, 6, 12, 5, 5, 5, 10, 200, 50, .limits = false},
-    {"huge", 5, 3, 4, 100, 12, 25, 60, 30, 5, 20, 100, 30, .limits = true, .huge = true},
-    {"poor", 6, 2, 4, 150, 20, 20, 10, 60, 5, 10, 150, 50, .poor = true},
-    {"tight", 6, 3, 5, 28, 40, 10, 30, 30, 20, 100, 100, 30, .limits = true, .tight = true},
-    {"terms", 6, 2, 4, 120, 8, 15, 15, 10, 10, 20, 600, 100, .limits = false},
-    {"money", 5, 3, 4, 80, 10, 15, 20, 250, 10, 20, 100, 30, .poor = true},
+    /* accounts, instruments, keys; open orders, price span, quantity span; permille of nonsense, admin, system,
+     * prefixes, terms, links; commands until an auction is ended */
+    {"calm", 6, 2, 4, 300, 25, 20, 10, 3, 3, 20, 20, 5, 100, .limits = false},
+    {"limits", 8, 3, 5, 150, 15, 30, 20, 40, 5, 40, 50, 20, 30, .limits = true},
+    {"wild", 5, 2, 4, 60, 10, 10, 250, 60, 40, 150, 150, 60, 30, .limits = true},
+    {"selftrade", 2, 1, 3, 120, 6, 12, 5, 5, 5, 10, 200, 50, 30, .limits = false},
+    {"huge", 5, 3, 4, 100, 12, 25, 60, 30, 5, 20, 100, 30, 30, .limits = true, .huge = true},
+    {"poor", 6, 2, 4, 150, 20, 20, 10, 60, 5, 10, 150, 50, 50, .poor = true},
+    {"tight", 6, 3, 5, 28, 40, 10, 30, 30, 20, 100, 100, 30, 20, .limits = true, .tight = true},
+    {"terms", 6, 2, 4, 120, 8, 15, 15, 10, 10, 20, 600, 100, 30, .limits = false},
+    {"money", 5, 3, 4, 80, 10, 15, 20, 250, 10, 20, 100, 30, 20, .poor = true},
+    {"auctions", 6, 2, 4, 100, 8, 12, 10, 80, 60, 10, 300, 50, 60, .limits = false},
 };
 const uint32_t random_profile_count = sizeof random_profiles / sizeof random_profiles[0];
 
@@ -58,6 +61,7 @@ struct random_commands {
     uint64_t sequences[KEYS_MAX]; /* last client sequence of each key */
     uint32_t setup;               /* the next command of the definition of the market */
     bool everything_halted, instrument_halted[PLACES_MAX], account_halted[PLACES_MAX];
+    uint8_t instrument_state[PLACES_MAX];
     market markets[PLACES_MAX];
     open_order open[OPEN_MAX];
     uint32_t open_count;
@@ -339,10 +343,49 @@ static void make_withdrawal(random_commands *r, void *to) {
 }
 
 static void make_halt(random_commands *r, void *to) {
-    wire_halt w = {.kind = KIND_HALT, .scope = (uint8_t)(1 + random_below(r, 3)), .action = HALT_ACTION_HALT};
+    wire_halt w = {.kind = KIND_HALT,
+                   .scope = (uint8_t)(1 + random_below(r, LANDED_KILL ? 4 : 3)),
+                   .action = (uint8_t)(1 + random_below(r, LANDED_KILL ? 3 : 2))};
     if (w.scope == HALT_SCOPE_INSTRUMENT) w.target = some_instrument(r);
-    if (w.scope == HALT_SCOPE_ACCOUNT) w.target = some_account(r);
-    if (one_in(r, 2)) w.action = HALT_ACTION_RESUME;
+    if (w.scope == HALT_SCOPE_ACCOUNT || w.scope == HALT_SCOPE_FIRM) w.target = some_account(r);
+    memcpy(to, &w, sizeof w);
+}
+
+static void make_instrument_state(random_commands *r, void *to) {
+    wire_instrument_state w = {.kind = KIND_INSTRUMENT_STATE,
+                               .instrument = some_instrument(r),
+                               .trading_state = (uint8_t)(1 + random_below(r, 5))};
+    const bool auction = w.trading_state == TRADING_STATE_PRE_OPEN || w.trading_state == TRADING_STATE_AUCTION;
+    if (auction && !one_in(r, 4)) w.auction_ends_ns = r->received_ns + random_below(r, 200) * 1000000;
+    if (one_in(r, 4)) w.static_price_ticks = some_price(r, w.instrument);
+    memcpy(to, &w, sizeof w);
+}
+
+/* The instrument of some trouble opens again. */
+static bool make_opening(random_commands *r, void *to) {
+    for (uint32_t i = 0; i < PLACES_MAX; i++) {
+        if (r->instrument_state[i] <= TRADING_STATE_HALTED) continue;
+        const wire_instrument_state w = {
+            .kind = KIND_INSTRUMENT_STATE, .instrument = i, .trading_state = TRADING_STATE_OPEN};
+        memcpy(to, &w, sizeof w);
+        return true;
+    }
+    return false;
+}
+
+static void make_circuit_breaker(random_commands *r, void *to) {
+    wire_circuit_breaker w = {.kind = KIND_CIRCUIT_BREAKER, .instrument = some_instrument(r)};
+    const uint64_t tick_ppm = 1000000 / (uint64_t)r->markets[w.instrument].middle + 1;
+    uint32_t ppm = 0;
+    uint32_t *const fields[] = {&w.level1_ppm, &w.level1_ms, &w.level2_ppm, &w.level2_ms, &w.level3_ppm, &w.level3_ms};
+    if (one_in(r, 2)) w.band_ppm = (uint32_t)(1 + random_below(r, tick_ppm * r->profile.price_span)) % COLLAR_PPM_MAX;
+    if (w.band_ppm > 0 || one_in(r, 30)) w.band_ms = (uint32_t)random_below(r, 100);
+    for (int level = 0; level < 3; level++) {
+        if (!one_in(r, 3)) continue;
+        ppm += (uint32_t)(1 + random_below(r, tick_ppm * r->profile.price_span));
+        *fields[2 * level] = ppm;
+        *fields[2 * level + 1] = (uint32_t)random_below(r, 100) * (uint32_t)random_below(r, 3);
+    }
     memcpy(to, &w, sizeof w);
 }
 
@@ -505,7 +548,7 @@ static void make_nonce(random_commands *r, void *to) {
 /* Makes the whole record: these have no client sequence, and some no key. */
 static wire_record make_system(random_commands *r) {
     const uint32_t key = some_key(r);
-    switch (random_below(r, 8)) {
+    switch (random_below(r, 12)) {
     case 0: {
         const wire_term w = {.kind = KIND_TERM,
                              .term = r->term + 1 + random_below(r, 2),
@@ -681,6 +724,8 @@ static void make_command(random_commands *r, void *to) {
                                   {12, make_deposit},
                                   {8, make_withdrawal},
                                   {6, make_halt},
+                                  {LANDED_STATES * 10, make_instrument_state},
+                                  {LANDED_BREAKER * 6, make_circuit_breaker},
                                   {LANDED_RATES * 4, make_fee_tier},
                                   {LANDED_RATES * 6, make_price_step},
                                   {LANDED_RATES * 6, make_balance_floor},
@@ -695,6 +740,7 @@ static void make_command(random_commands *r, void *to) {
                             {LANDED_COUNTDOWN * 8, make_countdown}};
     if (chance(r, r->profile.admin_permille)) draw(r, admin, sizeof admin / sizeof admin[0], to);
     else if (one_in(r, 10) && make_resume(r, to)) return;
+    else if (one_in(r, r->profile.auction_length) && make_opening(r, to)) return;
     else if (one_in(r, 3) || crowded) draw(r, orders, sizeof orders / sizeof orders[0], to);
     else make_new_order(r, to);
 }
@@ -807,9 +853,13 @@ static void remember(random_commands *r, const wire_report *e) {
 
 static void see_state(random_commands *r, const wire_report *e) {
     const bool halted = e->code == TRADING_STATE_HALTED;
-    if (e->instrument > 0) r->instrument_halted[e->instrument % PLACES_MAX] = halted && e->instrument < PLACES_MAX;
-    else if (e->account > 0) r->account_halted[e->account % PLACES_MAX] = halted && e->account < PLACES_MAX;
-    else r->everything_halted = halted;
+    if (e->instrument > 0) {
+        r->instrument_halted[e->instrument % PLACES_MAX] = halted && e->instrument < PLACES_MAX;
+        r->instrument_state[e->instrument % PLACES_MAX] = (uint8_t)e->code;
+    }
+    if (e->instrument == 0 && e->account > 0)
+        r->account_halted[e->account % PLACES_MAX] = halted && e->account < PLACES_MAX;
+    if (e->instrument == 0 && e->account == 0) r->everything_halted = halted;
 }
 
 void random_commands_taken(random_commands *r, const wire_record *records, uint32_t count, const wire_report *events,

@@ -345,7 +345,8 @@ static void make_withdrawal(random_commands *r, void *to) {
 static void make_halt(random_commands *r, void *to) {
     wire_halt w = {.kind = KIND_HALT,
                    .scope = (uint8_t)(1 + random_below(r, LANDED_KILL ? 4 : 3)),
-                   .action = (uint8_t)(1 + random_below(r, LANDED_KILL ? 3 : 2))};
+                   .action = (uint8_t)(1 + random_below(r, 2))};
+    if (LANDED_KILL && one_in(r, 6)) w.action = HALT_ACTION_KILL;
     if (w.scope == HALT_SCOPE_INSTRUMENT) w.target = some_instrument(r);
     if (w.scope == HALT_SCOPE_ACCOUNT || w.scope == HALT_SCOPE_FIRM) w.target = some_account(r);
     memcpy(to, &w, sizeof w);
@@ -405,11 +406,11 @@ static void make_price_step(random_commands *r, void *to) {
     wire_price_step w = {.kind = KIND_PRICE_STEP, .instrument = some_instrument(r)};
     const market *m = &r->markets[w.instrument];
     w.step = (uint8_t)random_below(r, one_in(r, 20) ? 10 : 3);
-    if (!one_in(r, 3)) {
+    if (one_in(r, 3)) {
         w.from_price_ticks = w.step == 0 ? 0 : m->middle - r->profile.price_span + 4 * w.step;
         if (one_in(r, 8)) w.from_price_ticks = m->middle + (int64_t)random_below(r, 10) - 5;
         w.tick_multiple = 1 + (int64_t)random_below(r, 3);
-        w.lot_multiple = 1 + (int64_t)random_below(r, 2);
+        w.lot_multiple = 1 + (int64_t)one_in(r, 4);
     }
     memcpy(to, &w, sizeof w);
 }

@@ -61,10 +61,8 @@ static void ask_index(const core *c, const wire_record *record, lookup *l) {
         if (o->account >= c->options.account_count_max || o->instrument >= c->options.instrument_count_max) return;
         ask(&c->accounts[o->account]);
         const instrument *i = &c->instruments[o->instrument];
-        ask(&i->sides[0]);
-        ask(&i->sides[1]);
-        ask(&i->digest_key);
-        ask(&i->trade_id);
+        for (size_t at = 0; at < offsetof(instrument, sides) + 2 * sizeof(book_side); at += 64)
+            ask((const char *)i + at);
     }
 }
 

@@ -209,26 +209,29 @@ typedef struct unlit_list { /* orders by priority, then id; at most UNLIT_ORDERS
 /* The circuit breaker's band, then its levels 1 to 3; a `state` event tells the band as 4. */
 enum { BREAKER_BAND = 0, BREAKER_LEVELS = 4, BREAKER_BAND_TOLD = 4 };
 
-typedef struct instrument {
-    book_side sides[SIDES_COUNT]; /* buy, sell of displayed, of hidden; falling, rising ones that wait */
-    uint32_t unseen_orders[2]; /* buy, sell: hidden and unlit ones; 0 lets a taker look at the displayed book alone */
-    unlit_list unlit[2];       /* buy, sell */
+typedef struct instrument { /* what a plain order touches comes first: four cache lines */
     uint64_t digest_key;
     uint64_t base_units_per_lot, quote_units_per_tick_lot; /* base units 0: not defined */
     int64_t quantity_lots_min, quantity_lots_max, notional_units_min;
     int64_t reference_price_ticks;
     uint64_t trade_id, book_update_id, level3_id, top_id;
-    uint64_t checksum_update_id; /* the book update that the last checksum belonged to */
-    uint64_t auction_ends_ns;    /* of pre_open and auction: when a clock tick opens it; 0: only a command does */
-    int64_t static_price_ticks;  /* what the breaker's levels lie around; 0: none yet */
-    uint32_t breaker_ppm[BREAKER_LEVELS], breaker_ms[BREAKER_LEVELS];
     uint32_t base_asset, quote_asset, collar_ppm;
     int32_t maker_fee_ppm, taker_fee_ppm;
     uint8_t trading_state, name_bytes;
-    uint8_t price_step_count; /* rows of its rate table that are set */
-    uint8_t has_breaker;      /* a band or a level is set */
+    uint8_t price_step_count;  /* rows of its rate table that are set */
+    uint8_t has_breaker;       /* a band or a level is set */
+    uint32_t unseen_orders[2]; /* buy, sell: hidden and unlit ones; 0 lets a taker look at the displayed book alone */
+    book_side sides[SIDES_COUNT]; /* buy, sell of displayed, of hidden; falling, rising ones that wait */
+    unlit_list unlit[2];          /* buy, sell */
+    uint64_t checksum_update_id;  /* the book update that the last checksum belonged to */
+    uint64_t auction_ends_ns;     /* of pre_open and auction: when a clock tick opens it; 0: only a command does */
+    int64_t static_price_ticks;   /* what the breaker's levels lie around; 0: none yet */
+    uint32_t breaker_ppm[BREAKER_LEVELS], breaker_ms[BREAKER_LEVELS];
     char name[TEXT_BYTES_MAX];
+    uint8_t padding[20];
 } instrument;
+static_assert(offsetof(instrument, sides) + 2 * sizeof(book_side) <= 256,
+              "a plain order touches four lines of an instrument");
 
 typedef struct fee_tier {
     uint32_t set;
@@ -366,12 +369,12 @@ typedef struct run {
 #define LOOKUPS 16u
 typedef struct lookup {
     uint64_t sequence;
-    uint64_t hash;        /* of what the command names an order by, or of the client's number of a new one */
-    uint32_t slot;        /* of the order named; 0: not found yet */
-    uint32_t position;    /* of a new order's account and instrument; 0: not found yet */
-    uint32_t leaf, level; /* of the side where a new order may rest; 0: not found yet */
-    uint64_t order_id;    /* of the order in that slot, and the low halves of its two hashes */
+    uint64_t hash;     /* of the id that a cancel names, or of a new order's account and instrument */
+    uint64_t order_id; /* of the order in slot, and the low halves of its two hashes */
     uint32_t order_home, client_home;
+    uint32_t slot;        /* of the order named; 0: none, or not found yet */
+    uint32_t position;    /* of its account and instrument; 0: not found yet */
+    uint32_t leaf, level; /* where a new order may rest; 0: not found yet */
 } lookup;
 
 struct core {
@@ -638,17 +641,22 @@ bool show_less(core *c, uint32_t slot, int64_t lots);
 void put_less(core *c, const position *p, const book_order *b, uint32_t index, int64_t price_ticks, bool done,
               bool anew);
 
-/* Both hashes keep eight neighbouring numbers side by side in one cache line of the index: orders that came together
- * are looked up together, and their line is still there. */
+/* Hashes for the indexes: a multiplication spreads numbers that follow each other, which is what ids do; the upper half
+ * of the product is the good one. Both keep eight neighbouring numbers side by side in one cache line of the index:
+ * orders that came together are looked up together, and their line is still there. */
+static inline uint64_t spread(uint64_t number) {
+    const uint64_t product = number * 0x9e3779b97f4a7c15ull;
+    return product >> 32 ^ product;
+}
 static inline uint64_t neighbours_hash(uint64_t number, uint64_t salt) {
-    return mix((number >> 3) ^ salt) << 3 | (number & 7);
+    return spread((number >> 3) ^ salt) << 3 | (number & 7);
 }
 static inline uint64_t order_hash(uint64_t order_id) { return neighbours_hash(order_id, 0); }
 static inline uint64_t client_hash(uint32_t account_number, uint64_t client_order_id) {
     return neighbours_hash(client_order_id, (uint64_t)account_number << 40);
 }
 
-static inline uint64_t pair_hash(uint32_t a, uint32_t b) { return mix((uint64_t)a << 32 | b); }
+static inline uint64_t pair_hash(uint32_t a, uint32_t b) { return spread((uint64_t)a << 32 ^ spread(b)); }
 
 /* What was found out ahead about the record being applied; one that knows nothing if nobody looked. */
 static inline const lookup *lookup_now(const core *c) {

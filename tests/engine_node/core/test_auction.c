@@ -258,6 +258,103 @@ static void test_the_first_buy_trades_with_the_first_sell_at_one_price(void) {
     venue_close(&v);
 }
 
+static void place(venue *v, uint32_t account, uint64_t name, uint8_t side, int64_t price_ticks, int64_t lots,
+                  wire_order_terms terms) {
+    terms.kind = KIND_ORDER_TERMS;
+    venue_order_with(v, &terms, NULL, venue_limit(account, name, side, price_ticks, lots));
+}
+
+static void test_an_iceberg_trades_what_it_shows_and_goes_to_the_back(void) {
+    static venue v;
+    venue_open(&v);
+    set_state(&v, TRADING_STATE_AUCTION, 0);
+    place(&v, 1, 1, SIDE_BUY, 100, 7, (wire_order_terms){.display_lots = 3});
+    buy(&v, 2, 100, 2);
+    sell(&v, 3, 100, 10);
+    const wire_report *e = indicated(&v); /* reserves count */
+    CHECK(e->quantity_lots == 9 && e->remaining_lots == 1 && e->flags == REPORT_FLAG_SELL);
+    set_state(&v, TRADING_STATE_OPEN, 0);
+    EXPECT(&v, "trade 3@100\n"
+               "filled 1 3@100\n"
+               "filled 3 3@100\n"
+               "level3 1 remove 0@100\n"
+               "level3 1 add 3@100\n"
+               "level3 3 change 7@100\n"
+               "book buy 5@100 of 2\n"
+               "book sell 7@100 of 1\n"
+               "trade 2@100\n"
+               "filled 2 2@100 done\n"
+               "filled 3 2@100\n"
+               "level3 2 remove 0@100\n"
+               "level3 3 change 5@100\n"
+               "book buy 3@100 of 1\n"
+               "book sell 5@100 of 1\n"
+               "trade 3@100\n"
+               "filled 1 3@100\n"
+               "filled 3 3@100\n"
+               "level3 1 remove 0@100\n"
+               "level3 1 add 1@100\n"
+               "level3 3 change 2@100\n"
+               "book buy 1@100 of 1\n"
+               "book sell 2@100 of 1\n"
+               "trade 1@100\n"
+               "filled 1 1@100 done\n"
+               "filled 3 1@100\n"
+               "level3 1 remove 0@100\n"
+               "level3 3 change 1@100\n"
+               "book buy 0@100 of 0\n"
+               "book sell 1@100 of 1\n"
+               "state 1\n");
+    venue_close(&v);
+}
+
+static void test_hidden_orders_count_and_come_behind_displayed_ones_of_their_price(void) {
+    static venue v;
+    venue_open(&v);
+    set_reference(&v, 100);
+    set_state(&v, TRADING_STATE_AUCTION, 0);
+    place(&v, 1, 1, SIDE_BUY, 100, 4, (wire_order_terms){.options = TERM_OPTION_HIDDEN});
+    buy(&v, 2, 100, 2);
+    place(&v, 1, 3, SIDE_BUY, 101, 1, (wire_order_terms){.options = TERM_OPTION_HIDDEN});
+    place(&v, 2, 4, SIDE_SELL, 99, 5, (wire_order_terms){.options = TERM_OPTION_HIDDEN});
+    const wire_report *e = indicated(&v);
+    CHECK(e->price_ticks == 100 && e->quantity_lots == 5 && e->remaining_lots == 2 && e->flags == 0);
+    set_state(&v, TRADING_STATE_OPEN, 0);
+    EXPECT(&v, "trade 1@100\n"
+               "filled 3 1@100 done\n"
+               "filled 4 1@100\n"
+               "trade 2@100\n"
+               "filled 2 2@100 done\n"
+               "filled 4 2@100\n"
+               "level3 2 remove 0@100\n"
+               "book buy 0@100 of 0\n"
+               "trade 2@100\n"
+               "filled 1 2@100\n"
+               "filled 4 2@100 done\n"
+               "state 1\n");
+    venue_close(&v);
+}
+
+static void test_unlit_orders_and_minimums_do_not_come_in_and_take_no_part(void) {
+    static venue v;
+    venue_open(&v);
+    const wire_order_terms unlit[] = {{.options = TERM_OPTION_ALL_OR_NONE}, {.peg = PEG_MIDDLE}, {.minimum_lots = 1}};
+    place(&v, 1, 1, SIDE_BUY, 100, 4, unlit[0]);
+    set_state(&v, TRADING_STATE_AUCTION, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        place(&v, 1, 2, SIDE_BUY, 100, 4, unlit[i]);
+        CHECK(venue_code(&v) == CODE_NOT_IN_THIS_STATE);
+    }
+    sell(&v, 3, 99, 4);
+    venue_tick(&v, v.now_ns + 1);
+    CHECK(event_of(&v, EVENT_INDICATIVE, 0)->price_ticks == 0);
+    set_state(&v, TRADING_STATE_OPEN, 0);
+    EXPECT(&v, "state 1\n");
+    venue_cancel(&v, 1, 1);
+    CHECK(venue_code(&v) == CODE_NONE);
+    venue_close(&v);
+}
+
 static void test_an_account_may_trade_with_itself_in_an_auction(void) {
     static venue v;
     venue_open(&v);
@@ -436,6 +533,9 @@ int main(void) {
     RUN(test_of_equal_surpluses_the_nearest_to_the_reference_wins_and_then_the_highest);
     RUN(test_a_book_that_does_not_cross_opens_without_a_trade);
     RUN(test_the_first_buy_trades_with_the_first_sell_at_one_price);
+    RUN(test_an_iceberg_trades_what_it_shows_and_goes_to_the_back);
+    RUN(test_hidden_orders_count_and_come_behind_displayed_ones_of_their_price);
+    RUN(test_unlit_orders_and_minimums_do_not_come_in_and_take_no_part);
     RUN(test_an_account_may_trade_with_itself_in_an_auction);
     RUN(test_both_pay_as_makers_and_nobody_is_paid);
     RUN(test_a_long_uncrossing_goes_on_in_the_next_chunk);

@@ -76,7 +76,7 @@ static uint64_t draw(maker *m, uint64_t below) { /* splitmix64 */
 
 static bool chance(maker *m, uint32_t of_100) { return draw(m, 100) < of_100; }
 
-static void put(maker *m, const flow_operation *operation) {
+static void put(maker *m, const operation *operation) {
     if (fwrite(operation, sizeof *operation, 1, m->file) != 1) client_fail("the flow must fit on the disk");
     m->header.count++;
     m->written[operation->kind]++;
@@ -113,22 +113,22 @@ static void walk(maker *m, uint32_t instrument) {
 
 /* An order that rests: never at a price that would trade. */
 static void put_resting(maker *m, uint32_t instrument, bool near) {
-    uint8_t side = draw(m, 2) == 0 ? FLOW_BUY : FLOW_SELL;
+    uint8_t side = draw(m, 2) == 0 ? OPERATION_BUY : OPERATION_SELL;
     int64_t off = 1 + draw_offset(m, near), mid = m->mids[instrument - 1];
-    int64_t price = side == FLOW_BUY ? mid - off : mid + off;
-    int64_t other = dense_best(&m->book, instrument, side == FLOW_BUY ? FLOW_SELL : FLOW_BUY);
+    int64_t price = side == OPERATION_BUY ? mid - off : mid + off;
+    int64_t other = dense_best(&m->book, instrument, side == OPERATION_BUY ? OPERATION_SELL : OPERATION_BUY);
     if (other >= 0) {
         other += m->book.price_min;
-        if (side == FLOW_BUY && price >= other) price = other - 1;
-        if (side == FLOW_SELL && price <= other) price = other + 1;
+        if (side == OPERATION_BUY && price >= other) price = other - 1;
+        if (side == OPERATION_SELL && price <= other) price = other + 1;
     }
-    put(m, &(flow_operation){.id = ++m->id,
-                             .price_ticks = price,
-                             .quantity_lots = 1 + (int64_t)draw(m, m->is->lots_max),
-                             .instrument = instrument,
-                             .account = 1 + (uint32_t)draw(m, MAKERS),
-                             .kind = FLOW_LIMIT,
-                             .side = side});
+    put(m, &(operation){.id = ++m->id,
+                        .price_ticks = price,
+                        .quantity_lots = 1 + (int64_t)draw(m, m->is->lots_max),
+                        .instrument = instrument,
+                        .account = 1 + (uint32_t)draw(m, MAKERS),
+                        .kind = OPERATION_LIMIT,
+                        .side = side});
     m->live[m->live_count++] = (uint32_t)m->id;
     if (near) m->recent[m->recent_next++ % m->is->recent] = (uint32_t)m->id;
 }
@@ -150,31 +150,32 @@ static uint32_t pick(maker *m) {
 }
 
 static void put_cancel(maker *m, uint32_t id) {
-    put(m, &(flow_operation){.id = id,
-                             .instrument = m->book.orders[id].instrument,
-                             .account = m->book.orders[id].account,
-                             .kind = FLOW_CANCEL});
+    put(m, &(operation){.id = id,
+                        .instrument = m->book.orders[id].instrument,
+                        .account = m->book.orders[id].account,
+                        .kind = OPERATION_CANCEL});
 }
 
 static void put_taker(maker *m, uint32_t instrument, uint8_t side, int64_t price, int64_t lots, uint8_t kind) {
-    put(m, &(flow_operation){.id = ++m->id,
-                             .price_ticks = price,
-                             .quantity_lots = lots,
-                             .instrument = instrument,
-                             .account = 1 + MAKERS + (uint32_t)draw(m, ACCOUNTS - MAKERS),
-                             .kind = kind,
-                             .side = side});
+    put(m, &(operation){.id = ++m->id,
+                        .price_ticks = price,
+                        .quantity_lots = lots,
+                        .instrument = instrument,
+                        .account = 1 + MAKERS + (uint32_t)draw(m, ACCOUNTS - MAKERS),
+                        .kind = kind,
+                        .side = side});
 }
 
 /* Take the oldest orders at the best prices, the last of them in part; sometimes ask for one lot more than stands
  * there, or at a price that meets nothing. False if that side is empty. */
 static bool put_take(maker *m, uint32_t instrument) {
-    uint8_t side = draw(m, 2) == 0 ? FLOW_BUY : FLOW_SELL, other = side == FLOW_BUY ? FLOW_SELL : FLOW_BUY;
+    uint8_t side = draw(m, 2) == 0 ? OPERATION_BUY : OPERATION_SELL,
+            other = side == OPERATION_BUY ? OPERATION_SELL : OPERATION_BUY;
     int64_t level = dense_best(&m->book, instrument, other), lots = 0;
     if (level < 0) return false;
     if (chance(m, m->is->vain_chance)) {
-        int64_t behind = level + m->book.price_min + (side == FLOW_BUY ? -1 : 1);
-        put_taker(m, instrument, side, behind, 1 + (int64_t)draw(m, m->is->lots_max), FLOW_IMMEDIATE);
+        int64_t behind = level + m->book.price_min + (side == OPERATION_BUY ? -1 : 1);
+        put_taker(m, instrument, side, behind, 1 + (int64_t)draw(m, m->is->lots_max), OPERATION_TAKE);
         return true;
     }
     uint32_t id = dense_first(&m->book, instrument, level), orders = 1 + (uint32_t)draw(m, TAKEN_ORDERS_MAX);
@@ -191,13 +192,14 @@ static bool put_take(maker *m, uint32_t instrument) {
     if (more) lots++;
     else lots -= (int64_t)draw(m, m->book.orders[id].left);
     put_taker(m, instrument, side, level + m->book.price_min, lots,
-              more || chance(m, 75) ? FLOW_IMMEDIATE : FLOW_LIMIT);
+              more || chance(m, 75) ? OPERATION_TAKE : OPERATION_LIMIT);
     return true;
 }
 
 /* Take whole levels, the best ones of a side. False if that side has not so many. */
 static bool put_sweep(maker *m) {
-    uint8_t side = draw(m, 2) == 0 ? FLOW_BUY : FLOW_SELL, other = side == FLOW_BUY ? FLOW_SELL : FLOW_BUY;
+    uint8_t side = draw(m, 2) == 0 ? OPERATION_BUY : OPERATION_SELL,
+            other = side == OPERATION_BUY ? OPERATION_SELL : OPERATION_BUY;
     uint32_t levels = 2 + (uint32_t)draw(m, 23);
     int64_t level = dense_best(&m->book, 1, other), last = level, lots = 0;
     for (uint32_t i = 0; i < levels; i++, level = dense_next(&m->book, 1, other, level)) {
@@ -206,7 +208,7 @@ static bool put_sweep(maker *m) {
             lots += m->book.orders[id].left;
         last = level;
     }
-    put_taker(m, 1, side, last + m->book.price_min, lots, chance(m, 75) ? FLOW_IMMEDIATE : FLOW_LIMIT);
+    put_taker(m, 1, side, last + m->book.price_min, lots, chance(m, 75) ? OPERATION_TAKE : OPERATION_LIMIT);
     return true;
 }
 
@@ -236,7 +238,7 @@ static void put_next(maker *m) {
 
 static void open_maker(maker *m, const shape *s, const char *path, uint64_t seed, uint32_t open, uint32_t timed) {
     *m = (maker){.is = s, .random = seed * 0x9e3779b97f4a7c15ull + 1, .open_target = open};
-    m->header = (flow_header){.instruments = s->instruments, .accounts = ACCOUNTS};
+    m->header = (flow_header){.instrument_count = s->instruments, .account_count = ACCOUNTS};
     memcpy(m->header.magic, FLOW_MAGIC, sizeof m->header.magic);
     int64_t reach = s->band + s->walk + 2;
     dense_open(&m->book, s->instruments, s->mid - reach, s->mid + reach, open + timed);
@@ -253,14 +255,12 @@ static void open_maker(maker *m, const shape *s, const char *path, uint64_t seed
     }
 }
 
-static void print_answer(const flow_header *h, const dense_book *b) {
-    printf("\"operations\": %llu, \"preload\": %llu, \"instruments\": %u, \"accounts\": %u, \"resting\": %u, "
-           "\"self_trades\": %llu, \"refused\": %llu, \"fills\": %llu, \"lots\": %llu, \"notional\": %llu, "
-           "\"digest\": \"%016llx\"}\n",
-           (unsigned long long)h->count, (unsigned long long)h->preload, h->instruments, h->accounts, b->open_count,
-           (unsigned long long)b->self_trades, (unsigned long long)b->refused, (unsigned long long)b->answer.fills,
-           (unsigned long long)b->answer.lots, (unsigned long long)b->answer.notional,
-           (unsigned long long)b->answer.digest);
+static void print_answer(uint64_t count, uint64_t preload, const dense_book *b) {
+    printf("\"operations\": %llu, \"preload\": %llu, \"resting\": %u, \"self_trades\": %llu, \"refused\": %llu, "
+           "\"fills\": %llu, \"lots\": %llu, \"notional\": %llu, \"digest\": \"%016llx\"}\n",
+           (unsigned long long)count, (unsigned long long)preload, b->open_count, (unsigned long long)b->self_trades,
+           (unsigned long long)b->refused, (unsigned long long)b->answer.fills, (unsigned long long)b->answer.lots,
+           (unsigned long long)b->answer.notional, (unsigned long long)b->answer.digest);
 }
 
 static void start_answer(dense_book *b) {
@@ -291,10 +291,10 @@ static int run_make(const char *kind, const char *path, uint64_t seed, uint32_t 
     if (fwrite(&m.header, sizeof m.header, 1, m.file) != 1 || fclose(m.file) != 0)
         client_fail("the flow must fit on the disk");
     printf("{\"flow\": \"%s\", \"seed\": %llu, \"timed\": {\"limit\": %llu, \"immediate\": %llu, \"cancel\": %llu}, ",
-           kind, (unsigned long long)seed, (unsigned long long)(m.written[FLOW_LIMIT] - before[FLOW_LIMIT]),
-           (unsigned long long)(m.written[FLOW_IMMEDIATE] - before[FLOW_IMMEDIATE]),
-           (unsigned long long)(m.written[FLOW_CANCEL] - before[FLOW_CANCEL]));
-    print_answer(&m.header, &m.book);
+           kind, (unsigned long long)seed, (unsigned long long)(m.written[OPERATION_LIMIT] - before[OPERATION_LIMIT]),
+           (unsigned long long)(m.written[OPERATION_TAKE] - before[OPERATION_TAKE]),
+           (unsigned long long)(m.written[OPERATION_CANCEL] - before[OPERATION_CANCEL]));
+    print_answer(m.header.count, m.header.preload, &m.book);
     dense_close(&m.book);
     free(m.live);
     free(m.mids);
@@ -304,56 +304,43 @@ static int run_make(const char *kind, const char *path, uint64_t seed, uint32_t 
 
 /* ---- Answers and cuts -------------------------------------------------------------------------------------------- */
 
-static flow_operation *read_flow(const char *path, flow_header *h) {
-    FILE *file = fopen(path, "rb");
-    if (file == NULL || fread(h, sizeof *h, 1, file) != 1 || memcmp(h->magic, FLOW_MAGIC, sizeof h->magic) != 0)
-        client_fail("a flow file must begin with " FLOW_MAGIC ": %s", path);
-    if (h->count < 1 || h->count > 1u << 30 || h->preload > h->count)
-        client_fail("a flow must have 1 to 2^30 operations and no more before the clock, found %llu and %llu",
-                    (unsigned long long)h->count, (unsigned long long)h->preload);
-    flow_operation *all = malloc(h->count * sizeof *all);
-    if (all == NULL) client_fail("no memory for %llu operations", (unsigned long long)h->count);
-    if (fread(all, sizeof *all, h->count, file) != h->count) client_fail("a flow file must be whole: %s", path);
-    fclose(file);
-    return all;
-}
-
 static int run_answer(const char *path) {
-    flow_header h;
-    flow_operation *all = read_flow(path, &h);
+    operations flow;
+    operations_open(&flow, path);
     int64_t lowest = INT64_MAX, highest = 0;
-    uint64_t id_max = 0;
-    for (uint64_t i = 0; i < h.count; i++) {
-        if (all[i].id > id_max) id_max = all[i].id;
-        if (all[i].kind != FLOW_LIMIT && all[i].kind != FLOW_IMMEDIATE) continue;
-        if (all[i].price_ticks < lowest) lowest = all[i].price_ticks;
-        if (all[i].price_ticks > highest) highest = all[i].price_ticks;
+    for (uint64_t i = 0; i < flow.count; i++) {
+        const operation *o = &flow.at[i];
+        if (o->kind != OPERATION_LIMIT && o->kind != OPERATION_TAKE) continue;
+        if (o->price_ticks < lowest) lowest = o->price_ticks;
+        if (o->price_ticks > highest) highest = o->price_ticks;
     }
-    if (id_max > 1u << 30) client_fail("ids must be at most 2^30, found %llu", (unsigned long long)id_max);
+    if (flow.id_max > 1u << 30) client_fail("ids must be at most 2^30, found %llu", (unsigned long long)flow.id_max);
     dense_book b;
-    dense_open(&b, h.instruments, lowest, highest, (uint32_t)id_max);
-    for (uint64_t i = 0; i < h.count; i++) {
-        if (i == h.preload) start_answer(&b);
-        dense_apply(&b, &all[i]);
+    dense_open(&b, flow.instrument_count, lowest, highest, (uint32_t)flow.id_max);
+    for (uint64_t i = 0; i < flow.count; i++) {
+        if (i == flow.preload) start_answer(&b);
+        dense_apply(&b, &flow.at[i]);
     }
-    if (h.preload == h.count) start_answer(&b);
     printf("{");
-    print_answer(&h, &b);
+    print_answer(flow.count, flow.preload, &b);
     dense_close(&b);
-    free(all);
     return 0;
 }
 
 static int run_cut(const char *path, const char *out, uint64_t timed) {
-    flow_header h;
-    flow_operation *all = read_flow(path, &h);
-    if (h.count > h.preload + timed) h.count = h.preload + timed;
+    operations flow;
+    operations_open(&flow, path);
+    uint64_t count = flow.count > flow.preload + timed ? flow.preload + timed : flow.count;
+    flow_header h = {.count = count,
+                     .preload = flow.preload,
+                     .instrument_count = flow.instrument_count,
+                     .account_count = flow.account_count};
+    memcpy(h.magic, FLOW_MAGIC, sizeof h.magic);
     FILE *file = fopen(out, "wb");
-    if (file == NULL || fwrite(&h, sizeof h, 1, file) != 1 || fwrite(all, sizeof *all, h.count, file) != h.count ||
+    if (file == NULL || fwrite(&h, sizeof h, 1, file) != 1 || fwrite(flow.at, sizeof *flow.at, count, file) != count ||
         fclose(file) != 0)
         client_fail("the flow's file must be writable: %s", out);
-    printf("{\"operations\": %llu, \"preload\": %llu}\n", (unsigned long long)h.count, (unsigned long long)h.preload);
-    free(all);
+    printf("{\"operations\": %llu, \"preload\": %llu}\n", (unsigned long long)count, (unsigned long long)h.preload);
     return 0;
 }
 

@@ -5,7 +5,7 @@
     deep, cancel, sweep, wide     made by seed (benchmarks/flows.c)
     deep1000 … deep10000000       deep with so many resting orders: what a command costs must not grow with them
 
-The same arguments give the same bytes. benchmarks/support/flow_file.h has the format.
+The same arguments give the same bytes. benchmarks/support/operations.h has the format.
 """
 
 from __future__ import annotations

@@ -286,7 +286,8 @@ static double clocked_round(const program *p, uint32_t *least, uint64_t *digest)
 /* ---- The answer -------------------------------------------------------------------------------------------------- */
 
 typedef struct answer {
-    uint64_t fills, lots, notional, digest, rejected, events;
+    flow_answer all;
+    uint64_t rejected, events;
     uint64_t *fills_of; /* of each timed operation */
 } answer;
 
@@ -296,14 +297,9 @@ static void collect(const program *p, const core_events *out, uint64_t at, answe
         const wire_report *e = &out->events[i];
         a->rejected += e->kind == EVENT_REJECTED;
         if (e->kind != EVENT_TRADE) continue;
-        const uint64_t parts[] = {p->flow.at[e->client_order_id - p->setup - 1].id,
-                                  p->flow.at[e->order_id - p->setup - 1].id, (uint64_t)e->price_ticks,
-                                  (uint64_t)e->quantity_lots};
-        for (size_t part = 0; part < 4; part++) a->digest = (a->digest ^ parts[part]) * 1099511628211ull;
-        a->fills++;
         a->fills_of[at]++;
-        a->lots += (uint64_t)e->quantity_lots;
-        a->notional += (uint64_t)e->price_ticks * (uint64_t)e->quantity_lots;
+        flow_answer_fill(&a->all, p->flow.at[e->client_order_id - p->setup - 1].id,
+                         p->flow.at[e->order_id - p->setup - 1].id, e->price_ticks, e->quantity_lots);
     }
 }
 
@@ -311,7 +307,7 @@ static void collecting_round(const program *p, answer *a, uint64_t *digest) {
     core_events out;
     replica r = preloaded(p, &out);
     const uint64_t first = p->setup + p->flow.preload;
-    a->digest = 14695981039346656037ull;
+    a->all.digest = FLOW_DIGEST_START;
     a->fills_of = calloc(p->count - first + 1, sizeof *a->fills_of);
     if (a->fills_of == NULL) client_fail("no memory");
     for (uint64_t i = first; i < p->count; i++) {
@@ -345,12 +341,12 @@ static void print_result(const program *p, const answer *a, const times *t, uint
     const operation *o = &p->flow.at[p->flow.preload + worst];
     printf("{\"engine\": \"ironbook\", \"named_by\": \"%s\", \"commands\": %llu, \"ns_per_command\": %.1f, "
            "\"ns_per_command_undisturbed\": %.1f, "
-           "\"fills\": %llu, \"lots\": %llu, \"notional\": %llu, \"digest\": \"%016llx\", \"rejected\": %llu, "
+           "\"fills\": %llu, \"lots\": %llu, \"notional\": %llu, \"digest\": \"%016llx\", \"refused\": %llu, "
            "\"events\": %llu, \"worst_ns\": %.0f, \"worst\": {\"operation\": %llu, \"kind\": \"%s\", \"id\": %llu, "
            "\"instrument\": %u, \"fills\": %llu}, \"core_digest\": \"%016llx\"}\n",
            p->by_client ? "client" : "engine", (unsigned long long)timed, (double)t->best_ns / (double)timed,
-           (double)undisturbed_ns / (double)timed, (unsigned long long)a->fills, (unsigned long long)a->lots,
-           (unsigned long long)a->notional, (unsigned long long)a->digest, (unsigned long long)a->rejected,
+           (double)undisturbed_ns / (double)timed, (unsigned long long)a->all.fills, (unsigned long long)a->all.lots,
+           (unsigned long long)a->all.notional, (unsigned long long)a->all.digest, (unsigned long long)a->rejected,
            (unsigned long long)a->events, t->least[worst] * t->cycle_ns, (unsigned long long)(p->flow.preload + worst),
            kinds[o->kind], (unsigned long long)o->id, o->instrument, (unsigned long long)a->fills_of[worst],
            (unsigned long long)digest);

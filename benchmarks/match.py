@@ -95,7 +95,6 @@ def _run(name: str, command: Sequence[str]) -> Result:
     if done.returncode != 0:
         raise RuntimeError(f"{name}: {done.stderr.strip()[-2000:] or done.returncode}")
     said = json.loads(done.stdout.splitlines()[-1])
-    said.setdefault("refused", said.get("rejected"))
     answer = Answer(**{field.name: said[field.name] for field in dataclasses.fields(Answer)})
     return Result(ns_per_command=float(said["ns_per_command"]), answer=answer)
 

@@ -62,13 +62,13 @@ static int64_t scan(const dense_book *b, uint32_t instrument, int64_t from, bool
 }
 
 int64_t dense_best(const dense_book *b, uint32_t instrument, uint8_t side) {
-    if (side == FLOW_BUY) return b->best_bid[instrument - 1];
+    if (side == OPERATION_BUY) return b->best_bid[instrument - 1];
     int64_t ask = b->best_ask[instrument - 1];
     return ask == b->prices ? -1 : ask;
 }
 
 int64_t dense_next(const dense_book *b, uint32_t instrument, uint8_t side, int64_t price_index) {
-    int64_t next = scan(b, instrument, price_index, side == FLOW_SELL);
+    int64_t next = scan(b, instrument, price_index, side == OPERATION_SELL);
     return next == b->prices ? -1 : next;
 }
 
@@ -89,8 +89,8 @@ static void rest(dense_book *b, uint32_t id) {
         b->occupied[(size_t)row * b->words + o->price_index / 64] |= 1ull << (o->price_index % 64);
     }
     l->last = id;
-    if (o->side == FLOW_BUY && o->price_index > b->best_bid[row]) b->best_bid[row] = o->price_index;
-    if (o->side == FLOW_SELL && o->price_index < b->best_ask[row]) b->best_ask[row] = o->price_index;
+    if (o->side == OPERATION_BUY && o->price_index > b->best_bid[row]) b->best_bid[row] = o->price_index;
+    if (o->side == OPERATION_SELL && o->price_index < b->best_ask[row]) b->best_ask[row] = o->price_index;
     b->open_count++;
 }
 
@@ -104,18 +104,18 @@ static void leave(dense_book *b, uint32_t id) {
     b->open_count--;
     if (l->first != 0) return;
     b->occupied[(size_t)row * b->words + o->price_index / 64] &= ~(1ull << (o->price_index % 64));
-    if (o->side == FLOW_BUY && o->price_index == b->best_bid[row])
+    if (o->side == OPERATION_BUY && o->price_index == b->best_bid[row])
         b->best_bid[row] = scan(b, o->instrument, o->price_index, false);
-    if (o->side == FLOW_SELL && o->price_index == b->best_ask[row])
+    if (o->side == OPERATION_SELL && o->price_index == b->best_ask[row])
         b->best_ask[row] = scan(b, o->instrument, o->price_index, true);
 }
 
 static void match(dense_book *b, uint32_t id) {
     dense_order *taker = &b->orders[id];
-    uint8_t other = taker->side == FLOW_BUY ? FLOW_SELL : FLOW_BUY;
+    uint8_t other = taker->side == OPERATION_BUY ? OPERATION_SELL : OPERATION_BUY;
     while (taker->left > 0) {
         int64_t best = dense_best(b, taker->instrument, other);
-        if (best < 0 || (taker->side == FLOW_BUY ? best > taker->price_index : best < taker->price_index)) return;
+        if (best < 0 || (taker->side == OPERATION_BUY ? best > taker->price_index : best < taker->price_index)) return;
         uint32_t maker_id = level_at(b, taker->instrument, best)->first;
         dense_order *maker = &b->orders[maker_id];
         uint32_t lots = maker->left < taker->left ? maker->left : taker->left;
@@ -129,10 +129,10 @@ static void match(dense_book *b, uint32_t id) {
     }
 }
 
-static void enter(dense_book *b, const flow_operation *operation) {
+static void enter(dense_book *b, const operation *operation) {
     int64_t price_index = operation->price_ticks - b->price_min;
     if (price_index < 0 || price_index >= b->prices || operation->quantity_lots < 1 ||
-        operation->quantity_lots > 1 << 30 || (operation->side != FLOW_BUY && operation->side != FLOW_SELL) ||
+        operation->quantity_lots > 1 << 30 || (operation->side != OPERATION_BUY && operation->side != OPERATION_SELL) ||
         operation->instrument < 1 || operation->instrument > b->instruments)
         client_fail("order %llu must have a price, quantity, side and instrument of the flow",
                     (unsigned long long)operation->id);
@@ -143,20 +143,20 @@ static void enter(dense_book *b, const flow_operation *operation) {
                        .left = (uint32_t)operation->quantity_lots,
                        .side = operation->side};
     match(b, (uint32_t)operation->id);
-    if (operation->kind == FLOW_IMMEDIATE) o->left = 0;
+    if (operation->kind == OPERATION_TAKE) o->left = 0;
     if (o->left > 0) rest(b, (uint32_t)operation->id);
 }
 
-void dense_apply(dense_book *b, const flow_operation *operation) {
+void dense_apply(dense_book *b, const operation *operation) {
     if (operation->id < 1 || operation->id > b->order_max)
         client_fail("an id must be 1 to %u, found %llu", b->order_max, (unsigned long long)operation->id);
     dense_order *o = &b->orders[operation->id];
-    if (operation->kind == FLOW_LIMIT || operation->kind == FLOW_IMMEDIATE) {
+    if (operation->kind == OPERATION_LIMIT || operation->kind == OPERATION_TAKE) {
         enter(b, operation);
-    } else if (operation->kind == FLOW_CANCEL) {
+    } else if (operation->kind == OPERATION_CANCEL) {
         if (o->left == 0) b->refused++;
         else leave(b, (uint32_t)operation->id);
-    } else if (operation->kind == FLOW_REDUCE) {
+    } else if (operation->kind == OPERATION_REDUCE) {
         if (o->left == 0 || operation->quantity_lots <= o->filled) b->refused++;
         else o->left = (uint32_t)operation->quantity_lots - o->filled;
     } else {

@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-#include "flow_file.h"
+#include "operations.h"
 
 typedef struct dense_order {
     uint32_t previous, next; /* at its price, by id; 0: none */
@@ -48,7 +48,7 @@ void dense_open(dense_book *b, uint32_t instruments, int64_t price_min, int64_t 
 void dense_close(dense_book *b);
 
 /* Do one operation; fills go into b->answer. Ends the program if the operation is not one that a flow may hold. */
-void dense_apply(dense_book *b, const flow_operation *operation);
+void dense_apply(dense_book *b, const operation *operation);
 
 /* Best price index of a side, or -1. */
 int64_t dense_best(const dense_book *b, uint32_t instrument, uint8_t side);

@@ -1,4 +1,4 @@
-/** What an engine answered to the timed operations of a flow; benchmarks/support/flow_file.h says how it is made. */
+/** What an engine answered to the timed operations of a flow; benchmarks/support/operations.h says how it is made. */
 final class Answer {
     private static final long PRIME = 1099511628211L;
 

@@ -6,7 +6,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Map;
 
-/** A flow file in arrays, one place an operation; benchmarks/support/flow_file.h has the format. */
+/** A flow file in arrays, one place an operation; benchmarks/support/operations.h has the format. */
 final class Flow {
     static final byte LIMIT = 1;
     static final byte IMMEDIATE = 2;

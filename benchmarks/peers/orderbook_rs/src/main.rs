@@ -41,7 +41,7 @@ struct Flow {
     instruments: usize,
 }
 
-/// What was answered; benchmarks/support/flow_file.h says how it is made.
+/// What was answered; benchmarks/support/operations.h says how it is made.
 struct Answer {
     fills: u64,
     lots: u64,

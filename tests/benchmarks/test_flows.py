@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import subprocess
 from pathlib import Path
 
@@ -70,12 +71,23 @@ def own_directory(tmp_path, monkeypatch):
     monkeypatch.setattr(flows, "directory", lambda: tmp_path)
 
 
+@functools.cache  # reading the tape takes seconds
+def recorded_hours(hours: int) -> bytes:
+    return flows.make("tape", resting=0, timed=hours).read_bytes()
+
+
+def hours_of_tape(hours: int) -> Path:
+    reason = missing(flows.TAPE)
+    if reason:
+        pytest.skip(reason)
+    path = flows.directory() / f"tape-{hours}.flow"
+    path.write_bytes(recorded_hours(hours))
+    return path
+
+
 def made(name: str) -> Path:
     if name == "tape":
-        reason = missing(flows.TAPE)
-        if reason:
-            pytest.skip(reason)
-        return flows.cut(flows.make("tape", resting=0, timed=1), 4_000)
+        return flows.cut(hours_of_tape(1), 4_000)
     resting, timed = SMALL[name]
     return flows.make(name, resting=resting, timed=timed)
 
@@ -113,15 +125,12 @@ def test_nobody_trades_with_himself_and_only_the_tape_cancels_what_is_not_there(
 
 
 def test_the_recorded_hour_leaves_empty_books_so_that_it_can_come_again():
-    reason = missing(flows.TAPE)
-    if reason:
-        pytest.skip(reason)
-    hour = flows.make("tape", resting=0, timed=1)
+    hour = hours_of_tape(1)
     once = flows._flows("answer", hour)
     assert once["resting"] == 0
     assert once["refused"] == 76  # docs/reference/tape.md
     assert sum(o.kind == IMMEDIATE for o in read(hour).operations) == 4_055
-    twice = flows.answer(flows.make("tape", resting=0, timed=2))
+    twice = flows.answer(hours_of_tape(2))
     assert (twice.fills, twice.lots) == (2 * once["fills"], 2 * once["lots"])
 
 

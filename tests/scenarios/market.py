@@ -180,6 +180,9 @@ class Market:
         words = line.words()
         if words[0] == "show":
             self.shown = words[1]
+        elif words[0] == "repeat":
+            for _ in range(int(words[1])):
+                self.run_line(dataclasses.replace(line, text=" ".join(words[2:])))
         elif words[0] in ("book", "balance", "floor", "position", "fees", "reference"):
             self.compare(line, self.answer(words))
         elif len(words) > 1 and words[1] == "prefix":

@@ -8,8 +8,8 @@
  */
 #include "internal.h"
 
-/* Outside ⌊p × (1 + ppm)⌋ and ⌈p × (1 − ppm)⌉, by products alone: whole prices lie beyond a rounded bound exactly if they
- * lie beyond the bound itself, and bounds cut off at 1 and PRICE_TICKS_MAX cut off no price. */
+/* Outside ⌊p × (1 + ppm)⌋ and ⌈p × (1 − ppm)⌉, by products alone: whole prices lie beyond a rounded bound exactly if
+ * they lie beyond the bound itself, and bounds cut off at 1 and PRICE_TICKS_MAX cut off no price. */
 static bool beyond(int64_t price_ticks, int64_t around_ticks, uint32_t ppm) {
     const int64_t apart = price_ticks > around_ticks ? price_ticks - around_ticks : around_ticks - price_ticks;
     return ppm != 0 && around_ticks != 0 && (__int128)apart * PPM > (__int128)around_ticks * ppm;

@@ -110,7 +110,7 @@ typedef struct pool { /* slots 1 .. capacity; a free slot's first 4 bytes name t
 
 static inline uint32_t pool_room(const pool *p) { return p->capacity - p->used; }
 
-/* ---- Sets of numbers: a bit each, and a bit for each word of them that is not 0. ---------------------------------- */
+/* ---- Sets of numbers: a bit each, and a bit for each word of them that is not 0. --------------------------------- */
 
 typedef struct number_set {
     uint64_t *bits, *words;
@@ -215,6 +215,8 @@ typedef struct instrument { /* what a plain order touches comes first: four cach
     int64_t quantity_lots_min, quantity_lots_max, notional_units_min;
     int64_t reference_price_ticks;
     uint64_t trade_id, book_update_id, level3_id, top_id;
+    uint64_t checksum_update_id; /* the book update that the last checksum belonged to */
+    int64_t static_price_ticks;  /* what the breaker's levels lie around; 0: none yet */
     uint32_t base_asset, quote_asset, collar_ppm;
     int32_t maker_fee_ppm, taker_fee_ppm;
     uint8_t trading_state, name_bytes;
@@ -223,9 +225,7 @@ typedef struct instrument { /* what a plain order touches comes first: four cach
     uint32_t unseen_orders[2]; /* buy, sell: hidden and unlit ones; 0 lets a taker look at the displayed book alone */
     book_side sides[SIDES_COUNT]; /* buy, sell of displayed, of hidden; falling, rising ones that wait */
     unlit_list unlit[2];          /* buy, sell */
-    uint64_t checksum_update_id;  /* the book update that the last checksum belonged to */
     uint64_t auction_ends_ns;     /* of pre_open and auction: when a clock tick opens it; 0: only a command does */
-    int64_t static_price_ticks;   /* what the breaker's levels lie around; 0: none yet */
     uint32_t breaker_ppm[BREAKER_LEVELS], breaker_ms[BREAKER_LEVELS];
     char name[TEXT_BYTES_MAX];
     uint8_t padding[20];
@@ -705,7 +705,8 @@ void breaker_found(instrument *i); /* has_breaker follows what is set */
 uint32_t breaker_stops(const instrument *i, int64_t static_price_ticks, int64_t last_price_ticks, int64_t price_ticks);
 void breaker_trip(core *c, uint32_t number, uint32_t level); /* to an auction, or to a halt */
 
-/* The prices around which a walk over makers (rules.md 3, step 15) is looked at: they move as its trades would move them. */
+/* The prices around which a walk over makers (rules.md 3, step 15) is looked at: they move as its trades would move
+ * them. */
 typedef struct walk_prices {
     int64_t static_price_ticks, last_price_ticks;
 } walk_prices;

@@ -154,8 +154,8 @@ static int64_t lock_after(const instrument *i, uint8_t side, int64_t price_ticks
     return left_units < need ? left_units : need;
 }
 
-/* One side of a trade of two orders at rest: it pays from its lock, gets what the other gives, and keeps locked what its
- * rest needs. Its rest and filled lots are already what they are behind it. */
+/* One side of a trade of two orders at rest: it pays from its lock, gets what the other gives, and keeps locked what
+ * its rest needs. Its rest and filled lots are already what they are behind it. */
 void settle_resting(core *c, const instrument *i, uint32_t slot, const fill *f, int64_t fee_units) {
     const book_order *b = &c->orders[slot];
     order_rest *r = &c->rests[slot];

@@ -5,8 +5,8 @@
  *   circuit breaker ──┘                                      └─▶ any other: state, applied
  *   clock tick ──▶ the next of core.timed whose time has come ──▶ RUN_UNCROSS ─▶ state
  *
- * A kill halts first and then runs as a stage of its own, one order a step: each time it takes the first of what is left of
- * a book, or begins the sweep of one account more.
+ * A kill halts first and then runs as a stage of its own, one order a step: each time it takes the first of what is
+ * left of a book, or begins the sweep of one account more.
  */
 #include "internal.h"
 

@@ -6,8 +6,8 @@
  *                                  100 101 102 103  price     102: as much as 101, and less is left over
  *
  * The price is found in one walk over the levels that cross, displayed and hidden together: up from the best ask,
- * selling lots come in and buying lots drop out. Then the first buy and the first sell trade at it, pair by pair, a step each.
- * Unlit orders take no part, and nobody is kept from trading with himself.
+ * selling lots come in and buying lots drop out. Then the first buy and the first sell trade at it, pair by pair, a
+ * step each. Unlit orders take no part, and nobody is kept from trading with himself.
  */
 #include "internal.h"
 

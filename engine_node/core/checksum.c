@@ -4,8 +4,8 @@
  *   book_update ──▶ core.dirty (a bit an instrument) ──▶ tick: indicative, book_checksum ──▶ bit taken out
  *
  * A reader that keeps a book of its own from book_updates compares the checksum and knows whether it has missed one.
- * The CRC-32 is the common one (polynomial 0x04c11db7, bits reversed), so that any language has it; eight tables take eight
- * bytes a step, so a full book of 320 bytes costs 40 steps.
+ * The CRC-32 is the common one (polynomial 0x04c11db7, bits reversed), so that any language has it; eight tables take
+ * eight bytes a step, so a full book of 320 bytes costs 40 steps.
  */
 #include "internal.h"
 

@@ -642,18 +642,14 @@ void put_less(core *c, const position *p, const book_order *b, uint32_t index, i
               bool anew);
 
 /* Hashes for the indexes: a multiplication spreads numbers that follow each other, which is what ids do; the upper half
- * of the product is the good one. Both keep eight neighbouring numbers side by side in one cache line of the index:
- * orders that came together are looked up together, and their line is still there. */
+ * of the product is the good one. */
 static inline uint64_t spread(uint64_t number) {
     const uint64_t product = number * 0x9e3779b97f4a7c15ull;
     return product >> 32 ^ product;
 }
-static inline uint64_t neighbours_hash(uint64_t number, uint64_t salt) {
-    return spread((number >> 3) ^ salt) << 3 | (number & 7);
-}
-static inline uint64_t order_hash(uint64_t order_id) { return neighbours_hash(order_id, 0); }
+static inline uint64_t order_hash(uint64_t order_id) { return spread(order_id); }
 static inline uint64_t client_hash(uint32_t account_number, uint64_t client_order_id) {
-    return neighbours_hash(client_order_id, (uint64_t)account_number << 40);
+    return spread(client_order_id ^ (uint64_t)account_number << 40);
 }
 
 static inline uint64_t pair_hash(uint32_t a, uint32_t b) { return spread((uint64_t)a << 32 ^ spread(b)); }

@@ -106,7 +106,8 @@ void plain_uncross(plain *book, const command *c, instrument *in) {
         order *sides[] = {first_of(in, SIDE_BUY), first_of(in, SIDE_SELL)};
         if (sides[0] == NULL || sides[1] == NULL) break;
         if (sides[0]->price < a.price || sides[1]->price > a.price) break;
-        for (int i = 0; i < 2; i++) in->level[sides[i]->side] = is_displayed(sides[i]) ? sides[i]->price : 0;
+        const int64_t levels[] = {is_displayed(sides[0]) ? sides[0]->price : 0,
+                                  is_displayed(sides[1]) ? sides[1]->price : 0};
         plain_cancel_partner(book, c, sides[0]);
         plain_cancel_partner(book, c, sides[1]);
         auction_trade(book, c, in, sides[0], sides[1], a.price);
@@ -114,12 +115,8 @@ void plain_uncross(plain *book, const command *c, instrument *in) {
             plain_maker_changed(book, c, in, sides[i]);
             if (sides[i]->rest == 0) free(sides[i]);
         }
-        for (uint8_t side = SIDE_BUY; side <= SIDE_SELL; side++) {
-            const int64_t price = in->level[side];
-            in->level[side] = 0;
-            in->level_changed[side] = false;
-            if (price > 0) plain_event_book_update(book, c, in, side, price);
-        }
+        if (levels[0] > 0) plain_event_book_update(book, c, in, SIDE_BUY, levels[0]);
+        if (levels[1] > 0) plain_event_book_update(book, c, in, SIDE_SELL, levels[1]);
     }
 }
 

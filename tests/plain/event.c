@@ -123,6 +123,8 @@ void plain_event_level3(plain *book, const command *c, instrument *in, const ord
 /* The level that changed is the best of its side, or was until it was emptied: the best level as it is now. */
 static void event_top(plain *book, const command *c, instrument *in, uint8_t side, int64_t changed) {
     const order *best = *plain_book_side(in, side);
+    const int64_t matched = in->level[side]; /* as far as told, this level is there until it is left */
+    if (matched != 0 && plain_at_or_better(side, matched, changed)) return;
     if (best != NULL && !plain_at_or_better(side, changed, best->price)) return;
     wire_report *e = plain_event(book, c, EVENT_TOP);
     e->flags = side == SIDE_SELL ? REPORT_FLAG_SELL : 0;

@@ -283,7 +283,7 @@ static void make_trade(plain *book, const command *c, instrument *in, order *mak
  * again. Does not free what is done. */
 void plain_maker_changed(plain *book, const command *c, instrument *in, order *o) {
     const bool displayed = is_displayed(o);
-    if (displayed) in->level_changed[o->side] = true;
+    if (in->level[o->side] != 0 && displayed) in->level_changed[o->side] = true;
     if (o->rest == 0) plain_book_remove(in, o);
     if (!displayed) return;
     if (shown(o) > 0) {

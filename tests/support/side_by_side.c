@@ -9,6 +9,9 @@
 #include "plain/state.h"
 #include "support/readable.h"
 
+#define EVENTS_BEFORE 8u
+#define EVENTS_BEHIND 8u
+
 static void *memory_of(size_t bytes) {
     void *memory = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
     if (memory == NULL) abort();
@@ -69,22 +72,24 @@ static bool answers_agree(const side_by_side *s, plain_answer answer) {
     return false;
 }
 
+/* The events around the first that differs. */
+static void print_events(const char *whose, const wire_report *events, uint32_t count, uint32_t first) {
+    fprintf(stderr, "  %s, %u events:\n", whose, count);
+    for (uint32_t i = first > EVENTS_BEFORE ? first - EVENTS_BEFORE : 0; i < count && i < first + EVENTS_BEHIND; i++) {
+        fprintf(stderr, "  %s ", i == first ? "*" : " ");
+        print_event(stderr, &events[i]);
+    }
+}
+
 static bool events_agree(const side_by_side *s) {
-    uint32_t count;
+    uint32_t count, first = 0;
     const wire_report *slow = plain_events(s->slow, &count);
-    if (count == s->event_count && (count == 0 || memcmp(slow, s->events, count * sizeof *slow) == 0)) return true;
-    fprintf(stderr, "the events must be the same:\n  core:\n");
-    for (uint32_t i = 0; i < s->event_count; i++) {
-        const bool same = i < count && memcmp(&s->events[i], &slow[i], sizeof slow[i]) == 0;
-        fprintf(stderr, "  %s ", same ? " " : "*");
-        print_event(stderr, &s->events[i]);
-    }
-    fprintf(stderr, "  plain book:\n");
-    for (uint32_t i = 0; i < count; i++) {
-        const bool same = i < s->event_count && memcmp(&s->events[i], &slow[i], sizeof slow[i]) == 0;
-        fprintf(stderr, "  %s ", same ? " " : "*");
-        print_event(stderr, &slow[i]);
-    }
+    const uint32_t both = count < s->event_count ? count : s->event_count;
+    while (first < both && memcmp(&slow[first], &s->events[first], sizeof *slow) == 0) first++;
+    if (first == count && first == s->event_count) return true;
+    fprintf(stderr, "the events must be the same, the first that differs is *:\n");
+    print_events("core", s->events, s->event_count, first);
+    print_events("plain book", slow, count, first);
     return false;
 }
 

@@ -65,6 +65,7 @@ class Result:
     """What an engine did with a flow."""
 
     ns_per_command: float
+    undisturbed: float | None  # the same, each stretch of 1,024 commands from the round where it took least
     answer: Answer
 
 
@@ -96,7 +97,11 @@ def _run(name: str, command: Sequence[str]) -> Result:
         raise RuntimeError(f"{name}: {done.stderr.strip()[-2000:] or done.returncode}")
     said = json.loads(done.stdout.splitlines()[-1])
     answer = Answer(**{field.name: said[field.name] for field in dataclasses.fields(Answer)})
-    return Result(ns_per_command=float(said["ns_per_command"]), answer=answer)
+    return Result(
+        ns_per_command=float(said["ns_per_command"]),
+        undisturbed=said.get("ns_per_command_undisturbed"),
+        answer=answer,
+    )
 
 
 def _ours(place: Placement, size: Size) -> Engine:
@@ -182,10 +187,17 @@ class _Figures:
     ours: dict[str, float] = dataclasses.field(default_factory=dict)
     theirs: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)  # by peer, by flow
     ratios: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    undisturbed: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)  # by engine, by flow
+    undisturbed_ratios: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
-    def add(self, peer: str, flow: str, theirs: float, ours: float) -> None:
-        self.theirs.setdefault(peer, {})[flow] = theirs
-        self.ratios.setdefault(peer, {})[flow] = round(theirs / ours, 2)
+    def add(self, flow: str, peer: str, theirs: Result, ours: Result) -> float:
+        """A peer's result beside ours on the same operations. Returns the ratio."""
+        self.theirs.setdefault(peer, {})[flow] = theirs.ns_per_command
+        self.ratios.setdefault(peer, {})[flow] = round(theirs.ns_per_command / ours.ns_per_command, 2)
+        if theirs.undisturbed and ours.undisturbed:
+            self.undisturbed.setdefault(peer, {})[flow] = theirs.undisturbed
+            self.undisturbed_ratios.setdefault(peer, {})[flow] = round(theirs.undisturbed / ours.undisturbed, 2)
+        return theirs.ns_per_command / ours.ns_per_command
 
     def least(self, peer: str) -> float | None:
         """The peer's smallest ratio of all flows: what is said of a peer holds for each flow."""
@@ -208,27 +220,35 @@ def _peers(place: Placement, size: Size) -> dict[str, Engine]:
     return found
 
 
-def _tell(flow: str, engine: str, ns_per_command: float, more: str) -> None:
-    print(f"{flow:8s} {engine:22s} {ns_per_command:9.1f} ns a command, {more}", flush=True)
+def _better(first: Result, second: Result) -> Result:
+    """The better of two runs of one engine."""
+    undisturbed = min((each for each in (first.undisturbed, second.undisturbed) if each is not None), default=None)
+    best = min(first.ns_per_command, second.ns_per_command)
+    return Result(ns_per_command=best, undisturbed=undisturbed, answer=first.answer)
+
+
+def _tell(flow: str, engine: str, result: Result, more: str) -> None:
+    calm = f" ({result.undisturbed:.1f} undisturbed)" if result.undisturbed is not None else ""
+    print(f"{flow:8s} {engine:22s} {result.ns_per_command:9.1f} ns a command{calm}, {more}", flush=True)
 
 
 def _measure(size: Size, name: str, path: Path, ours: Engine, peers: Mapping[str, Engine], figures: _Figures) -> None:
     first = compare("ironbook", ours, path)
     theirs = {peer: compare(peer, engine, path) for peer, engine in peers.items() if peer != "orderbook-rs"}
-    best = min(first.ns_per_command, compare("ironbook", ours, path).ns_per_command)
-    figures.ours[name] = best
-    answer = first.answer
+    best = _better(first, compare("ironbook", ours, path))
+    figures.ours[name] = best.ns_per_command
+    if best.undisturbed is not None:
+        figures.undisturbed.setdefault("ironbook", {})[name] = best.undisturbed
+    answer = best.answer
     _tell(name, "ironbook", best, f"{answer.fills} fills, {answer.lots} lots, digest {answer.digest}")
     for peer, result in theirs.items():
-        figures.add(peer, name, result.ns_per_command, best)
-        _tell(name, peer, result.ns_per_command, f"{result.ns_per_command / best:.1f} times")
+        _tell(name, peer, result, f"{figures.add(name, peer, result, best):.1f} times")
     if "orderbook-rs" in peers:
         short = flows.cut(path, size.slow_timed)
-        slow = compare("orderbook-rs", peers["orderbook-rs"], short).ns_per_command
-        prefix = compare("ironbook", ours, short).ns_per_command
-        figures.add("orderbook-rs", name, slow, prefix)
-        which = f"the first {size.slow_timed} timed operations; ironbook on these: {prefix:.1f}"
-        _tell(name, "orderbook-rs", slow, f"{slow / prefix:.1f} times ({which})")
+        slow = compare("orderbook-rs", peers["orderbook-rs"], short)
+        prefix = compare("ironbook", ours, short)
+        which = f"the first {size.slow_timed} timed operations; ironbook on these: {prefix.ns_per_command:.1f}"
+        _tell(name, "orderbook-rs", slow, f"{figures.add(name, 'orderbook-rs', slow, prefix):.1f} times ({which})")
         short.unlink()
 
 
@@ -256,5 +276,7 @@ def run_match(size: Size) -> dict[str, object]:
         "ratio_is": "the peer's ns a command over ours, the smallest of the flows",
         "ratios": figures.ratios,
         "peers_ns_per_command": figures.theirs,
+        "undisturbed": figures.undisturbed,
+        "undisturbed_ratios": figures.undisturbed_ratios,
         "machine": describe(place)[0].partition(" ")[2].strip(),
     }

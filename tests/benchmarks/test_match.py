@@ -39,7 +39,7 @@ def test_an_engine_that_answers_otherwise_is_found_out(small):
     must = flows.answer(small)
     wrong = dataclasses.replace(must, digest="0" * 16)
     with pytest.raises(RuntimeError, match="hasty must answer"):
-        match.compare("hasty", lambda path: Result(ns_per_command=1.0, answer=wrong), small)
+        match.compare("hasty", lambda path: Result(ns_per_command=1.0, undisturbed=None, answer=wrong), small)
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,18 @@ def test_a_peer_whose_tools_are_missing_is_left_out_with_a_reason(build, monkeyp
         build()
 
 
-def test_the_ratio_of_a_peer_is_its_smallest():
+def test_the_ratio_of_a_peer_is_its_smallest(small):
+    must = flows.answer(small)
     figures = match._Figures()
-    figures.add("slow", "tape", 900.0, 30.0)
-    figures.add("slow", "deep", 900.0, 90.0)
+    for flow, ours in (("tape", 30.0), ("deep", 90.0)):
+        figures.add(
+            flow,
+            "slow",
+            Result(ns_per_command=900.0, undisturbed=800.0, answer=must),
+            Result(ns_per_command=ours, undisturbed=ours - 10.0, answer=must),
+        )
     assert figures.least("slow") == 10.0
+    assert figures.undisturbed_ratios["slow"] == {"tape": 40.0, "deep": 10.0}
     assert figures.least("absent") is None
 
 

@@ -16,7 +16,21 @@ import typer
 from typer.core import TyperGroup
 
 from ironbook import IronbookError, JournalInvalid, LineError, Rejected, SessionEnded
-from ironbook.cli import accounts, assets, book, calendar, doctor, instruments, journal, keys, orders, trades, up, watch
+from ironbook.cli import (
+    accounts,
+    assets,
+    book,
+    calendar,
+    doctor,
+    instruments,
+    journal,
+    keys,
+    margin,
+    orders,
+    trades,
+    up,
+    watch,
+)
 from ironbook.cli._output import describe, show_error
 
 EXIT_FAILED, EXIT_USAGE, EXIT_REJECTED, EXIT_LINE, EXIT_DAMAGED, EXIT_INTERRUPTED = 1, 2, 3, 4, 5, 130
@@ -78,6 +92,7 @@ app.add_typer(trades.app, name="trades")
 app.add_typer(keys.app, name="keys")
 app.add_typer(journal.app, name="journal")
 app.add_typer(calendar.app, name="calendar")
+app.add_typer(margin.app, name="margin")
 
 _USAGE_ERROR: type[Exception] = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException" and issubclass(base, Exception)

@@ -134,10 +134,12 @@ def find_address(data: Path, address: str | None) -> str:
 
 
 @contextmanager
-def connect(data: Path, address: str | None, key: str | None, default_key: str) -> Iterator[Client]:
-    """A logged-on client."""
+def connect(
+    data: Path, address: str | None, key: str | None, default_key: str, *, keep_alive: bool = False
+) -> Iterator[Client]:
+    """A logged-on client. keep_alive: for a command that goes on."""
     where, signer = find_address(data, address), find_key(data, key, default_key)
-    options = Options(keep_alive=False, reconnect_timeout_s=5.0)
+    options = Options(keep_alive=keep_alive, reconnect_timeout_s=5.0)
     with Client(where, signer, options=options) as client:
         yield client
 

@@ -26,7 +26,7 @@ def test_all_names_exactly_what_the_root_has() -> None:
 
 def test_implementation_modules_are_underscored() -> None:
     modules = {module.name for module in pkgutil.iter_modules(ironbook.__path__)}
-    assert {name for name in modules if not name.startswith("_")} == {"cli", "keystore", "tape"}
+    assert {name for name in modules if not name.startswith("_")} == {"calendar", "cli", "keystore", "margin", "tape"}
 
 
 def test_everything_public_has_a_docstring() -> None:

@@ -227,13 +227,18 @@ static PyObject *core_py_key(core_object *self, PyObject *args) {
 }
 
 static PyObject *order_dict(const core_order_info *i) {
-    return Py_BuildValue("{sK sK sK sI sI sI sI sI sI sL sL sL sL}", "order_id", (unsigned long long)i->order_id,
-                         "client_order_id", (unsigned long long)i->client_order_id, "priority",
-                         (unsigned long long)i->priority, "account", i->account, "instrument", i->instrument, "key",
-                         (unsigned)i->key, "side", (unsigned)i->side, "options", (unsigned)i->options,
-                         "self_trade_prevention", (unsigned)i->self_trade_prevention, "price_ticks",
-                         (long long)i->price_ticks, "rest_lots", (long long)i->rest_lots, "filled_lots",
-                         (long long)i->filled_lots, "lock_units", (long long)i->lock_units);
+    return Py_BuildValue(
+        "{sK sK sK sI sI sI sI sI sI sL sL sL sL sI sI sI sI sI sI si sL sL sL sK sK}", "order_id",
+        (unsigned long long)i->order_id, "client_order_id", (unsigned long long)i->client_order_id, "priority",
+        (unsigned long long)i->priority, "account", i->account, "instrument", i->instrument, "key", (unsigned)i->key,
+        "side", (unsigned)i->side, "options", (unsigned)i->options, "self_trade_prevention",
+        (unsigned)i->self_trade_prevention, "price_ticks", (long long)i->price_ticks, "rest_lots",
+        (long long)i->rest_lots, "filled_lots", (long long)i->filled_lots, "lock_units", (long long)i->lock_units,
+        "order_type", (unsigned)i->order_type, "time_in_force", (unsigned)i->time_in_force, "place", (unsigned)i->place,
+        "trigger", (unsigned)i->trigger, "peg", (unsigned)i->peg, "term_options", (unsigned)i->term_options,
+        "offset_ticks", (int)i->offset_ticks, "trigger_price_ticks", (long long)i->trigger_price_ticks, "display_lots",
+        (long long)i->display_lots, "reserve_lots", (long long)i->reserve_lots, "expire_ns",
+        (unsigned long long)i->expire_ns, "linked_order_id", (unsigned long long)i->linked_order_id);
 }
 
 static PyObject *core_py_order(core_object *self, PyObject *args) {
@@ -344,15 +349,23 @@ static core_order_info *order_room(unsigned int *room) {
     return orders;
 }
 
-static PyObject *core_py_book_orders(core_object *self, PyObject *args, PyObject *kwargs) {
+typedef uint32_t (*orders_of)(const core *, uint32_t, uint8_t, uint32_t, core_order_info *, uint32_t);
+
+static PyObject *orders_of_side(core_object *self, PyObject *args, PyObject *kwargs, orders_of ask) {
     static char *names[] = {"instrument", "side", "skip", "room", NULL};
     unsigned int number, side, skip = 0, room = 1000;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "II|II:book_orders", names, &number, &side, &skip, &room))
-        return NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "II|II", names, &number, &side, &skip, &room)) return NULL;
     core_order_info *orders = order_room(&room);
     if (orders == NULL) return NULL;
-    return order_list(orders,
-                      side > UINT8_MAX ? 0 : core_book_orders(self->c, number, (uint8_t)side, skip, orders, room));
+    return order_list(orders, side > UINT8_MAX ? 0 : ask(self->c, number, (uint8_t)side, skip, orders, room));
+}
+
+static PyObject *core_py_book_orders(core_object *self, PyObject *args, PyObject *kwargs) {
+    return orders_of_side(self, args, kwargs, core_book_orders);
+}
+
+static PyObject *core_py_unseen_orders(core_object *self, PyObject *args, PyObject *kwargs) {
+    return orders_of_side(self, args, kwargs, core_unseen_orders);
 }
 
 static PyObject *core_py_account_orders(core_object *self, PyObject *args, PyObject *kwargs) {
@@ -433,6 +446,8 @@ static PyMethodDef core_methods[] = {
      "levels(instrument, side, room=50): best first, (price_ticks, quantity_lots, order_count)."},
     {"book_orders", KEYWORDS(core_py_book_orders),
      "book_orders(instrument, side, skip=0, room=1000): in priority order."},
+    {"unseen_orders", KEYWORDS(core_py_unseen_orders),
+     "unseen_orders(instrument, side, skip=0, room=1000): hidden ones in priority order, then unlit ones."},
     {"account_orders", KEYWORDS(core_py_account_orders),
      "account_orders(account, skip=0, room=1000): as a mass cancel takes them."},
     {"report", (PyCFunction)core_py_report, METH_VARARGS, "report(key, number): 96 bytes, or None if it is not kept."},

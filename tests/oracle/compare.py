@@ -16,11 +16,22 @@ from collections import Counter
 from typing import TypeVar
 
 from engine_node import _engine
-from schemas.vocabulary import FEE_TIER_MAX, RECORD_BYTES, REPORT_BYTES, Code, EventKind, Record, Report, Side
+from schemas.vocabulary import (
+    FEE_TIER_MAX,
+    RECORD_BYTES,
+    REPORT_BYTES,
+    Code,
+    EventKind,
+    OrderType,
+    Record,
+    Report,
+    Side,
+    TimeInForce,
+)
 from tests.oracle import book, flow, groups, sweeps
 from tests.oracle.choice import RandomChoice
 from tests.oracle.oracle import Oracle
-from tests.oracle.state import InstrumentState, OrderState
+from tests.oracle.state import WAITING, InstrumentState, OrderState
 
 T = TypeVar("T")
 REPORTS_KEPT = 8
@@ -251,6 +262,10 @@ def check_instrument(core: _engine.Core, oracle: Oracle, number: int) -> None:
         queue = [answer_of(order) for price in prices for order in known.levels[side][price]]
         agree(f"orders of instrument {number}, {side.name}", core.book_orders(number, side, 0, 10_000), queue)
         agree(f"second order of instrument {number}", core.book_orders(number, side, 1, 1), queue[1:2])
+        hidden = [order for price in book.in_turn(known.hidden[side], side) for order in known.hidden[side][price]]
+        unseen = [answer_of(order) for order in hidden + book.unlit_in_turn(known, side)]
+        agree(f"unseen orders of instrument {number}, {side.name}", core.unseen_orders(number, side), unseen)
+        agree(f"second unseen order of instrument {number}", core.unseen_orders(number, side, 1, 1), unseen[1:2])
 
 
 def check_rates(core: _engine.Core, known: InstrumentState) -> None:
@@ -293,6 +308,18 @@ def answer_of(order: OrderState) -> dict[str, int]:
         "rest_lots": order.rest,
         "filled_lots": order.filled,
         "lock_units": order.lock,
+        "order_type": order.order_type if order.place == WAITING else OrderType.LIMIT,
+        "time_in_force": order.time_in_force if order.place == WAITING else TimeInForce.GOOD_TILL_CANCELLED,
+        "place": order.place,
+        "trigger": order.trigger,
+        "peg": order.peg,
+        "term_options": order.term_options,
+        "offset_ticks": order.offset,
+        "trigger_price_ticks": order.trigger_price,
+        "display_lots": order.display,
+        "reserve_lots": order.reserve,
+        "expire_ns": order.expire_ns,
+        "linked_order_id": order.linked,
     }
 
 

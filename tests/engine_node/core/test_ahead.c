@@ -85,7 +85,46 @@ static void looking_ahead_changes_nothing(void) {
     venue_close(&v);
 }
 
+/* The cancel's order is found ahead and then trades away, replaced into a taker, before the cancel comes. */
+static void an_order_found_ahead_and_gone_since_is_not_found(void) {
+    enum { REPLACE = 12, CANCEL = 20, COUNT = 24 };
+    static venue v;
+    static wire_report events[ROOM];
+    venue_open(&v);
+    venue_order(&v, venue_limit(1, 7, SIDE_BUY, 100, 5));
+    venue_order(&v, venue_limit(2, 8, SIDE_SELL, 101, 5));
+    const wire_replace replace = {.kind = KIND_REPLACE,
+                                  .account = 1,
+                                  .instrument = 1,
+                                  .order_id = v.ids[7],
+                                  .price_ticks = 101,
+                                  .quantity_lots = 5};
+    const wire_cancel cancel = {.kind = KIND_CANCEL, .account = 1, .instrument = 1, .target_client_order_id = 7},
+                      nothing = {.kind = KIND_CANCEL, .account = 1, .instrument = 1, .target_client_order_id = 9};
+    wire_record records[COUNT] = {0};
+    for (uint32_t i = 0; i < COUNT; i++) {
+        memcpy(records[i].command,
+               i == REPLACE  ? (const void *)&replace
+               : i == CANCEL ? &cancel
+                             : &nothing,
+               COMMAND_BYTES);
+        ((wire_header *)records[i].command)->client_sequence = v.client_sequence[1] + 1 + i;
+        records[i].key = 1;
+        records[i].received_ns = v.now_ns;
+    }
+    for (uint32_t i = 0; i < COUNT; i++) {
+        core_events out = {.events = events, .room = ROOM};
+        core_look_ahead(v.c, &records[i], COUNT - i);
+        CHECK(core_apply(v.c, &records[i], 1, &out) == CORE_OK);
+        if (i == REPLACE) CHECK(events[out.count - 4].kind == EVENT_FILLED);
+        else CHECK(events[0].kind == EVENT_REJECTED && events[0].code == CODE_UNKNOWN_ORDER);
+        CHECK(core_check(v.c) == NULL);
+    }
+    venue_close(&v);
+}
+
 int main(void) {
     RUN(looking_ahead_changes_nothing);
+    RUN(an_order_found_ahead_and_gone_since_is_not_found);
     return 0;
 }

@@ -15,17 +15,18 @@
 
 const random_profile random_profiles[] = {
     /* accounts, instruments, keys; open orders, price span, quantity span; permille of nonsense, admin, system,
-     * prefixes, terms, links; commands until an auction is ended */
-    {"calm", 6, 2, 4, 300, 25, 20, 10, 3, 3, 20, 20, 5, 100, .limits = false},
-    {"limits", 8, 3, 5, 150, 15, 30, 20, 40, 5, 40, 50, 20, 30, .limits = true},
-    {"wild", 5, 2, 4, 60, 10, 10, 250, 60, 40, 150, 150, 60, 30, .limits = true},
-    {"selftrade", 2, 1, 3, 120, 6, 12, 5, 5, 5, 10, 200, 50, 30, .limits = false},
-    {"huge", 5, 3, 4, 100, 12, 25, 60, 30, 5, 20, 100, 30, 30, .limits = true, .huge = true},
-    {"poor", 6, 2, 4, 150, 20, 20, 10, 60, 5, 10, 150, 50, 50, .poor = true},
-    {"tight", 6, 3, 5, 28, 40, 10, 30, 30, 20, 100, 100, 30, 20, .limits = true, .tight = true},
-    {"terms", 6, 2, 4, 120, 8, 15, 15, 10, 10, 20, 600, 100, 30, .limits = false},
-    {"money", 5, 3, 4, 80, 10, 15, 20, 250, 10, 20, 100, 30, 20, .poor = true},
-    {"auctions", 6, 2, 4, 100, 8, 12, 10, 80, 60, 10, 300, 50, 60, .limits = false},
+     * prefixes, terms, links; commands of a round, commands until an auction is ended */
+    {"calm", 6, 2, 4, 300, 25, 20, 10, 3, 3, 20, 20, 5, 20000, 100, .limits = false},
+    {"limits", 8, 3, 5, 150, 15, 30, 20, 40, 5, 40, 50, 20, 20000, 30, .limits = true},
+    {"wild", 5, 2, 4, 60, 10, 10, 250, 60, 40, 150, 150, 60, 20000, 30, .limits = true},
+    {"selftrade", 2, 1, 3, 120, 6, 12, 5, 5, 5, 10, 200, 50, 20000, 30, .limits = false},
+    {"huge", 5, 3, 4, 100, 12, 25, 60, 30, 5, 20, 100, 30, 20000, 30, .limits = true, .huge = true},
+    {"poor", 6, 2, 4, 150, 20, 20, 10, 60, 5, 10, 150, 50, 20000, 50, .poor = true},
+    {"tight", 6, 3, 5, 28, 40, 10, 30, 30, 20, 100, 100, 30, 20000, 20, .limits = true, .tight = true},
+    {"terms", 6, 2, 4, 120, 8, 15, 15, 10, 10, 20, 600, 100, 20000, 30, .limits = false},
+    {"money", 5, 3, 4, 80, 10, 15, 20, 250, 10, 20, 100, 30, 20000, 20, .poor = true},
+    {"auctions", 6, 2, 4, 100, 8, 12, 10, 80, 60, 10, 300, 50, 20000, 60, .limits = false},
+    {"long", 5, 1, 3, 30, 3, 6, 5, 6, 4, 5, 100, 20, 600000, 60, .limits = false},
 };
 const uint32_t random_profile_count = sizeof random_profiles / sizeof random_profiles[0];
 

@@ -29,6 +29,7 @@ typedef struct random_profile {
     uint32_t prefix_permille;
     uint32_t terms_permille; /* new orders with terms */
     uint32_t link_permille;  /* new orders with a link */
+    uint32_t round_commands; /* commands on one market, from its definition on */
     uint32_t auction_length; /* commands, about, until one is ended */
     bool limits;             /* accounts and instruments have limits that bite */
     bool huge;               /* prices, quantities and units near their greatest */

@@ -2,7 +2,7 @@
  *
  *   differential [--seed N] [--commands N] [--profile NAME] [--check-every N] [--digest-every N] [--statistics]
  *
- * Without a profile the commands are shared out among all of them. They come in rounds of at most ROUND_COMMANDS; each
+ * Without a profile the commands are shared out among all of them. They come in rounds; each
  * begins with an empty state and a seed of its own. After every command the events are compared byte for byte, after
  * some the digests and core_check (at the first difference the round is played again with both after each). Exit
  * status 1, with seed, command and both lists of events on stderr, when anything differs; --round plays that round
@@ -18,7 +18,6 @@
 #include "support/readable.h"
 #include "support/side_by_side.h"
 
-#define ROUND_COMMANDS 20000u
 #define SAVE_ONE_IN 3000u
 #define PROGRESS_S 15
 
@@ -160,12 +159,13 @@ static bool play_all(const settings *set, totals *t) {
     const uint64_t first = set->only_round < 0 ? 0 : (uint64_t)set->only_round;
     for (uint64_t number = first; done < set->commands; number++) {
         const uint64_t left = set->commands - done;
+        const random_profile *p = set->profile ? set->profile : &random_profiles[number % random_profile_count];
         const round_of o = {.seed = set->seed,
                             .number = number,
-                            .commands = left < ROUND_COMMANDS ? left : ROUND_COMMANDS,
+                            .commands = left < p->round_commands ? left : p->round_commands,
                             .check_every = set->check_every,
                             .digest_every = set->digest_every,
-                            .profile = set->profile ? set->profile : &random_profiles[number % random_profile_count]};
+                            .profile = p};
         if (!play(&o, t)) return play_again(o);
         done += o.commands;
         if (set->only_round >= 0) break;

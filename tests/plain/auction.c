@@ -100,17 +100,17 @@ static void auction_trade(plain *book, const command *c, instrument *in, order *
     report_filled(book, c, in, sell, price, lots, sell_fee);
 }
 
-void plain_uncross(plain *book, const command *c, instrument *in) {
-    const auction a = plain_auction(in);
-    while (a.price > 0) {
+/* All that trade at this price. */
+static void uncross_at(plain *book, const command *c, instrument *in, int64_t at) {
+    for (;;) {
         order *sides[] = {first_of(in, SIDE_BUY), first_of(in, SIDE_SELL)};
-        if (sides[0] == NULL || sides[1] == NULL) break;
-        if (sides[0]->price < a.price || sides[1]->price > a.price) break;
+        if (sides[0] == NULL || sides[1] == NULL) return;
+        if (sides[0]->price < at || sides[1]->price > at) return;
         const int64_t levels[] = {is_displayed(sides[0]) ? sides[0]->price : 0,
                                   is_displayed(sides[1]) ? sides[1]->price : 0};
         plain_cancel_partner(book, c, sides[0]);
         plain_cancel_partner(book, c, sides[1]);
-        auction_trade(book, c, in, sides[0], sides[1], a.price);
+        auction_trade(book, c, in, sides[0], sides[1], at);
         for (int i = 0; i < 2; i++) {
             plain_maker_changed(book, c, in, sides[i]);
             if (sides[i]->rest == 0) free(sides[i]);
@@ -118,6 +118,11 @@ void plain_uncross(plain *book, const command *c, instrument *in) {
         if (levels[0] > 0) plain_event_book_update(book, c, in, SIDE_BUY, levels[0]);
         if (levels[1] > 0) plain_event_book_update(book, c, in, SIDE_SELL, levels[1]);
     }
+}
+
+/* Partners that went may have left the book crossed: then again, at a new price. */
+void plain_uncross(plain *book, const command *c, instrument *in) {
+    for (auction a = plain_auction(in); a.price > 0; a = plain_auction(in)) uncross_at(book, c, in, a.price);
 }
 
 /* ---- States ------------------------------------------------------------------------------------------------------ */

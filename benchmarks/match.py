@@ -49,7 +49,7 @@ class Size:
     """How much of everything."""
 
     flows: Mapping[str, tuple[int, int]]
-    rounds: int  # of ours, which runs twice
+    rounds: int  # of ours, which runs twice: as many as of Java and, on the prefix, of orderbook-rs
     java_rounds: int
     warm_rounds: int  # of Java, and not counted: the compiler learns
     slow_rounds: int  # of orderbook-rs
@@ -57,7 +57,7 @@ class Size:
 
 
 SMOKE = Size(flows=flows.SMOKE, rounds=1, java_rounds=1, warm_rounds=0, slow_rounds=1, slow_timed=2_000)
-REAL = Size(flows=flows.FLOWS, rounds=3, java_rounds=6, warm_rounds=3, slow_rounds=3, slow_timed=200_000)
+REAL = Size(flows=flows.FLOWS, rounds=2, java_rounds=4, warm_rounds=3, slow_rounds=2, slow_timed=200_000)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

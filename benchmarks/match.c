@@ -6,8 +6,9 @@
  *
  * Each round opens a fresh core. Timed rounds take the clock twice; rounds of another sort time every command and keep
  * the least time seen for each, so that what the machine does between two commands is not taken for a command's cost:
- * the greatest of these is the worst command. Likewise `undisturbed` adds up the least time of each stretch of 1,024. A last round only collects the answer: what filled, in order. All
- * rounds must end in one digest. Last line: one JSON object.
+ * the greatest of these is the worst command. Likewise `undisturbed` adds up the least time of each stretch of 1,024
+ * commands. A last round only collects the answer: what filled, in order. All rounds must end in one digest. Last line:
+ * one JSON object.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -338,8 +338,8 @@ static void end_the_late(ingress *in) {
     }
 }
 
-/* Time is told at regular intervals while anybody is there or anything has happened, busy or not: expiry and book events
- * wait for it. */
+/* Time is told at regular intervals while anybody is there or anything has happened, busy or not: expiry and book
+ * events wait for it. */
 static void tick(ingress *in) {
     core_status status;
     const uint64_t interval_ns = in->options.tick_interval_ms * NS_PER_MS;

@@ -78,7 +78,7 @@ typedef struct ingress_options {
     uint32_t connection_count_max;    /* 1 .. INGRESS_CONNECTIONS_MAX */
     uint32_t idle_ms;                 /* a session that sends nothing for so long is ended */
     uint32_t logon_timeout_ms;        /* a connection that has not logged on by then is closed */
-    uint32_t tick_interval_ms;        /* while a session is live or anything happens, a clock tick this often; 0: no ticks */
+    uint32_t tick_interval_ms;        /* a clock tick so often, while anybody is there or anything happens; 0: none */
     uint32_t digest_interval_records; /* a digest record each so many records; 0: none */
     uint32_t refused_peer_max;        /* bad logons or frames of one address in a minute; 0: never refused */
     ingress_calls calls;

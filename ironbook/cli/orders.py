@@ -114,24 +114,12 @@ def order(
     """
     number, found = _instrument(data, symbol, raw)
     units = found.units if found else None
-    market = price is None
-    if by_quote and not market:
-        raise typer.BadParameter("--by-quote makes a market order: give --cap instead of --price")
-    kind = OrderType.MARKET_BY_QUOTE if by_quote else OrderType.MARKET if market else OrderType.LIMIT
-    chosen = _TIME_IN_FORCE[tif or (TimeInForceName.IOC if market else TimeInForceName.GTC)]
+    kind = _order_type(price, by_quote)
+    market = kind is not OrderType.LIMIT
     words = TermWords(
-        stop=stop,
-        take_profit=take_profit,
-        trail=trail,
-        display=display,
-        minimum=minimum,
-        peg=peg.value if peg else None,
-        offset=offset,
-        expire=expire,
-        hidden=hidden,
-        all_or_none=all_or_none,
-        day=day,
-    )
+        stop=stop, take_profit=take_profit, trail=trail, display=display, minimum=minimum, offset=offset, expire=expire,
+        peg=peg.value if peg else None, hidden=hidden, all_or_none=all_or_none, day=day,
+    )  # fmt: skip
     terms, link = order_terms(words, units), order_link(one_cancels, instead_of)
     with connect(data, address, key, TRADER_KEY) as client:
         outcome = client.submit(
@@ -142,7 +130,7 @@ def order(
             account=account,
             client_order_id=client_order_id,
             order_type=kind,
-            time_in_force=chosen,
+            time_in_force=_TIME_IN_FORCE[tif or (TimeInForceName.IOC if market else TimeInForceName.GTC)],
             self_trade_prevention=SelfTradePrevention[self_trade.name],
             post_only=post_only,
             terms=terms,
@@ -150,6 +138,14 @@ def order(
         )
     outcome.raise_if_rejected()
     show_outcome(json, outcome, {number: found} if found else {})
+
+
+def _order_type(price: str | None, by_quote: bool) -> OrderType:
+    if price is None:
+        return OrderType.MARKET_BY_QUOTE if by_quote else OrderType.MARKET
+    if by_quote:
+        raise typer.BadParameter("--by-quote makes a market order: give --cap instead of --price")
+    return OrderType.LIMIT
 
 
 def cancel(

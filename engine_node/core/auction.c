@@ -197,6 +197,8 @@ static void put_auction_trade(core *c, uint32_t number, const fill *f, uint64_t 
 
 static void cross(core *c, uint32_t number, int64_t price_ticks, uint32_t buy, uint32_t sell) {
     instrument *i = &c->instruments[number];
+    link_resolve_open(c, buy);
+    link_resolve_open(c, sell);
     const int64_t buys = shown_of(c, buy), sells = shown_of(c, sell);
     fill f = {.quantity_lots = buys < sells ? buys : sells, .price_ticks = price_ticks};
     INVARIANT(notional_of(i, f.price_ticks, f.quantity_lots, &f.notional_units));

@@ -131,9 +131,11 @@ static const char *check_order(const core *c, uint32_t slot, uint32_t level, uin
     MUST(index >= SIDES_FALLING || order_price(c, b) == c->levels[level].price_ticks,
          "an order must stand at its price");
     const char *wrong = check_extra(c, slot);
+    if (wrong == NULL) wrong = link_check(c, slot);
     if (wrong != NULL) return wrong;
     const int64_t need = lock_for(i, side, order_price(c, b), b->rest_lots, b->maker_fee_ppm, b->taker_fee_ppm);
-    MUST(side == SIDE_BUY ? r->lock_units <= need && r->lock_units > 0 : r->lock_units == need,
+    MUST(linked_with(c, b) != 0 ||
+             (side == SIDE_BUY ? r->lock_units <= need && r->lock_units > 0 : r->lock_units == need),
          "an order's lock must be what it needs");
     return NULL;
 }
@@ -360,6 +362,9 @@ const char *core_check(const core *c) {
     if (wrong == NULL) wrong = check_trades(c);
     if (wrong == NULL) wrong = check_nonces(c);
     if (wrong == NULL) wrong = check_keys(c);
+    if (wrong == NULL) wrong = expiry_check(c);
+    if (wrong == NULL) wrong = day_check(c);
+    if (wrong == NULL) wrong = waiting_check(c);
     if (wrong == NULL && digest_anew(c) != c->digest) wrong = "the digest kept must be the digest made anew";
     return wrong;
 }

@@ -135,6 +135,7 @@ static void lay_out(layout *l, const core_options *o, core *c) {
     c->orders = piece(l, o->order_count_max + 1u, sizeof(book_order));
     c->rests = piece(l, o->order_count_max + 1u, sizeof(order_rest));
     c->extras = piece(l, o->extra_count_max + 1u, sizeof(order_extra));
+    c->expiries = piece(l, o->extra_count_max + 1u, sizeof(expiry));
     c->levels = piece(l, o->level_count_max + 1u, sizeof(book_level));
     c->ladder = piece(l, o->ladder_count_max + 1u, sizeof(ladder_node));
     c->balances = piece(l, o->balance_count_max + 1u, sizeof(balance));
@@ -282,8 +283,10 @@ static const char *full_pool(const core *c, const wire_header *command, uint32_t
     if (pool_room(&c->extra_pool) < extras) return "extra_count_max";
     const bool enters = kind == KIND_NEW_ORDER;
     if (enters || kind == KIND_REPLACE) {
-        if (pool_room(&c->level_pool) < 1) return "level_count_max";
-        if (pool_room(&c->ladder_pool) < 2 * CORE_LADDER_DEPTH) return "ladder_count_max";
+        const uint32_t waits = extras != 0; /* it may: then it needs a level now and may need one later */
+        if (pool_room(&c->level_pool) < 1 + waits + waiting_levels(c)) return "level_count_max";
+        if (pool_room(&c->ladder_pool) < (2 + (1 + SIDES_COUNT) * waits) * CORE_LADDER_DEPTH + waiting_nodes(c))
+            return "ladder_count_max";
     }
     if (enters) {
         if (pool_room(&c->order_pool) < 1) return "order_count_max";
@@ -471,7 +474,9 @@ core_status run_go_on(core *c) {
         switch (c->run.stage) {
         case RUN_MATCH: match_step(c); break;
         case RUN_REST: rest_step(c); break;
+        case RUN_FIRE: fire_step(c); break;
         case RUN_TICK: tick_step(c); break;
+        case RUN_CLOSE: closing_step(c); break;
         case RUN_UNCROSS: opening_step(c); break;
         case RUN_HALT: halt_step(c); break;
         default: sweep_step(c); break;

@@ -108,6 +108,11 @@ core_status core_apply(core *c, const wire_record *records, uint32_t count, core
 /* Go on with the command that returned CORE_MORE. */
 core_status core_next(core *c, core_events *out);
 
+/* The received_ns from which on a clock tick would find something to do (an order to expire, a countdown that ends, an
+ * instrument to open); UINT64_MAX if nothing waits for time. It may be early (a tick then does nothing but find out the
+ * next), never late. O(1). */
+uint64_t core_due_ns(const core *c);
+
 /* Ask for the memory that the coming records will touch: records[0] is the one to be applied next, `count` of them
  * are known. Called before each core_apply of a batch it hides most of the latency of a deep book; it changes
  * nothing that anybody could see. */

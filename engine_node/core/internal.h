@@ -168,7 +168,7 @@ typedef struct order_extra { /* of an open order with terms or a link; fields th
     int32_t offset_ticks;                 /* of a trailing stop or a peg */
     uint32_t heap_at;                     /* place in the expiry heap, from 1 */
     uint32_t day_next, day_prev;          /* extras: day orders of its instrument */
-    uint32_t trail_next, trail_prev;      /* extras: waiting trailing stops of its instrument and side, by rising id */
+    uint32_t trail_next, trail_prev;      /* extras: waiting trailing stops of its instrument, by rising id */
     uint8_t place, trigger, peg, options; /* enum order_place; of the terms */
     uint8_t order_type, time_in_force;    /* of one that waits */
     uint8_t padding[2];
@@ -223,13 +223,19 @@ typedef struct instrument { /* what a plain order touches comes first: four cach
     uint8_t price_step_count;  /* rows of its rate table that are set */
     uint8_t has_breaker;       /* a band or a level is set */
     uint32_t unseen_orders[2]; /* buy, sell: hidden and unlit ones; 0 lets a taker look at the displayed book alone */
+    uint32_t waiting_orders;   /* in the two queues */
+    uint32_t linked_pairs;     /* of its orders */
     book_side sides[SIDES_COUNT]; /* buy, sell of displayed, of hidden; falling, rising ones that wait */
     unlit_list unlit[2];          /* buy, sell */
     uint64_t auction_ends_ns;     /* of pre_open and auction: when a clock tick opens it; 0: only a command does */
     uint32_t breaker_ppm[BREAKER_LEVELS], breaker_ms[BREAKER_LEVELS];
+    uint32_t trail_first, trail_last; /* extras: trailing stops that wait, by rising id */
+    uint32_t trail_count[2];          /* buy, sell */
+    uint32_t day_first, day_last;     /* extras: day orders, by rising id */
     char name[TEXT_BYTES_MAX];
-    uint8_t padding[20];
+    uint8_t padding[4];
 } instrument;
+static_assert(sizeof(instrument) == 512, "an instrument is eight cache lines");
 static_assert(offsetof(instrument, sides) + 2 * sizeof(book_side) <= 256,
               "a plain order touches four lines of an instrument");
 
@@ -303,9 +309,14 @@ typedef struct nonce_entry {
     uint64_t low, high, timestamp_ns;
 } nonce_entry;
 
+typedef struct expiry {
+    uint64_t expire_ns, order_id;
+    uint32_t extra, padding;
+} expiry;
+
 /* The command under way: everything a step needs, so that it can stop when the chunk is full and go on later. */
-enum run_stage { RUN_DONE = 0, RUN_MATCH, RUN_REST, RUN_SWEEP, RUN_TICK, RUN_UNCROSS, RUN_HALT };
-enum tick_phase { TICK_COUNTDOWNS, TICK_OPENINGS, TICK_BOOKS, TICK_END };
+enum run_stage { RUN_DONE = 0, RUN_MATCH, RUN_REST, RUN_SWEEP, RUN_FIRE, RUN_TICK, RUN_UNCROSS, RUN_CLOSE, RUN_HALT };
+enum tick_phase { TICK_EXPIRIES, TICK_COUNTDOWNS, TICK_OPENINGS, TICK_BOOKS, TICK_END };
 
 typedef struct taker {
     uint64_t order_id, client_order_id;
@@ -343,12 +354,13 @@ typedef struct halting { /* a halt, a kill, or the end of one */
 
 typedef struct run {
     enum run_stage stage;
-    enum run_stage then; /* where a sweep goes on to when it is through */
+    enum run_stage then; /* where a sweep, or firing, goes on to when it is through */
     uint32_t n;          /* events made so far */
     uint32_t key;        /* sender */
     uint32_t level;      /* being consumed, changed but not reported yet; 0 for none */
     uint64_t client_sequence;
     taker taker;
+    uint32_t fire_instrument; /* whose waiting orders fire; 0: none do (yet) */
     /* a clock tick */
     enum tick_phase tick_phase;
     uint32_t tick_at; /* the key (instrument) last looked at in this phase */
@@ -382,8 +394,11 @@ struct core {
     uint64_t sequence, received_ns, term, digest;
     uint64_t nonce_window_ns; /* set by a term; until then the option rules */
     uint8_t everything_halted;
-    uint64_t countdown_first_ns; /* no countdown ends before; 0: none runs */
-    uint64_t opening_first_ns;   /* no instrument opens before; 0: none is to open */
+    uint64_t countdown_first_ns;                  /* no countdown ends before; 0: none runs */
+    uint64_t opening_first_ns;                    /* no instrument opens before; 0: none is to open */
+    uint32_t waiting_orders, waiting_instruments; /* with orders that wait */
+    expiry *expiries;                             /* a heap, from place 1 */
+    uint32_t expiry_count;
     const char *full_pool;
     core_events *out;                    /* during core_apply and core_next */
     wire_report *event_next, *event_end; /* in it: where the next event goes, and where its room ends */
@@ -585,7 +600,7 @@ void settle_resting(core *c, const instrument *i, uint32_t slot, const fill *f, 
 /* ---- pretrade.c -------------------------------------------------------------------------------------------------- */
 uint16_t check_entry(core *c, const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link,
                      uint32_t *named);
-uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, taker *t);
+uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, uint32_t partner, taker *t);
 uint16_t check_named_order(core *c, uint32_t account_number, uint32_t instrument_number, uint64_t order_id,
                            uint64_t client_order_id, uint32_t *slot);
 bool keeps_place(const core *c, const wire_replace *o, uint32_t slot);
@@ -604,6 +619,7 @@ bool terms_unlit(const wire_order_terms *terms);
 bool terms_need_extra(const wire_order_terms *terms);
 uint32_t extra_take(core *c, const wire_new_order *o, const wire_order_terms *terms);
 void extra_drop(core *c, uint32_t extra);
+uint32_t extra_trim(core *c, uint32_t extra);
 uint64_t extra_digest(const core *c, const book_order *b);
 
 /* ---- unlit.c ----------------------------------------------------------------------------------------------------- */
@@ -640,6 +656,11 @@ void level_changed(core *c, const position *p, uint32_t index, uint32_t level);
 bool show_less(core *c, uint32_t slot, int64_t lots);
 void put_less(core *c, const position *p, const book_order *b, uint32_t index, int64_t price_ticks, bool done,
               bool anew);
+uint32_t rest_in_slot(core *c, const taker *t);
+void match_begin(core *c);
+void put_taker_report(core *c, uint8_t kind, uint16_t code, int64_t price_ticks, int64_t lots, uint64_t reference,
+                      int64_t amount_units);
+void taker_end(core *c, uint16_t code);
 
 /* Hashes for the indexes: a multiplication spreads numbers that follow each other, which is what ids do; the upper half
  * of the product is the good one. */
@@ -661,8 +682,44 @@ static inline const lookup *lookup_now(const core *c) {
     return l->sequence == c->sequence ? l : &nothing;
 }
 
+/* ---- expiry.c ---------------------------------------------------------------------------------------------------- */
+void expiry_enter(core *c, uint32_t extra);
+void expiry_leave(core *c, uint32_t extra);
+void day_sort(core *c);
+bool day_step(core *c, uint32_t instrument_number);
+const char *expiry_check(const core *c);
+const char *day_check(const core *c);
+
+/* ---- waiting.c --------------------------------------------------------------------------------------------------- */
+uint16_t check_trigger(const instrument *i, uint8_t side, const wire_order_terms *terms);
+uint32_t waiting_levels(const core *c); /* what has to stay free, so that all that waits can rest */
+uint32_t waiting_nodes(const core *c);
+void waiting_entered(core *c, instrument *i);
+void waiting_left(core *c, instrument *i);
+void trail_enter(core *c, uint32_t extra);
+void trail_leave(core *c, uint32_t extra);
+void wait_enter(core *c);
+void fire_start(core *c, uint32_t instrument_number);
+void fire_step(core *c);
+void run_ended(core *c);
+const char *waiting_check(const core *c);
+
+/* ---- link.c ------------------------------------------------------------------------------------------------------ */
+uint32_t linked_with(const core *c, const book_order *b);
+bool link_valid(const core *c, uint8_t side, uint32_t other);
+void link_tie(core *c, uint32_t slot);
+void link_resolve(core *c, uint32_t maker);
+void link_resolve_open(core *c, uint32_t slot);
+void link_resolve_taker(core *c);
+uint32_t link_cut(core *c, uint32_t slot);
+void link_cancel(core *c, uint32_t partner);
+int64_t link_need(const core *c, uint32_t partner, int64_t need_units);
+bool linked_ahead(const core *c, uint32_t slot);
+const char *link_check(const core *c, uint32_t slot);
+
 /* ---- tick.c ------------------------------------------------------------------------------------------------------ */
 void do_countdown_cancel(core *c, const wire_countdown_cancel *o);
+bool expiry_step(core *c);
 void countdown_note(core *c, uint64_t deadline_ns); /* one that is set has to be known to core.countdown_first_ns */
 void tick_start(core *c);
 void tick_step(core *c);
@@ -675,6 +732,7 @@ void state_found(core *c, uint32_t number); /* core.timed follows what the instr
 uint64_t opening_due_ns(const core *c);     /* no instrument opens before */
 bool openings_step(core *c);                /* of a tick: begin the next opening; false when none is left */
 void opening_step(core *c);
+void closing_step(core *c);
 void halt_step(core *c);
 
 static inline bool state_exists(uint8_t state) { return state >= TRADING_STATE_OPEN && state <= TRADING_STATE_CLOSED; }

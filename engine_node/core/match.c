@@ -77,6 +77,7 @@ void order_enqueue(core *c, uint32_t slot, int64_t price_ticks) {
             unlit_append(c, i, slot);
             return;
         }
+        if (index >= SIDES_FALLING) waiting_entered(c, i);
     }
     uint32_t level = level_find(c, &i->sides[index], price_ticks);
     if (level == 0) level = level_make(c, &i->sides[index], side_order(index), price_ticks);
@@ -94,6 +95,7 @@ void order_dequeue(core *c, uint32_t slot) {
             unlit_remove(c, i, slot);
             return;
         }
+        if (index >= SIDES_FALLING) waiting_left(c, i);
     }
     book_level *l = &c->levels[b->level];
     /* chosen, not branched: whether an order has neighbours can't be predicted */
@@ -107,8 +109,24 @@ void order_dequeue(core *c, uint32_t slot) {
     l->reserve_lots -= reserve_lots;
 }
 
-/* The order is no longer open: out of its position's list, both indexes and the pool. Unlinked and its lock freed
- * before. */
+/* An extra joins the lists that its terms name when its order comes to stand for the first time ... */
+static void extra_enter(core *c, uint32_t extra) {
+    const order_extra *x = &c->extras[extra];
+    expiry_enter(c, extra);
+    if (x->trigger == TRIGGER_TRAILING) trail_enter(c, extra);
+    if (x->linked != 0) link_tie(c, x->order);
+}
+
+/* ... and leaves them with it. It is not linked any more. */
+static void extra_leave(core *c, uint32_t extra) {
+    INVARIANT(c->extras[extra].linked == 0);
+    expiry_leave(c, extra);
+    if (c->extras[extra].trigger == TRIGGER_TRAILING) trail_leave(c, extra);
+    extra_drop(c, extra);
+}
+
+/* The order is no longer open: out of its position's list, both indexes and the pool. Out of its queue, untied and its
+ * lock freed before. */
 void order_forget(core *c, uint32_t slot) {
     const book_order *b = &c->orders[slot];
     const order_rest *r = &c->rests[slot];
@@ -123,7 +141,7 @@ void order_forget(core *c, uint32_t slot) {
     index_remove(&c->order_index, known ? l->order_home : order_hash(b->id), slot);
     if (b->client_order_id != 0)
         index_remove(&c->client_index, known ? l->client_home : client_hash(p->account, b->client_order_id), slot);
-    if (UNLIKELY(b->extra != 0)) extra_drop(c, b->extra);
+    if (UNLIKELY(b->extra != 0)) extra_leave(c, b->extra);
     pool_give(&c->order_pool, c->orders, sizeof(book_order), slot);
 }
 
@@ -194,7 +212,8 @@ static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, 
         b->rest_lots = 0;
     } else {
         anew = show_less(c, slot, lots);
-        const int64_t need = lock_for(i, b->side, price_ticks, b->rest_lots, b->maker_fee_ppm, b->taker_fee_ppm);
+        const int64_t need = link_need(
+            c, linked_with(c, b), lock_for(i, b->side, price_ticks, b->rest_lots, b->maker_fee_ppm, b->taker_fee_ppm));
         if (need < r->lock_units) {
             lock_release(c, p, b->side, r->lock_units - need);
             r->lock_units = need;
@@ -217,12 +236,14 @@ static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, 
     if (done) order_forget(c, slot);
 }
 
-/* Cancel an open order whole, its book_update included. */
+/* Cancel an open order whole, its book_update included, and behind it what it is linked with. */
 void cancel_open(core *c, uint32_t slot, uint16_t code, uint64_t reference) {
     const book_order *b = &c->orders[slot];
+    const uint32_t partner = LIKELY(b->extra == 0) ? 0 : link_cut(c, slot);
     const uint32_t level = b->level, owner = b->position, index = side_index(c, b);
     reduce_resting(c, slot, b->rest_lots, code, reference);
-    level_changed(c, position_at(c, owner), index, level);
+    if (LIKELY(level != c->run.level) || index >= SIDES_HIDDEN) level_changed(c, position_at(c, owner), index, level);
+    if (UNLIKELY(partner != 0)) link_cancel(c, partner);
 }
 
 /* Cancel an open order for the sender of this command. True if its key entered it. */
@@ -307,8 +328,8 @@ void do_mass_cancel(core *c, const wire_mass_cancel *o) {
 /* ---- Matching ---------------------------------------------------------------------------------------------------- */
 
 /* A report on the taker: what is particular to it, the rest from the taker itself. */
-static void put_taker_report(core *c, uint8_t kind, uint16_t code, int64_t price_ticks, int64_t lots,
-                             uint64_t reference, int64_t amount_units) {
+void put_taker_report(core *c, uint8_t kind, uint16_t code, int64_t price_ticks, int64_t lots, uint64_t reference,
+                      int64_t amount_units) {
     const taker *t = &c->run.taker;
     const position *p = position_at(c, t->position);
     put_report(c, t->key,
@@ -332,12 +353,28 @@ static void reduce_taker(core *c, int64_t lots, uint16_t code) {
     position *p = position_at(c, t->position);
     open_lots_add(c, p, t->side, -lots);
     t->rest_lots -= lots;
-    const int64_t need = taker_need(&c->instruments[p->instrument], t);
+    int64_t need = taker_need(&c->instruments[p->instrument], t);
+    if (UNLIKELY(t->extra != 0) && t->rest_lots > 0) need = link_need(c, c->extras[t->extra].linked, need);
     if (need < t->lock_units) {
         lock_release(c, p, t->side, t->lock_units - need);
         t->lock_units = need;
     }
     put_taker_report(c, EVENT_CANCELLED, code, t->price_ticks, lots, 0, 0);
+    if (UNLIKELY(t->extra != 0) && t->rest_lots == 0) link_resolve_taker(c);
+}
+
+/* The taker ends without having been matched. */
+void taker_end(core *c, uint16_t code) {
+    reduce_taker(c, c->run.taker.rest_lots, code);
+    c->run.stage = RUN_REST;
+}
+
+/* Self-trade prevention takes lots off a maker; with all of it goes what it is linked with. */
+static void reduce_maker(core *c, uint32_t maker, int64_t lots) {
+    const book_order *b = &c->orders[maker];
+    const uint32_t partner = b->extra != 0 && lots == b->rest_lots ? link_cut(c, maker) : 0;
+    reduce_resting(c, maker, lots, CODE_CANCELLED_SELF_TRADE, 0);
+    if (partner != 0) link_cancel(c, partner);
 }
 
 static void prevent_self_trade(core *c, uint32_t maker) {
@@ -346,16 +383,14 @@ static void prevent_self_trade(core *c, uint32_t maker) {
     const uint32_t level = b->level, index = side_index(c, b);
     if (LIKELY(index < SIDES_HIDDEN)) c->run.level = level;
     switch (t->self_trade_prevention) {
-    case SELF_TRADE_PREVENTION_CANCEL_MAKER:
-        reduce_resting(c, maker, b->rest_lots, CODE_CANCELLED_SELF_TRADE, 0);
-        break;
+    case SELF_TRADE_PREVENTION_CANCEL_MAKER: reduce_maker(c, maker, b->rest_lots); break;
     case SELF_TRADE_PREVENTION_CANCEL_BOTH:
-        reduce_resting(c, maker, b->rest_lots, CODE_CANCELLED_SELF_TRADE, 0);
+        reduce_maker(c, maker, b->rest_lots);
         reduce_taker(c, t->rest_lots, CODE_CANCELLED_SELF_TRADE);
         break;
     case SELF_TRADE_PREVENTION_DECREMENT: {
         const int64_t shown = b->rest_lots - reserve_of(c, b), lots = shown < t->rest_lots ? shown : t->rest_lots;
-        reduce_resting(c, maker, lots, CODE_CANCELLED_SELF_TRADE, 0);
+        reduce_maker(c, maker, lots);
         reduce_taker(c, lots, CODE_CANCELLED_SELF_TRADE);
         break;
     }
@@ -415,6 +450,7 @@ static void trade(core *c, maker m, int64_t most_lots) {
     order_rest *r = &c->rests[m.slot];
     const position *mp = position_at(c, b->position);
     instrument *i = &c->instruments[mp->instrument];
+    if (UNLIKELY((b->extra | t->extra) != 0)) link_resolve(c, m.slot);
     const uint32_t level = b->level, index = side_index(c, b);
     const int64_t shown_lots = b->rest_lots - reserve_of(c, b);
     fill f = {.quantity_lots = shown_lots < most_lots ? shown_lots : most_lots,
@@ -529,7 +565,7 @@ static bool may_match(const core *c, const instrument *i, taker *t) {
 }
 
 /* A taker that is filled in begins to match, if its instrument is open. */
-static void match_begin(core *c) {
+void match_begin(core *c) {
     taker *t = &c->run.taker;
     const instrument *i = &c->instruments[position_at(c, t->position)->instrument];
     t->reach_ticks = t->price_ticks;
@@ -541,7 +577,7 @@ static void match_begin(core *c) {
 /* ---- New orders and replacements --------------------------------------------------------------------------------- */
 
 /* Write the taker into an order slot: the one kept for a replaced order, or a new one. */
-static uint32_t rest_in_slot(core *c, const taker *t) {
+uint32_t rest_in_slot(core *c, const taker *t) {
     const bool fresh = t->slot == 0;
     const uint32_t slot = fresh ? pool_take(&c->order_pool, c->orders, sizeof(book_order)) : t->slot;
     position *p = position_at(c, t->position);
@@ -561,7 +597,9 @@ static uint32_t rest_in_slot(core *c, const taker *t) {
         order_extra *x = &c->extras[t->extra];
         x->order = slot;
         x->price_ticks = t->price_ticks;
-        x->reserve_lots = x->display_lots > 0 && t->rest_lots > x->display_lots ? t->rest_lots - x->display_lots : 0;
+        x->reserve_lots = x->display_lots > 0 && x->place != PLACE_WAITING && t->rest_lots > x->display_lots
+                              ? t->rest_lots - x->display_lots
+                              : 0;
     }
     order_rest *r = &c->rests[slot];
     const uint32_t prev = fresh ? p->last_order : r->prev, next = fresh ? 0 : r->next;
@@ -573,6 +611,7 @@ static uint32_t rest_in_slot(core *c, const taker *t) {
     c->accounts[p->account].open_orders++;
     index_add(&c->order_index, order_hash(t->order_id), slot);
     if (t->client_order_id != 0) index_add(&c->client_index, t->client_hash, slot);
+    if (UNLIKELY(t->extra != 0)) extra_enter(c, t->extra);
     return slot;
 }
 
@@ -582,6 +621,7 @@ void rest_step(core *c) {
     taker *t = &c->run.taker;
     const position *p = position_at(c, t->position);
     if (t->rest_lots > 0 && t->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED) {
+        if (UNLIKELY(t->extra != 0)) t->extra = extra_trim(c, t->extra);
         const uint32_t slot = rest_in_slot(c, t);
         const book_order *b = &c->orders[slot];
         order_enqueue(c, slot, t->price_ticks);
@@ -592,11 +632,16 @@ void rest_step(core *c) {
         }
     } else {
         if (t->rest_lots > 0) reduce_taker(c, t->rest_lots, t->rest_code);
-        if (t->slot != 0) order_forget(c, t->slot);
-        else if (UNLIKELY(t->extra != 0)) extra_drop(c, t->extra);
+        if (t->slot != 0) {
+            c->orders[t->slot].rest_lots = 0; /* by this a look-up made ahead knows that it is gone */
+            order_forget(c, t->slot);
+        } else if (UNLIKELY(t->extra != 0)) {
+            extra_drop(c, t->extra);
+        }
     }
     if (c->run.answers_other) put_applied(c, p->account, p->instrument, t->order_id, 0, 1);
     c->run.stage = RUN_DONE;
+    if (UNLIKELY((c->instruments[p->instrument].waiting_orders | c->run.fire_instrument) != 0)) run_ended(c);
 }
 
 void do_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link) {
@@ -604,12 +649,14 @@ void do_new_order(core *c, const wire_new_order *o, const wire_order_terms *term
     uint32_t named = 0; /* the open order that the link names */
     uint16_t code = check_entry(c, o, terms, link, &named);
     if (UNLIKELY(named != 0 && link->action == LINK_ACTION_CANCEL_FIRST)) cancel_as_asked(c, named);
-    if (code == CODE_NONE) code = check_new_order(c, o, terms, t);
+    const uint32_t partner = link != NULL && link->action == LINK_ACTION_ONE_CANCELS_OTHER ? named : 0;
+    if (code == CODE_NONE) code = check_new_order(c, o, terms, partner, t);
     if (code != CODE_NONE) {
         put_reject(c, (const wire_header *)o, code);
         return;
     }
-    if (UNLIKELY(terms != NULL && terms_need_extra(terms))) t->extra = extra_take(c, o, terms);
+    if (UNLIKELY(partner != 0 || (terms != NULL && terms_need_extra(terms)))) t->extra = extra_take(c, o, terms);
+    if (UNLIKELY(partner != 0)) c->extras[t->extra].linked = partner;
     if (t->position == 0) t->position = position_obtain(c, o->account, o->instrument);
     position *p = position_at(c, t->position);
     lock_release(c, p, t->side, -t->lock_units);
@@ -627,7 +674,8 @@ void do_new_order(core *c, const wire_new_order *o, const wire_order_terms *term
                              .remaining_lots = t->rest_lots,
                              .reference = o->client_sequence,
                              .amount_units = t->amount_left_units});
-    match_begin(c);
+    if (UNLIKELY(t->extra != 0) && c->extras[t->extra].place == PLACE_WAITING) wait_enter(c);
+    else match_begin(c);
 }
 
 static void put_replaced(core *c, const book_order *b, const position *p, const wire_replace *o, int64_t rest_lots,

@@ -238,6 +238,8 @@ static uint16_t check_order_itself(const core *c, const instrument *i, const acc
     if (a->open_orders_max > 0 && (o->time_in_force == TIME_IN_FORCE_GOOD_TILL_CANCELLED || waits(e)) &&
         a->open_orders >= a->open_orders_max)
         return CODE_OPEN_ORDERS_EXCEEDED;
+    if (waits(e) && e->terms->trigger == TRIGGER_TRAILING && i->trail_count[o->side - 1] >= TRAILING_ORDERS_MAX)
+        return CODE_SPECIAL_ORDERS_EXCEEDED;
     return UNLIKELY(e->terms != NULL) && terms_unlit(e->terms) && i->unlit[o->side - 1].count >= UNLIT_ORDERS_MAX
                ? CODE_SPECIAL_ORDERS_EXCEEDED
                : CODE_NONE;
@@ -269,19 +271,18 @@ uint16_t check_entry(core *c, const wire_new_order *o, const wire_order_terms *t
     if (UNLIKELY(!new_order_well_formed(o))) return CODE_MALFORMED;
     if (UNLIKELY(terms != NULL && !terms_well_formed(o, terms))) return CODE_MALFORMED;
     if (UNLIKELY(link != NULL && !link_well_formed(o, terms, link))) return CODE_MALFORMED;
-    /* kinds that are not taken yet */
-    if (terms != NULL &&
-        (terms->trigger != TRIGGER_NONE || terms->expire_ns != 0 || (terms->options & TERM_OPTION_DAY)))
-        return CODE_MALFORMED;
-    if (link != NULL && link->action == LINK_ACTION_ONE_CANCELS_OTHER) return CODE_MALFORMED;
     if (UNLIKELY(!account_known(c, o->account))) return CODE_UNKNOWN_ACCOUNT;
     if (UNLIKELY(!instrument_known(c, o->instrument))) return CODE_UNKNOWN_INSTRUMENT;
     if (LIKELY(link == NULL)) return CODE_NONE;
-    return check_named_order(c, o->account, o->instrument, link->order_id, link->target_client_order_id, named);
+    const uint16_t code =
+        check_named_order(c, o->account, o->instrument, link->order_id, link->target_client_order_id, named);
+    if (code != CODE_NONE || link->action == LINK_ACTION_CANCEL_FIRST) return code;
+    return link_valid(c, o->side, *named) ? CODE_NONE : CODE_LINK_INVALID;
 }
 
-/* rules.md 3 from step 4 on. On CODE_NONE *t describes the order, its lock not taken yet. */
-uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, taker *t) {
+/* rules.md 3 from step 4 on. On CODE_NONE *t describes the order, its lock not taken yet. partner: the open order that it
+ * is to be linked with, 0 for none. */
+uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, uint32_t partner, taker *t) {
     const instrument *i = &c->instruments[o->instrument];
     const account *a = &c->accounts[o->account];
     entry e = {.o = o, .terms = terms, .client_hash = client_hash(o->account, o->client_order_id)};
@@ -290,9 +291,10 @@ uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_term
     const uint32_t at = position_of(c, o);
     const position *p = at == 0 ? NULL : &c->positions[at];
     if ((code = check_position(a, p, o->side, e.quantity_lots)) != CODE_NONE) return code;
+    if (waits(&e) && (code = check_trigger(i, o->side, terms)) != CODE_NONE) return code;
     const fee_tier rates = rates_of(c, i, a);
-    const int64_t lock =
-        lock_of(i, o->side, e.notional_units, e.quantity_lots, rates.maker_fee_ppm, rates.taker_fee_ppm);
+    int64_t lock = lock_of(i, o->side, e.notional_units, e.quantity_lots, rates.maker_fee_ppm, rates.taker_fee_ppm);
+    if (UNLIKELY(partner != 0)) lock = lock > c->rests[partner].lock_units ? lock - c->rests[partner].lock_units : 0;
     *t = (taker){.order_id = c->sequence,
                  .client_order_id = o->client_order_id,
                  .client_hash = e.client_hash,

@@ -622,6 +622,13 @@ static const char *load_terms(core *c, const void *at) {
     MUST(e->price_ticks >= 0 && e->price_ticks <= PRICE_TICKS_MAX && e->reserve_lots >= 0 &&
              e->reserve_lots < c->orders[slot].rest_lots && e->display_lots >= 0,
          "a snapshot's terms must be sound");
+    MUST(e->place != PLACE_WAITING ||
+             (e->price_ticks >= 1 && e->trigger_price_ticks >= 1 && e->trigger_price_ticks <= PRICE_TICKS_MAX &&
+              e->peak_ticks >= 0 && e->peak_ticks <= PRICE_TICKS_MAX && e->order_type >= ORDER_TYPE_LIMIT &&
+              e->order_type <= ORDER_TYPE_MARKET && e->time_in_force >= TIME_IN_FORCE_GOOD_TILL_CANCELLED &&
+              e->time_in_force <= TIME_IN_FORCE_FILL_OR_KILL),
+         "a snapshot's waiting orders must be sound");
+    MUST(e->trigger != TRIGGER_TRAILING || e->offset_ticks >= 1, "a snapshot's waiting orders must be sound");
     MUST(pool_room(&c->extra_pool) > 0, "a snapshot's terms must be within extra_count_max");
     const uint32_t extra = pool_take(&c->extra_pool, c->extras, sizeof(order_extra));
     c->orders[slot].extra = extra;
@@ -640,6 +647,10 @@ static const char *load_terms(core *c, const void *at) {
                                      .options = e->options,
                                      .order_type = e->order_type,
                                      .time_in_force = e->time_in_force};
+    expiry_enter(c, extra);
+    if (e->trigger == TRIGGER_TRAILING) trail_enter(c, extra);
+    if (e->linked_order_id > e->order_id)
+        c->instruments[c->positions[c->orders[slot].position].instrument].linked_pairs++;
     return NULL;
 }
 
@@ -840,6 +851,7 @@ static const char *load_all(core *c, const void *data, size_t bytes) {
         MUST(stands(c, slot), "a snapshot's queues must name every order");
     for (uint64_t number = trades_first_kept(c); number <= c->trade_count; number++)
         MUST(trade_place(c, number)->trade_id != 0, "a snapshot must hold the last trades");
+    day_sort(c);
     c->digest = digest_anew(c);
     MUST(c->digest == header.digest, "a snapshot's digest must be that of the state it describes");
     return core_check(c);

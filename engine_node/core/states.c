@@ -1,9 +1,9 @@
 /* Trading states, and how an instrument, an account, a firm or everything is halted or killed (rules.md 9 and 17).
  *
- *   instrument_state ─┐                                      ┌─▶ open: RUN_UNCROSS ─▶ state, applied
- *   halt, resume ─────┼─▶ state_set: state, end, core.timed ─┤
+ *   instrument_state ─┐                                      ┌─▶ open: RUN_UNCROSS ─▶ state, applied ─▶ RUN_FIRE
+ *   halt, resume ─────┼─▶ state_set: state, end, core.timed ─┤─▶ closed: state, applied ─▶ RUN_CLOSE: day orders
  *   circuit breaker ──┘                                      └─▶ any other: state, applied
- *   clock tick ──▶ the next of core.timed whose time has come ──▶ RUN_UNCROSS ─▶ state
+ *   clock tick ──▶ the next of core.timed whose time has come ──▶ RUN_UNCROSS ─▶ state ─▶ RUN_FIRE
  *
  * A kill halts first and then runs as a stage of its own, one order a step: each time it takes the first of what is
  * left of a book, or begins the sweep of one account more.
@@ -54,7 +54,7 @@ static void opened(core *c) {
     if (r->opening.static_price_ticks > 0) static_price_set(c, i, r->opening.static_price_ticks);
     put_instrument_state(c, r->opening.instrument, 0);
     if (r->opening.answers) put_applied(c, 0, r->opening.answer_instrument, 0, 0, 0);
-    r->stage = r->then;
+    fire_start(c, r->opening.instrument);
 }
 
 void opening_step(core *c) {
@@ -99,7 +99,16 @@ uint16_t set_instrument_state(core *c, const wire_instrument_state *o) {
     if (o->static_price_ticks > 0) static_price_set(c, i, o->static_price_ticks);
     put_instrument_state(c, o->instrument, 0);
     put_applied(c, 0, o->instrument, 0, 0, 0);
+    if (o->trading_state == TRADING_STATE_CLOSED) {
+        c->run.opening.instrument = o->instrument;
+        c->run.stage = RUN_CLOSE;
+    }
     return CODE_NONE;
+}
+
+/* What was good for the day ends with it. */
+void closing_step(core *c) {
+    if (!day_step(c, c->run.opening.instrument)) c->run.stage = c->run.then;
 }
 
 /* ---- Halts and kills --------------------------------------------------------------------------------------------- */

@@ -84,6 +84,15 @@ uint32_t extra_take(core *c, const wire_new_order *o, const wire_order_terms *t)
     return extra;
 }
 
+/* One that says nothing any more goes back. Returns what is left of it: itself, or 0. */
+uint32_t extra_trim(core *c, uint32_t extra) {
+    const order_extra *x = &c->extras[extra];
+    if (x->place != PLACE_DISPLAYED || x->options != 0 || x->display_lots != 0 || x->expire_ns != 0 || x->linked != 0)
+        return extra;
+    extra_drop(c, extra);
+    return 0;
+}
+
 void extra_drop(core *c, uint32_t extra) { pool_give(&c->extra_pool, c->extras, sizeof(order_extra), extra); }
 
 /* What an open order's extra adds to the digest (rules.md 12, tag 10). */

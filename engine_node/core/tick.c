@@ -62,13 +62,16 @@ static bool countdown_step(core *c) {
 
 void tick_start(core *c) {
     c->run.stage = c->run.then = RUN_TICK;
-    c->run.tick_phase = TICK_COUNTDOWNS;
+    c->run.tick_phase = TICK_EXPIRIES;
     c->run.tick_at = 0;
 }
 
 void tick_step(core *c) {
     run *r = &c->run;
     switch (r->tick_phase) {
+    case TICK_EXPIRIES:
+        if (expiry_step(c)) return;
+        break;
     case TICK_COUNTDOWNS:
         if (countdown_step(c)) return;
         break;
@@ -82,4 +85,11 @@ void tick_step(core *c) {
     }
     r->tick_phase++;
     r->tick_at = 0;
+}
+
+/* When the next tick would find something to do. */
+uint64_t core_due_ns(const core *c) {
+    uint64_t due_ns = c->expiry_count == 0 ? UINT64_MAX : c->expiries[1].expire_ns;
+    if (c->countdown_first_ns != 0 && c->countdown_first_ns < due_ns) due_ns = c->countdown_first_ns;
+    return opening_due_ns(c) < due_ns ? opening_due_ns(c) : due_ns;
 }

@@ -107,6 +107,7 @@ typedef struct walk {
     walk_prices prices;
     int64_t lacking_lots;
     bool own_rests; /* the taker's account has orders on the other side, and its mode minds */
+    bool linked;    /* there are linked orders in this instrument */
     bool ended;
     uint32_t shown, hidden; /* levels not walked yet */
     uint32_t unlit_count, unlit_at;
@@ -119,7 +120,9 @@ static void walk_count(walk *w, int64_t price_ticks, int64_t lots) {
     else w->lacking_lots -= lots < w->lacking_lots ? lots : w->lacking_lots;
 }
 
-static void walk_order(const core *c, walk *w, const book_order *b, int64_t price_ticks) {
+static void walk_order(const core *c, walk *w, uint32_t slot, int64_t price_ticks) {
+    const book_order *b = &c->orders[slot];
+    if (w->linked && linked_ahead(c, slot)) return;
     const bool whole = b->extra != 0 && (c->extras[b->extra].options & TERM_OPTION_ALL_OR_NONE);
     if (whole && b->rest_lots > w->lacking_lots) return;
     if (w->own_rests && b->position == w->t->position) {
@@ -129,15 +132,15 @@ static void walk_order(const core *c, walk *w, const book_order *b, int64_t pric
     walk_count(w, price_ticks, b->rest_lots);
 }
 
-/* A level is added up as a whole unless the account itself may rest in it. */
+/* A level is added up as a whole unless the account itself may rest in it, or a linked order. */
 static void walk_level(const core *c, walk *w, uint32_t level) {
     const book_level *l = &c->levels[level];
-    if (!w->own_rests) {
+    if (!w->own_rests && !w->linked) {
         walk_count(w, l->price_ticks, l->quantity_lots + l->reserve_lots);
         return;
     }
     for (uint32_t slot = l->head; slot != 0 && w->lacking_lots > 0 && !w->ended; slot = c->orders[slot].next)
-        walk_order(c, w, &c->orders[slot], l->price_ticks);
+        walk_order(c, w, slot, l->price_ticks);
 }
 
 /* The unlit orders that the taker may reach, sorted by price; at one price they stay in the order of their list. */
@@ -167,7 +170,7 @@ static bool walk_next(const core *c, walk *w) {
     if (w->unlit_at < w->unlit_count &&
         (from == NULL || better_for(side, w->unlit[w->unlit_at].price_ticks, best_ticks))) {
         const maker m = w->unlit[w->unlit_at++];
-        walk_order(c, w, &c->orders[m.slot], m.price_ticks);
+        walk_order(c, w, m.slot, m.price_ticks);
         return true;
     }
     if (from == NULL) return false;
@@ -187,6 +190,7 @@ bool walk_finds(const core *c, const instrument *i, const taker *t, int64_t lots
     w.lacking_lots = lots;
     w.own_rests = own != NULL && (t->side == SIDE_BUY ? own->open_sell_lots : own->open_buy_lots) > 0 &&
                   t->self_trade_prevention != SELF_TRADE_PREVENTION_NONE;
+    w.linked = i->linked_pairs != 0;
     w.ended = false;
     w.shown = i->sides[SIDES_DISPLAYED + other].best;
     w.hidden = i->sides[SIDES_HIDDEN + other].best;

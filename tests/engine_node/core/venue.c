@@ -101,7 +101,7 @@ static core_status apply(venue *v, const wire_record *records, uint32_t count) {
     walk(v->c);
     walk(v->shadow);
     CHECK(core_digest(v->c) == core_digest(v->shadow));
-    if (++v->commands % 3 == 0) save_and_load_shadow(v);
+    if (++v->commands % 7 == 0) save_and_load_shadow(v);
     remember_ids(v);
     return status;
 }

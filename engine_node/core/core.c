@@ -276,16 +276,29 @@ static const char *full_numbers(const core *c, const wire_header *command) {
     }
 }
 
+/* What a new order with terms or a link may take besides: an extra for itself, one for the order that it is linked with;
+ * and if it waits, a level now and room for one later. */
+typedef struct special_needs {
+    uint32_t extras, waits;
+} special_needs;
+
+static special_needs needs_of(const wire_record *records, uint32_t count) {
+    const wire_record *terms = prefix_of(records, count, KIND_ORDER_TERMS);
+    const bool linked = prefix_of(records, count, KIND_ORDER_LINK) != NULL;
+    return (special_needs){.extras = linked ? 2 : terms != NULL,
+                           .waits =
+                               terms != NULL && ((const wire_order_terms *)terms->command)->trigger != TRIGGER_NONE};
+}
+
 /* The pool that has no room for the most that a command of this kind may create; "" if all have. */
-static const char *full_pool(const core *c, const wire_header *command, uint32_t extras, bool has_nonce,
+static const char *full_pool(const core *c, const wire_header *command, special_needs needs, bool has_nonce,
                              uint64_t now_ns) {
     const uint32_t kind = command->kind;
-    if (pool_room(&c->extra_pool) < extras) return "extra_count_max";
+    if (pool_room(&c->extra_pool) < needs.extras) return "extra_count_max";
     const bool enters = kind == KIND_NEW_ORDER;
     if (enters || kind == KIND_REPLACE) {
-        const uint32_t waits = extras != 0; /* it may: then it needs a level now and may need one later */
-        if (pool_room(&c->level_pool) < 1 + waits + waiting_levels(c)) return "level_count_max";
-        if (pool_room(&c->ladder_pool) < (2 + (1 + SIDES_COUNT) * waits) * CORE_LADDER_DEPTH + waiting_nodes(c))
+        if (pool_room(&c->level_pool) < 1 + needs.waits + waiting_levels(c)) return "level_count_max";
+        if (pool_room(&c->ladder_pool) < (2 + (1 + SIDES_COUNT) * needs.waits) * CORE_LADDER_DEPTH + waiting_nodes(c))
             return "ladder_count_max";
     }
     if (enters) {
@@ -372,12 +385,6 @@ static bool prefixes_well_formed(const wire_record *records, uint32_t count) {
     return true;
 }
 
-/* The most extras that a command may take: one for its order, one for the order that it is linked with. */
-static uint32_t extras_taken(const wire_record *records, uint32_t count) {
-    if (prefix_of(records, count, KIND_ORDER_LINK) != NULL) return 2;
-    return prefix_of(records, count, KIND_ORDER_TERMS) != NULL;
-}
-
 /* terms, link: the prefixes of those kinds, NULL without any. */
 static inline void do_order_command(core *c, const wire_header *command, const wire_record *terms,
                                     const wire_record *link) {
@@ -428,8 +435,9 @@ static __attribute__((noinline)) core_status apply_group(core *c, const wire_rec
     const uint32_t kind = command_of(last)->kind;
     const bool has_nonce =
         kind == KIND_LOGON || (count > 1 && is_client_kind(kind) && prefix_of(records, count, KIND_NONCE) != NULL);
-    const uint32_t extras = UNLIKELY(count > 1) && kind == KIND_NEW_ORDER ? extras_taken(records, count) : 0;
-    c->full_pool = full_pool(c, command_of(last), extras, has_nonce, last->received_ns);
+    const special_needs needs =
+        UNLIKELY(count > 1) && kind == KIND_NEW_ORDER ? needs_of(records, count) : (special_needs){0};
+    c->full_pool = full_pool(c, command_of(last), needs, has_nonce, last->received_ns);
     if (UNLIKELY(*c->full_pool != '\0')) return CORE_E_FULL;
     begin(c, records, count, out);
     if (is_prefix(kind)) return events_done(c, CORE_OK);
@@ -459,7 +467,8 @@ core_status core_apply(core *c, const wire_record *records, uint32_t count, core
     out->reports = 0;
     if (UNLIKELY(!is_plain(c, records, count))) return apply_group(c, records, count, out);
     const wire_header *command = command_of(records);
-    c->full_pool = command->kind == KIND_CANCEL ? "" : full_pool(c, command, 0, false, records->received_ns);
+    c->full_pool =
+        command->kind == KIND_CANCEL ? "" : full_pool(c, command, (special_needs){0}, false, records->received_ns);
     if (UNLIKELY(*c->full_pool != '\0')) return CORE_E_FULL;
     begin(c, records, 1, out);
     count_client_sequence(c, records->key, 1);

@@ -233,7 +233,7 @@ typedef struct instrument { /* what a plain order touches comes first: four cach
     uint32_t trail_count[2];          /* buy, sell */
     uint32_t day_first, day_last;     /* extras: day orders, by rising id */
     char name[TEXT_BYTES_MAX];
-    uint8_t padding[4];
+    uint8_t padding[52];
 } instrument;
 static_assert(sizeof(instrument) == 512, "an instrument is eight cache lines");
 static_assert(offsetof(instrument, sides) + 2 * sizeof(book_side) <= 256,

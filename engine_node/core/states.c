@@ -57,8 +57,13 @@ static void opened(core *c) {
     fire_start(c, r->opening.instrument);
 }
 
+/* Trade the next pair. Partners of what trades go (15), and with them some of what the price was found with: if the book
+ * still crosses when the pairs are through, there is another price. */
 void opening_step(core *c) {
-    if (!uncross_step(c)) opened(c);
+    opening *o = &c->run.opening;
+    if (uncross_step(c)) return;
+    if (o->price_ticks != 0) o->price_ticks = auction_price(c, &c->instruments[o->instrument]).price_ticks;
+    if (o->price_ticks == 0) opened(c);
 }
 
 bool openings_step(core *c) {

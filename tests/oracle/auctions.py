@@ -86,14 +86,17 @@ def indicative(events: Events, instrument: InstrumentState) -> None:
 
 
 def uncross(state: State, events: Events, instrument: InstrumentState) -> None:
-    offer = auction_price(instrument)
-    if offer is None:
-        return
+    """At one price; and again if what went by links has left the book crossed."""
+    while (offer := auction_price(instrument)) is not None:
+        uncross_at(state, events, instrument, offer.price)
+
+
+def uncross_at(state: State, events: Events, instrument: InstrumentState, price: int) -> None:
     while True:
         buys, sells = (orders_in_auction(instrument, side) for side in (Side.BUY, Side.SELL))
-        if not buys or not sells or buys[0].price < offer.price or sells[0].price > offer.price:
+        if not buys or not sells or buys[0].price < price or sells[0].price > price:
             return
-        trade(state, events, instrument, buys[0], sells[0], offer.price)
+        trade(state, events, instrument, buys[0], sells[0], price)
 
 
 def trade(

@@ -3,17 +3,17 @@
 #ifndef IRONBOOK_LANDED_H
 #define IRONBOOK_LANDED_H
 
-#define LANDED_COUNTDOWN 1     /* 16: countdown_cancel */
-#define LANDED_TERMS 1         /* 13: order_terms, market_by_quote; 15: cancel_first */
-#define LANDED_EXPIRY 0        /* 16: expire_ns; 17: day orders */
-#define LANDED_WAITING 0       /* 14: stops, take-profits, trailing stops */
-#define LANDED_LINKS 0         /* 15: one_cancels_other */
-#define LANDED_STATES 1        /* 17: instrument_state and what it does; 16: openings */
-#define LANDED_CHECKSUMS 1     /* 16: indicative, 21: book_checksum (a clock tick brings them) */
-#define LANDED_KILL 1          /* 9: kill, halts of a firm */
-#define LANDED_BREAKER 1       /* 18 */
-#define LANDED_RATES 1         /* 19: fee tiers, price steps, floors */
-#define LANDED_FEE_PAYOUT 1    /* 9 */
-#define LANDED_BUSTS 1         /* 20, and the trades kept (12: tag 11 and their number) */
+#define LANDED_COUNTDOWN 1  /* 16: countdown_cancel */
+#define LANDED_TERMS 1      /* 13: order_terms, market_by_quote; 15: cancel_first */
+#define LANDED_EXPIRY 1     /* 16: expire_ns; 17: day orders */
+#define LANDED_WAITING 1    /* 14: stops, take-profits, trailing stops */
+#define LANDED_LINKS 1      /* 15: one_cancels_other */
+#define LANDED_STATES 1     /* 17: instrument_state and what it does; 16: openings */
+#define LANDED_CHECKSUMS 1  /* 16: indicative, 21: book_checksum (a clock tick brings them) */
+#define LANDED_KILL 1       /* 9: kill, halts of a firm */
+#define LANDED_BREAKER 1    /* 18 */
+#define LANDED_RATES 1      /* 19: fee tiers, price steps, floors */
+#define LANDED_FEE_PAYOUT 1 /* 9 */
+#define LANDED_BUSTS 1      /* 20, and the trades kept (12: tag 11 and their number) */
 
 #endif

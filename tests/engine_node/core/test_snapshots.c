@@ -41,10 +41,10 @@ static core_options tiny(void) {
                           .instrument_count_max = 4,
                           .account_count_max = 5,
                           .key_count_max = 4,
-                          .order_count_max = 16,
-                          .extra_count_max = 16,
-                          .level_count_max = 16,
-                          .ladder_count_max = 64,
+                          .order_count_max = 32,
+                          .extra_count_max = 32,
+                          .level_count_max = 32,
+                          .ladder_count_max = 320,
                           .balance_count_max = 16,
                           .position_count_max = 16,
                           .nonce_count_max = 4,
@@ -65,6 +65,30 @@ static void fill_book(venue *v) {
         venue_order_with(v, &kinds[i], NULL, venue_limit(1, name, SIDE_BUY, 100, 5));
         venue_order_with(v, &kinds[i], NULL, venue_limit(2, name + 1, SIDE_SELL, 200 + (int64_t)i, 5));
     }
+}
+
+/* Orders that wait, of each trigger; two pairs; two that expire; two good for the day. */
+static void fill_queues(venue *v) {
+    const wire_order_terms kinds[] = {
+        {.kind = KIND_ORDER_TERMS, .trigger = TRIGGER_STOP, .trigger_price_ticks = 160, .expire_ns = v->now_ns + 9},
+        {.kind = KIND_ORDER_TERMS,
+         .trigger = TRIGGER_TAKE_PROFIT,
+         .trigger_price_ticks = 140,
+         .options = TERM_OPTION_DAY},
+        {.kind = KIND_ORDER_TERMS, .trigger = TRIGGER_TRAILING, .offset_ticks = 10},
+        {.kind = KIND_ORDER_TERMS, .options = TERM_OPTION_DAY},
+        {.kind = KIND_ORDER_TERMS, .expire_ns = v->now_ns + 8}};
+    wire_instrument_limits limits = {.kind = KIND_INSTRUMENT_LIMITS, .instrument = 1, .reference_price_ticks = 150};
+    venue_send(v, &limits);
+    venue_order(v, venue_limit(4, 100, SIDE_BUY, 90, 5));
+    const wire_order_link links[] = {venue_pair(100), venue_pair(102)};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) /* the positions of account 4 come before those of 3 */
+        venue_order_with(v, &kinds[i],
+                         i == 0   ? &links[0]
+                         : i == 2 ? &links[1]
+                                  : NULL,
+                         venue_limit(i == 3 ? 3 : 4, 101 + i, SIDE_BUY, 95, 5));
+    CHECK(venue_code(v) == CODE_NONE);
 }
 
 /* Zeroed pages that cost nothing until they are used: most of a core is room for trades. */
@@ -107,6 +131,15 @@ static void test_a_snapshot_that_lies_is_refused_and_does_no_harm(void) {
     venue_close(&v);
 }
 
+static void test_a_snapshot_of_waiting_and_linked_orders_that_lies_is_refused_and_does_no_harm(void) {
+    static venue v;
+    const core_options options = tiny();
+    venue_open_with(&v, options);
+    fill_queues(&v);
+    lie_about(&v, &options);
+    venue_close(&v);
+}
+
 static void test_a_snapshot_of_an_auction_that_lies_is_refused_and_does_no_harm(void) {
     static venue v;
     const core_options options = tiny();
@@ -145,6 +178,7 @@ static void test_a_snapshot_of_more_orders_with_terms_than_there_is_room_for_is_
 
 int main(void) {
     RUN(test_a_snapshot_that_lies_is_refused_and_does_no_harm);
+    RUN(test_a_snapshot_of_waiting_and_linked_orders_that_lies_is_refused_and_does_no_harm);
     RUN(test_a_snapshot_of_an_auction_that_lies_is_refused_and_does_no_harm);
     RUN(test_a_snapshot_of_more_orders_with_terms_than_there_is_room_for_is_refused);
     return 0;

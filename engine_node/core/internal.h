@@ -662,11 +662,11 @@ void put_taker_report(core *c, uint8_t kind, uint16_t code, int64_t price_ticks,
                       int64_t amount_units);
 void taker_end(core *c, uint16_t code);
 
-/* Hashes for the indexes: a multiplication spreads numbers that follow each other, which is what ids do; the upper half
- * of the product is the good one. */
+/* Hashes for the indexes: a multiplication spreads numbers that follow each other, which is what ids do; both halves of
+ * the product together leave no number out. */
 static inline uint64_t spread(uint64_t number) {
-    const uint64_t product = number * 0x9e3779b97f4a7c15ull;
-    return product >> 32 ^ product;
+    const unsigned __int128 product = (unsigned __int128)number * 0xbf58476d1ce4e5b9ull;
+    return (uint64_t)(product >> 64) ^ (uint64_t)product >> 32;
 }
 static inline uint64_t order_hash(uint64_t order_id) { return spread(order_id); }
 static inline uint64_t client_hash(uint32_t account_number, uint64_t client_order_id) {

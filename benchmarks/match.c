@@ -196,13 +196,15 @@ static replica open_replica(const program *p) {
     options.key_count_max = p->key_count + 1;
     options.order_count_max = f->open_max + 16;
     options.level_count_max = f->open_max + 64;
-    options.ladder_count_max = f->open_max + 65536;
+    options.ladder_count_max = f->open_max / 4 + 65536;
     options.balance_count_max = (uint32_t)pairs;
     options.position_count_max = (uint32_t)pairs;
     replica r = {.bytes = core_bytes(&options)};
     r.memory = mmap(NULL, r.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (r.bytes == 0 || r.memory == MAP_FAILED) client_fail("no memory for a core of %zu bytes", r.bytes);
     (void)madvise(r.memory, r.bytes, MADV_HUGEPAGE); /* as the engine and its replicas ask for */
+    /* all of it now: else a command pays for the zeroing of two megabytes */
+    if (madvise(r.memory, r.bytes, MADV_POPULATE_WRITE) != 0) memset(r.memory, 0, r.bytes);
     if (core_open(r.memory, r.bytes, &options, &r.core) != CORE_OK) client_fail("the core must open");
     return r;
 }

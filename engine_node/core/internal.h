@@ -14,9 +14,10 @@
  *     trades: a ring of the last ones, which can still be busted or corrected
  *
  * Files: core.c (open, groups, dispatch) · pretrade.c (may it?) · terms.c (what prefixes say of an order) · match.c
- * (what happens in the book) · unlit.c (makers nobody sees) · ledger.c (who pays what) · ladder.c (levels) · tick.c
- * (time) · admin.c (definitions, limits, sessions) · rates.c (fee tiers, price steps, floors) · busts.c (the last
- * trades) · events.c · query.c · check.c · snapshot.c.
+ * (what happens in the book) · unlit.c (makers nobody sees) · waiting.c, link.c (what fires, and what goes with it) ·
+ * states.c, auction.c, breaker.c (when it trades, and at one price) · ledger.c (who pays what) · ladder.c (levels) ·
+ * tick.c, expiry.c (time) · admin.c (definitions, limits, sessions) · rates.c (fee tiers, price steps, floors) ·
+ * busts.c (the last trades) · events.c, checksum.c · query.c · check.c · snapshot.c.
  */
 #ifndef IRONBOOK_CORE_INTERNAL_H
 #define IRONBOOK_CORE_INTERNAL_H

@@ -21,6 +21,7 @@ static const core_options options = {.asset_count_max = 4,
                                      .account_count_max = 6,
                                      .key_count_max = 6,
                                      .order_count_max = 48,
+                                     .extra_count_max = 12,
                                      .level_count_max = 32,
                                      .ladder_count_max = 64,
                                      .balance_count_max = 10,
@@ -83,11 +84,36 @@ static void make_order(wire_record *record, input *from) {
                                   .quantity_lots = 1 + b[2] % 9,
                                   .client_order_id = b[3] % 8,
                                   .side = 1 + b[4] % 2,
-                                  .order_type = 1 + (b[4] >> 1) % 8 / 7,
+                                  .order_type = 1 + (b[4] >> 1) % 8 / 6 * (1 + b[3] % 2),
                                   .time_in_force = 1 + (b[4] >> 5) % 3,
                                   .self_trade_prevention = 1 + b[5] % 5,
                                   .options = b[5] >> 7};
     memcpy(record->command + 8, (const uint8_t *)&order + 8, COMMAND_BYTES - 8);
+}
+
+/* Mostly one thing at a time, now and then all of them. */
+static void make_terms(wire_record *record, input *from) {
+    uint8_t b[4];
+    bytes(from, b, sizeof b);
+    const bool all = b[0] >= 240;
+    const uint8_t what = b[0] % 8;
+    const wire_order_terms terms = {.display_lots = all || what < 2 ? b[1] % 8 : 0,
+                                    .minimum_lots = all || what == 2 ? b[1] % 8 : 0,
+                                    .options = all || what >= 6 ? b[2] % 9 : 0,
+                                    .peg = all || what == 3 ? b[2] % 5 : 0,
+                                    .offset_ticks = all || what == 3 || what == 4 ? (int8_t)b[3] : 0,
+                                    .trigger = all || what == 4 || what == 5 ? b[2] % 5 : 0,
+                                    .trigger_price_ticks = what == 5 ? 1 + b[3] % 16 : 0,
+                                    .expire_ns = all ? b[1] : 0};
+    memcpy(record->command + 8, (const uint8_t *)&terms + 8, COMMAND_BYTES - 8);
+}
+
+static void make_link(wire_record *record, const core *c, input *from) {
+    const uint8_t which = byte(from), how = byte(from);
+    core_order_info order = {0};
+    core_account_orders(c, 1 + which % 4, which / 4 % 8, &order, 1);
+    const wire_order_link link = {.order_id = order.order_id, .action = how % 8 == 7 ? how : 1 + how % 2};
+    memcpy(record->command + 8, (const uint8_t *)&link + 8, COMMAND_BYTES - 8);
 }
 
 /* Cancel or replace: by an id that may well exist. */
@@ -133,7 +159,8 @@ static wire_record make_record(const core *c, input *from, uint32_t waiting) {
         KIND_NEW_ORDER,   KIND_NEW_ORDER, KIND_NEW_ORDER, KIND_CANCEL,     KIND_REPLACE,        KIND_REPLACE,
         KIND_MASS_CANCEL, KIND_HALT,      KIND_DEPOSIT,   KIND_WITHDRAWAL, KIND_ACCOUNT_LIMITS, KIND_INSTRUMENT_LIMITS,
         KIND_INSTRUMENT,  KIND_ASSET,     KIND_ACCOUNT,   KIND_TEXT,       KIND_NONCE,          KIND_REFUSED,
-        KIND_TERM,        KIND_LOGON,     KIND_LOGOFF,    KIND_CLOCK_TICK, KIND_DIGEST};
+        KIND_TERM,        KIND_LOGON,     KIND_LOGOFF,    KIND_CLOCK_TICK, KIND_DIGEST,         KIND_ORDER_TERMS,
+        KIND_ORDER_TERMS, KIND_ORDER_LINK};
     wire_record record = {0};
     const uint8_t what = byte(from), how = byte(from);
     if (what >= 250) { /* as it comes */
@@ -146,6 +173,8 @@ static wire_record make_record(const core *c, input *from, uint32_t waiting) {
     set_header(&record, kind, next_sequence(c, record.key, waiting));
     switch (kind) {
     case KIND_NEW_ORDER: make_order(&record, from); break;
+    case KIND_ORDER_TERMS: make_terms(&record, from); break;
+    case KIND_ORDER_LINK: make_link(&record, c, from); break;
     case KIND_CANCEL: make_change(&record, c, from, false); break;
     case KIND_REPLACE: make_change(&record, c, from, true); break;
     case KIND_TERM:

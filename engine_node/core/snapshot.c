@@ -360,12 +360,13 @@ static void save_sessions(const core *c, saver *s) {
 static void save_rates(const core *c, saver *s) {
     uint64_t tiers = 0, steps = 0;
     for (uint32_t n = 1; n < c->options.instrument_count_max; n++) {
+        if (!instrument_known(c, n)) continue;
         for (uint32_t tier = 1; tier <= FEE_TIER_MAX; tier++) tiers += c->rate_tables[n].tiers[tier].set;
         steps += c->instruments[n].price_step_count;
     }
     put_section(s, SECTION_FEE_TIERS, sizeof(saved_fee_tier), tiers);
     for (uint32_t n = 1; n < c->options.instrument_count_max; n++)
-        for (uint32_t tier = 1; tier <= FEE_TIER_MAX; tier++) {
+        for (uint32_t tier = 1; instrument_known(c, n) && tier <= FEE_TIER_MAX; tier++) {
             const fee_tier *t = &c->rate_tables[n].tiers[tier];
             if (!t->set) continue;
             put(s,

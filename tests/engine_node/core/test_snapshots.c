@@ -161,6 +161,39 @@ static void test_a_snapshot_of_an_auction_that_lies_is_refused_and_does_no_harm(
     venue_close(&v);
 }
 
+static void test_a_snapshot_of_rates_floors_and_trades_that_lies_is_refused_and_does_no_harm(void) {
+    static venue v;
+    const core_options options = tiny();
+    venue_open_with(&v, options);
+    for (uint8_t tier = 1; tier <= 2; tier++) {
+        wire_fee_tier t = {
+            .kind = KIND_FEE_TIER, .instrument = 1, .tier = tier, .maker_fee_ppm = -100, .taker_fee_ppm = 20000};
+        venue_send(&v, &t);
+        wire_price_step s = {.kind = KIND_PRICE_STEP,
+                             .instrument = 1,
+                             .step = tier - 1,
+                             .from_price_ticks = 100 * tier,
+                             .tick_multiple = 5,
+                             .lot_multiple = 1};
+        venue_send(&v, &s);
+    }
+    wire_account a = {.kind = KIND_ACCOUNT, .account = 1, .fee_tier = 2};
+    venue_send(&v, &a);
+    wire_balance_floor f = {.kind = KIND_BALANCE_FLOOR, .account = 2, .asset = 1, .floor_units = -1000};
+    venue_send(&v, &f);
+    for (uint64_t number = 1; number <= 3; number++) {
+        venue_order(&v, venue_limit(2, 2 * number, SIDE_SELL, 200, (1ll << 29) - 1));
+        venue_order(&v, venue_limit(1, 2 * number + 1, SIDE_BUY, 200, 3));
+        CHECK(venue_code(&v) == CODE_NONE);
+        venue_cancel(&v, 2, 2 * number);
+    }
+    wire_trade_bust bust = {.kind = KIND_TRADE_BUST, .instrument = 1, .trade_id = 2};
+    venue_send(&v, &bust);
+    CHECK(venue_code(&v) == CODE_NONE);
+    lie_about(&v, &options);
+    venue_close(&v);
+}
+
 static void test_a_snapshot_of_more_orders_with_terms_than_there_is_room_for_is_refused(void) {
     static venue v;
     static bytes saved;
@@ -180,6 +213,7 @@ int main(void) {
     RUN(test_a_snapshot_that_lies_is_refused_and_does_no_harm);
     RUN(test_a_snapshot_of_waiting_and_linked_orders_that_lies_is_refused_and_does_no_harm);
     RUN(test_a_snapshot_of_an_auction_that_lies_is_refused_and_does_no_harm);
+    RUN(test_a_snapshot_of_rates_floors_and_trades_that_lies_is_refused_and_does_no_harm);
     RUN(test_a_snapshot_of_more_orders_with_terms_than_there_is_room_for_is_refused);
     return 0;
 }

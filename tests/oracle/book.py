@@ -41,10 +41,11 @@ def shown_lots(level: list[OrderState]) -> int:
     return sum(shown(order) for order in level)
 
 
-def is_top(instrument: InstrumentState, side: int, price: int) -> bool:
-    """Whether a displayed level is the best of its side, or was until it went away."""
-    best = best_price(instrument, side)
-    return best is None or numbers.at_price_or_better(numbers.other_side(side), best, price)
+def is_top(instrument: InstrumentState, side: int, price: int, matched: int | None) -> bool:
+    """Whether a displayed level is the best of its side, or was until it went away. The level that is being matched
+    counts as there until it is left."""
+    others = [other for other in (best_price(instrument, side), matched) if other is not None]
+    return all(numbers.at_price_or_better(numbers.other_side(side), other, price) for other in others)
 
 
 def unlit_in_turn(instrument: InstrumentState, side: int) -> list[OrderState]:

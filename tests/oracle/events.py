@@ -22,6 +22,7 @@ class Events:
         self.client_sequence = client_sequence
         self.made: list[Report] = []
         self.traded: set[int] = set()  # instruments that have traded in this command
+        self.matched: dict[tuple[int, int], int] = {}  # (instrument, side): the displayed level that is being matched
 
     # ---- any event
 
@@ -93,7 +94,7 @@ class Events:
             remaining_lots=len(level),
             reference=instrument.last_book_update_id,
         )
-        if book.is_top(instrument, side, price):
+        if book.is_top(instrument, side, price, self.matched.get((instrument.number, side))):
             self.top(instrument, side)
 
     def top(self, instrument: InstrumentState, side: int) -> None:

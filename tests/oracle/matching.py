@@ -21,10 +21,12 @@ def match(state: State, events: Events, taker: OrderState) -> Code:
     while taker.rest > 0:
         maker = makers.first_maker(instrument, taker, best)
         if level is not None and (maker is None or displayed_price(maker) != level):
-            events.book_update(instrument, numbers.other_side(taker.side), level)
+            leave_level(events, instrument, taker, level)
             level = None
         if maker is None:
             break
+        if maker.order.place == DISPLAYED:
+            events.matched[instrument.number, maker.order.side] = maker.price
         if makers.prevents(taker, maker.order):
             changed = prevent_self_trade(state, events, maker, taker)
         elif lots_of_trade(instrument, maker, taker) == 0:
@@ -39,11 +41,18 @@ def match(state: State, events: Events, taker: OrderState) -> Code:
             cancels.cancel_before_trade(state, events, taker)
             trade(state, events, instrument, maker, taker)
         level = displayed_price(maker) if changed else level
-    if level is not None:
-        events.book_update(instrument, numbers.other_side(taker.side), level)
+    leave_level(events, instrument, taker, level)
     if stopped:
         breaker.trip(events, instrument, stopped)
     return end
+
+
+def leave_level(events: Events, instrument: InstrumentState, taker: OrderState, changed: int | None) -> None:
+    """The level that was matched is told, if it has changed."""
+    side = numbers.other_side(taker.side)
+    events.matched.pop((instrument.number, side), None)
+    if changed is not None:
+        events.book_update(instrument, side, changed)
 
 
 def stopped_by_breaker(instrument: InstrumentState, maker: Maker) -> int:

@@ -49,7 +49,7 @@ POOLS = {  # plenty for what the flow does, and quickly laid out
 CLOCK = {EventKind.BOOK_CHECKSUM, EventKind.INDICATIVE}
 BUSTS = {EventKind.TRADE_BUST, EventKind.TRADE_CORRECTION}
 EVENT_MASKS = {  # which events a core hands out: the bits of its option event_mask
-    _engine.EVENTS_REPORTS: {EventKind(kind) for kind in range(EventKind.ACCEPTED, EventKind.APPLIED + 1)},
+    _engine.EVENTS_REPORTS: {EventKind(kind) for kind in range(EventKind.ACCEPTED, EventKind.TRIGGERED + 1)},
     _engine.EVENTS_MARKET: {EventKind.TRADE, EventKind.BOOK_UPDATE, EventKind.TOP, EventKind.STATE, *CLOCK, *BUSTS},
     _engine.EVENTS_LEVEL3: {EventKind.LEVEL3},
     _engine.EVENTS_ACCOUNTS: {EventKind.BALANCE, EventKind.ADJUSTMENT},

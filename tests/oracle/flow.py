@@ -423,7 +423,7 @@ def draw_step(choice: Choice) -> Step:
         due_ns=special.some_due(choice, command, terms),
         prefixes_turned=sometimes(choice, 4),
         void_prefixes=choice.number(1, len(VOID_PREFIXES) - 1) if sometimes(choice, 30) else 0,
-        set_byte=some_damage(choice) if sometimes(choice, 25) and not (special.COMING and (terms or link)) else None,
+        set_byte=some_damage(choice) if sometimes(choice, 25) else None,
         client_sequence_error=choice.one_of((1, -1, 5)) if sometimes(choice, 100) else 0,
         digest_error=choice.one_of((0, 0, 1)),
     )

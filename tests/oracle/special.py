@@ -28,9 +28,6 @@ from schemas.vocabulary import (
 from tests.oracle import commands
 from tests.oracle.choice import Choice, some_price, some_quantity, sometimes, usually
 
-COMING = {"waiting", "expiry", "links"}  # what the core does not do yet
-
-
 def some_amount(choice: Choice) -> int:
     """Quote units of a market_by_quote order."""
     return usually(choice, (10, 37, 50, 100, 9, 1, 200), (0, -1, UNITS_MAX, UNITS_MAX + 1, 2**60), one_in=20)
@@ -100,8 +97,6 @@ def with_terms(choice: Choice, order: NewOrder) -> tuple[NewOrder, OrderTerms | 
     if sometimes(choice, 2) or (order.order_type == OrderType.MARKET_BY_QUOTE and not sometimes(choice, 20)):
         return order, None
     shape = choice.one_of(SHAPES)
-    if "waiting" in COMING and shape in (stop, trailing, anything):
-        shape = hidden
     terms = shape(choice)
     if shape in (stop, trailing) and sometimes(choice, 4):
         shape = choice.one_of((iceberg, hidden))
@@ -112,7 +107,7 @@ def with_terms(choice: Choice, order: NewOrder) -> tuple[NewOrder, OrderTerms | 
         )
     if shape in (all_or_none, pegged, minimum) and not sometimes(choice, 20):
         order = dataclasses.replace(order, options=0)
-    if sometimes(choice, 12) and "expiry" not in COMING:
+    if sometimes(choice, 12):
         terms = dataclasses.replace(terms, options=terms.options | TermOption.DAY)
     return order, terms
 
@@ -125,8 +120,6 @@ def some_link(choice: Choice) -> int | None:
     if not sometimes(choice, 10):
         return None
     actions = (LinkAction.ONE_CANCELS_OTHER,) * 4 + (LinkAction.CANCEL_FIRST,)
-    if "links" in COMING:
-        actions = (LinkAction.CANCEL_FIRST,)
     return usually(choice, actions, (0, 3, 255), one_in=40)
 
 
@@ -135,8 +128,6 @@ def some_link(choice: Choice) -> int | None:
 
 def some_due(choice: Choice, command: commands.Closing, terms: OrderTerms | None) -> int | None:
     """When an order expires or an auction ends, in ns from the time of receipt."""
-    if "expiry" in COMING and isinstance(command, NewOrder):
-        return None
     if isinstance(command, NewOrder) and terms is not None:
         day = terms.options & TermOption.DAY
         return some_delay(choice) if sometimes(choice, 40 if day else 4) else None

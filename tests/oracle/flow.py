@@ -127,7 +127,7 @@ def some_units(choice: Choice) -> int:
 
 
 def some_client_number(choice: Choice) -> int:
-    return choice.one_of((0, 0, 0, 1, 2, 3, 4, 5, 2**64 - 1))
+    return choice.one_of((0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 2**64 - 1))
 
 
 def some_limit(choice: Choice, usual: Sequence[int]) -> int:
@@ -368,7 +368,7 @@ def state_digest(choice: Choice) -> commands.Closing:
 
 
 DRAWS: tuple[Callable[[Choice], commands.Closing], ...] = (
-    *((new_order,) * 100),
+    *((new_order,) * 130),
     *((cancel,) * 6),
     *((replace,) * 14),
     *((mass_cancel,) * 2),
@@ -388,7 +388,7 @@ DRAWS: tuple[Callable[[Choice], commands.Closing], ...] = (
     price_step,
     balance_floor,
     *((clock_tick,) * 6),
-    *((special.calm,) * 16),
+    *((special.calm,) * 24),
     *((special.countdown_cancel,) * 2),
     *((special.instrument_state,) * 5),
     *((special.circuit_breaker,) * 2),

@@ -28,6 +28,7 @@ from schemas.vocabulary import (
 from tests.oracle import commands
 from tests.oracle.choice import Choice, some_price, some_quantity, sometimes, usually
 
+
 def some_amount(choice: Choice) -> int:
     """Quote units of a market_by_quote order."""
     return usually(choice, (10, 37, 50, 100, 9, 1, 200), (0, -1, UNITS_MAX, UNITS_MAX + 1, 2**60), one_in=20)
@@ -107,9 +108,14 @@ def with_terms(choice: Choice, order: NewOrder) -> tuple[NewOrder, OrderTerms | 
         )
     if shape in (all_or_none, pegged, minimum) and not sometimes(choice, 20):
         order = dataclasses.replace(order, options=0)
-    if sometimes(choice, 12):
+    if sometimes(choice, 10) and (lasts(order, terms) or sometimes(choice, 10)):
         terms = dataclasses.replace(terms, options=terms.options | TermOption.DAY)
     return order, terms
+
+
+def lasts(order: NewOrder, terms: OrderTerms) -> bool:
+    """Whether it may be open behind its command, so that it may have an end."""
+    return order.time_in_force == TimeInForce.GOOD_TILL_CANCELLED or terms.trigger != Trigger.NONE
 
 
 def trigger_of(terms: OrderTerms) -> dict[str, int]:
@@ -129,8 +135,8 @@ def some_link(choice: Choice) -> int | None:
 def some_due(choice: Choice, command: commands.Closing, terms: OrderTerms | None) -> int | None:
     """When an order expires or an auction ends, in ns from the time of receipt."""
     if isinstance(command, NewOrder) and terms is not None:
-        day = terms.options & TermOption.DAY
-        return some_delay(choice) if sometimes(choice, 40 if day else 4) else None
+        fits = lasts(command, terms) and not terms.options & TermOption.DAY
+        return some_delay(choice) if sometimes(choice, 4 if fits else 40) else None
     if isinstance(command, InstrumentState):
         called = command.trading_state in (TradingState.PRE_OPEN, TradingState.AUCTION)
         return some_delay(choice) if sometimes(choice, 2 if called else 40) else None
@@ -155,12 +161,13 @@ def countdown_cancel(choice: Choice) -> commands.Closing:
 def calm(choice: Choice) -> commands.Closing:
     """Takes a halt or limit away again, so that most of the time most orders are taken."""
     number = choice.one_of((1, 1, 1, 2, 3))
+    opens = InstrumentState(instrument=number, trading_state=TradingState.OPEN)
     return choice.one_of(
         (
+            *(opens,) * 5,
+            Halt(scope=HaltScope.EVERYTHING, action=HaltAction.RESUME),
             Halt(scope=HaltScope.EVERYTHING, action=HaltAction.RESUME),
             Halt(scope=HaltScope.ACCOUNT, target=choice.number(1, 3), action=HaltAction.RESUME),
-            InstrumentState(instrument=number, trading_state=TradingState.OPEN),
-            InstrumentState(instrument=number, trading_state=TradingState.OPEN),
             InstrumentLimits(instrument=number),
             CircuitBreaker(instrument=number),
             AccountLimits(account=choice.number(1, 3)),
@@ -183,7 +190,7 @@ def circuit_breaker(choice: Choice) -> commands.Closing:
         choice.one_of((100_000, 200_000)), 200_000, choice.one_of((300_000, 200_000)), 400_000
     ))
     lengths = [
-        usually(choice, (1, 0), (2, 2**32 - 1), one_in=20) if ppm or sometimes(choice, 60) else 0
+        usually(choice, (1, 1, 1, 0), (2, 2**32 - 1), one_in=20) if ppm or sometimes(choice, 60) else 0
         for ppm in (band, *levels)
     ]
     return CircuitBreaker(

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from schemas.vocabulary import Logoff, Logon, MassCancel, NewOrder
-from tests.oracle import compare, flow, mutations
+from tests.oracle import compare, flow, kind_mutations, mutations
 from tests.oracle.compare import Pair
 
 T = TypeVar("T")
@@ -21,6 +21,7 @@ SOAK = bool(os.environ.get("IRONBOOK_SOAK"))
 EXAMPLES = 5_000 if SOAK else 100
 MARKETS = 2_000 if SOAK else 8
 COMMANDS_A_MARKET = 2_000
+EVERY_MUTATION = [*mutations.MUTATIONS, *kind_mutations.MUTATIONS]
 TINY_POOLS = {
     "order_count_max": 6,
     "level_count_max": 5,
@@ -159,7 +160,7 @@ def compare_markets(count: int) -> None:
         compare.run(COMMANDS_A_MARKET, seed)
 
 
-@pytest.mark.parametrize("mutation", mutations.MUTATIONS, ids=lambda mutation: mutation.title)
+@pytest.mark.parametrize("mutation", EVERY_MUTATION, ids=lambda mutation: mutation.title)
 def test_comparison_notices_that(mutation: mutations.Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Core and oracle disagree, or the oracle's own sums do not come out."""
     monkeypatch.setattr(mutation.module, mutation.name, mutation.instead)

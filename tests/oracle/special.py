@@ -168,7 +168,7 @@ def calm(choice: Choice) -> commands.Closing:
             Halt(scope=HaltScope.EVERYTHING, action=HaltAction.RESUME),
             Halt(scope=HaltScope.EVERYTHING, action=HaltAction.RESUME),
             Halt(scope=HaltScope.ACCOUNT, target=choice.number(1, 3), action=HaltAction.RESUME),
-            InstrumentLimits(instrument=number),
+            InstrumentLimits(instrument=number, reference_price_ticks=choice.number(8, 12)),
             CircuitBreaker(instrument=number),
             AccountLimits(account=choice.number(1, 3)),
         )

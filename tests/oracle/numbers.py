@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from schemas.vocabulary import Side
 
 PPM = 1_000_000
@@ -46,6 +48,7 @@ def other_side(side: int) -> int:
     return Side.SELL if side == Side.BUY else Side.BUY
 
 
+@functools.lru_cache(maxsize=4096)
 def mix(x: int) -> int:
     x %= WORD
     x ^= x >> 30

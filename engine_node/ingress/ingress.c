@@ -338,13 +338,14 @@ static void end_the_late(ingress *in) {
     }
 }
 
-/* Time is told at regular intervals while anybody is there or anything has happened, busy or not: expiry and book
- * events wait for it. */
+/* Time is told at regular intervals while anybody is there or anything has happened, busy or not, for the book events;
+ * and as soon as an order expires, a countdown runs out or an auction ends, whether anybody is there or not. */
 static void tick(ingress *in) {
     core_status status;
     const uint64_t interval_ns = in->options.tick_interval_ms * NS_PER_MS;
     const bool matters = in->counters.sessions_live > 0 || core_sequence(in->core) > in->last_tick_sequence;
-    if (interval_ns == 0 || !matters || in->now_ns - in->last_tick_ns < interval_ns) return;
+    const bool due = core_due_ns(in->core) <= in->now_ns || (matters && in->now_ns - in->last_tick_ns >= interval_ns);
+    if (interval_ns == 0 || !due) return;
     const wire_clock_tick tick = {.kind = KIND_CLOCK_TICK};
     if (record_system(in, &tick, 0, &status) != ROOM_YES) return;
     INGRESS_INVARIANT(status == CORE_OK);

@@ -61,6 +61,7 @@ struct random_commands {
     uint64_t term;
     uint64_t sequences[KEYS_MAX]; /* last client sequence of each key */
     uint32_t setup;               /* the next command of the definition of the market */
+    bool defined;                 /* there is no such command any more */
     bool everything_halted, instrument_halted[PLACES_MAX], account_halted[PLACES_MAX];
     uint8_t instrument_state[PLACES_MAX];
     market markets[PLACES_MAX];
@@ -791,7 +792,8 @@ static void pass_time(random_commands *r) {
 static uint32_t put_group(random_commands *r, wire_record *records) {
     _Alignas(8) uint8_t command[COMMAND_BYTES] = {0};
     bool named = false;
-    const bool setup = make_setup(r, command, &named);
+    const bool setup = !r->defined && make_setup(r, command, &named);
+    r->defined = !setup;
     if (!setup) {
         if (chance(r, r->profile.system_permille)) {
             records[0] = make_system(r);
@@ -823,7 +825,7 @@ uint32_t random_commands_next(random_commands *r, wire_record records[RANDOM_REC
     const uint32_t void_count = count;
     count += put_group(r, records + count);
     if (void_count > 0 && r->setup > 0 && one_in(r, 4)) records[count - 1].key = key;
-    if (chance(r, r->profile.nonsense_permille)) {
+    if (r->defined && chance(r, r->profile.nonsense_permille)) {
         wire_record *victim = &records[random_below(r, count)];
         const wire_record before = *victim;
         spoil(r, victim);

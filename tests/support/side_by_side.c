@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plain/state.h"
 #include "support/readable.h"
 
 #define EVENTS_BEFORE 8u
@@ -122,114 +121,11 @@ bool side_check(const side_by_side *s) {
     return fault == NULL;
 }
 
-/* ---- Where the states differ ------------------------------------------------------------------------------------- */
-
-#define COMPARE(what, number, number2, fast, slow)                                                                     \
-    do {                                                                                                               \
-        if ((int64_t)(fast) != (int64_t)(slow))                                                                        \
-            fprintf(stderr, "  %s %" PRIu64 " %" PRIu64 " %s: core %" PRId64 ", plain book %" PRId64 "\n", what,       \
-                    (uint64_t)(number), (uint64_t)(number2), #slow, (int64_t)(fast), (int64_t)(slow));                 \
-    } while (0)
-
-static void compare_orders(const core *c, const order *o) {
-    for (; o != NULL; o = o->next) {
-        core_order_info i = {0};
-        if (!core_order(c, o->id, &i)) fprintf(stderr, "  order %" PRIu64 ": not in the core\n", o->id);
-        COMPARE("order", o->id, 0, i.account, o->account);
-        COMPARE("order", o->id, 0, i.instrument, o->instrument);
-        COMPARE("order", o->id, 0, i.side, o->side);
-        COMPARE("order", o->id, 0, i.price_ticks, o->price);
-        COMPARE("order", o->id, 0, i.rest_lots, o->rest);
-        COMPARE("order", o->id, 0, i.filled_lots, o->filled);
-        COMPARE("order", o->id, 0, i.client_order_id, o->client_order_id);
-        COMPARE("order", o->id, 0, i.priority, o->priority);
-        COMPARE("order", o->id, 0, i.lock_units, o->lock);
-        COMPARE("order", o->id, 0, i.options, o->options);
-        COMPARE("order", o->id, 0, i.self_trade_prevention, o->self_trade);
-        COMPARE("order", o->id, 0, i.key, o->key);
-    }
-}
-
-static void compare_instruments(const core *c, const instrument *in) {
-    for (; in != NULL; in = in->next) {
-        core_instrument_info i = {0};
-        core_instrument(c, in->number, &i);
-        COMPARE("instrument", in->number, 0, i.trading_state, in->state);
-        COMPARE("instrument", in->number, 0, i.maker_fee_ppm, in->maker_ppm);
-        COMPARE("instrument", in->number, 0, i.taker_fee_ppm, in->taker_ppm);
-        COMPARE("instrument", in->number, 0, i.collar_ppm, in->collar_ppm);
-        COMPARE("instrument", in->number, 0, i.quantity_lots_min, in->quantity_min);
-        COMPARE("instrument", in->number, 0, i.quantity_lots_max, in->quantity_max);
-        COMPARE("instrument", in->number, 0, i.notional_units_min, in->notional_min);
-        COMPARE("instrument", in->number, 0, i.reference_price_ticks, in->reference);
-        COMPARE("instrument", in->number, 0, i.trade_id, in->trade_id);
-        COMPARE("instrument", in->number, 0, i.book_update_id, in->book_update_id);
-        COMPARE("instrument", in->number, 0, i.level3_id, in->level3_id);
-        for (int list = 0; list < LIST_COUNT; list++) compare_orders(c, in->lists[list]);
-    }
-}
-
-static void compare_accounts(const core *c, const account *who) {
-    for (; who != NULL; who = who->next) {
-        core_account_info i = {0};
-        core_account(c, who->number, &i);
-        COMPARE("account", who->number, 0, i.firm, who->firm);
-        COMPARE("account", who->number, 0, i.halted, who->halted);
-        COMPARE("account", who->number, 0, i.open_orders_max, who->open_orders_max);
-        COMPARE("account", who->number, 0, i.order_rate_max, who->rate_max);
-        COMPARE("account", who->number, 0, i.order_rate_window_ms, who->rate_window_ms);
-        COMPARE("account", who->number, 0, i.notional_units_max, who->notional_max);
-        COMPARE("account", who->number, 0, i.position_lots_max, who->position_max);
-        COMPARE("account", who->number, 0, i.quantity_lots_max, who->quantity_max);
-        for (const balance *b = who->balances; b != NULL; b = b->next) {
-            int64_t free_units = 0, locked = 0;
-            core_balance(c, who->number, b->asset, &free_units, &locked);
-            COMPARE("balance", who->number, b->asset, free_units, b->free);
-            COMPARE("balance", who->number, b->asset, locked, b->locked);
-        }
-        for (const position *p = who->positions; p != NULL; p = p->next) {
-            int64_t lots = 0, buy = 0, sell = 0;
-            core_position(c, who->number, p->instrument, &lots, &buy, &sell);
-            COMPARE("position", who->number, p->instrument, lots, p->lots);
-            COMPARE("position", who->number, p->instrument, buy, p->open_buy);
-            COMPARE("position", who->number, p->instrument, sell, p->open_sell);
-        }
-    }
-}
-
-static void compare_rest(const core *c, const plain *p) {
-    for (const asset *a = p->assets; a != NULL; a = a->next) {
-        core_asset_info i = {0};
-        core_asset(c, a->number, &i);
-        COMPARE("asset", a->number, 0, i.decimals, a->decimals);
-        COMPARE("asset", a->number, 0, i.supply_units, a->supply);
-        COMPARE("asset", a->number, 0, i.fees_units, a->fees);
-    }
-    for (const key *k = p->keys; k != NULL; k = k->next) {
-        core_key_info i = {0};
-        core_key(c, k->number, &i);
-        COMPARE("key", k->number, 0, i.last_client_sequence, k->client_sequence);
-        COMPARE("key", k->number, 0, i.last_report_number, k->report_number);
-        COMPARE("key", k->number, 0, i.session, k->session);
-        COMPARE("key", k->number, 0, i.account, k->account);
-        COMPARE("key", k->number, 0, i.live, k->live);
-        COMPARE("key", k->number, 0, i.options, k->options);
-    }
-    COMPARE("whole", 0, 0, core_sequence(c), p->sequence);
-    COMPARE("whole", 0, 0, core_received_ns(c), p->received_ns);
-    COMPARE("whole", 0, 0, core_term(c), p->term);
-    COMPARE("whole", 0, 0, core_everything_halted(c), p->everything_halted);
-    for (const nonce *n = p->nonces; n != NULL; n = n->next)
-        if (!core_nonce_held(c, n->bytes)) fprintf(stderr, "  a nonce: not in the core\n");
-}
-
 bool side_digests_agree(const side_by_side *s) {
     const uint64_t fast = core_digest(s->fast), slow = plain_digest(s->slow);
     if (fast == slow) return true;
     fprintf(stderr, "the digests must be the same: core %016" PRIx64 ", plain book %016" PRIx64 "\n", fast, slow);
-    compare_instruments(s->fast, s->slow->instruments);
-    compare_accounts(s->fast, s->slow->accounts);
-    compare_rest(s->fast, s->slow);
+    side_answers_agree(s);
     return false;
 }
 

@@ -33,6 +33,9 @@ bool side_apply(side_by_side *s, const wire_record *records, uint32_t count, uin
 /* Are the digests the same? If not, stderr names the things that differ. */
 bool side_digests_agree(const side_by_side *s);
 
+/* Does the core answer questions (core.h) as the plain book would? What it does not goes to stderr. */
+bool side_answers_agree(const side_by_side *s);
+
 /* core_check; what does not hold goes to stderr. */
 bool side_check(const side_by_side *s);
 

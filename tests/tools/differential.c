@@ -30,7 +30,7 @@ typedef struct settings {
 
 typedef struct totals {
     uint64_t taken, refused, full, events;
-    uint64_t kinds[256], event_kinds[256], codes[256];
+    uint64_t kinds[256], event_kinds[256], codes[256][256]; /* of a kind of command, the codes of rejects and cancels */
 } totals;
 
 static core_options options_of(const random_profile *p) {
@@ -59,7 +59,7 @@ static void count_group(totals *t, const side_by_side *s, const wire_record *las
     for (uint32_t i = 0; i < s->event_count; i++) {
         t->event_kinds[s->events[i].kind]++;
         if (s->events[i].kind == EVENT_REJECTED || s->events[i].kind == EVENT_CANCELLED)
-            t->codes[s->events[i].code % 256]++;
+            t->codes[last->command[0]][s->events[i].code % 256]++;
     }
 }
 
@@ -85,7 +85,7 @@ typedef struct round {
 
 static bool after_group(side_by_side *s, random_commands *r, const round_of *o, uint64_t command) {
     if (command % o->digest_every == 0 && !(side_digests_agree(s) && reports_agree(s))) return false;
-    if (command % o->check_every == 0 && !side_check(s)) return false;
+    if (command % o->check_every == 0 && !(side_check(s) && side_answers_agree(s))) return false;
     if (random_below(r, SAVE_ONE_IN) == 0) return side_save_and_load(s) && side_digests_agree(s);
     return true;
 }
@@ -140,8 +140,9 @@ static void print_statistics(const totals *t) {
         if (t->kinds[i] > 0) printf("  kind %d: %" PRIu64 "\n", i, t->kinds[i]);
     for (int i = 0; i < 256; i++)
         if (t->event_kinds[i] > 0) printf("  event %d: %" PRIu64 "\n", i, t->event_kinds[i]);
-    for (int i = 0; i < 256; i++)
-        if (t->codes[i] > 0) printf("  code %d: %" PRIu64 "\n", i, t->codes[i]);
+    for (int kind = 0; kind < 256; kind++)
+        for (int code = 0; code < 256; code++)
+            if (t->codes[kind][code] > 0) printf("  kind %d, code %d: %" PRIu64 "\n", kind, code, t->codes[kind][code]);
 }
 
 static bool play_again(round_of o) {

@@ -1,8 +1,6 @@
 /* Section 12: the digest, made from nothing. */
 #include "state.h"
 
-#include "support/landed.h"
-
 static uint64_t mix(uint64_t x) {
     x ^= x >> 30;
     x *= 0xbf58476d1ce4e5b9u;
@@ -117,7 +115,7 @@ uint64_t plain_digest(const plain *book) {
         memcpy(halves, n->bytes, sizeof halves);
         sum += ENTITY(8, halves[0], halves[1], n->timestamp_ns);
     }
-    if (LANDED_BUSTS) sum += trades(book->trades);
+    sum += trades(book->trades);
     return sum + ENTITY(9, 0, 0, book->sequence, book->received_ns, book->term, book->everything_halted,
-                        book->term_window_ns, LANDED_BUSTS ? book->trades_made : 0);
+                        book->term_window_ns, book->trades_made);
 }

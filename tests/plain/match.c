@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#include "support/landed.h"
-
 /* ---- Makers ------------------------------------------------------------------------------------------------------ */
 
 static int64_t best_displayed(const instrument *in, int list, uint64_t except) {
@@ -256,7 +254,7 @@ static void make_trade(plain *book, const command *c, instrument *in, order *mak
     plain_settle(book, in, maker, lots, amount, maker_fee);
     plain_settle(book, in, taker, lots, amount, taker_fee);
     in->reference = price;
-    if (LANDED_BREAKER && in->static_price == 0) in->static_price = price;
+    if (in->static_price == 0) in->static_price = price;
     in->trade_id++;
     in->traded_at = c->sequence;
     const bool buys = taker->side == SIDE_BUY;

@@ -1,8 +1,6 @@
 /* Random commands: see the header. The first commands define a market; then kinds are drawn by the profile's shares. */
 #include "support/random_commands.h"
 
-#include "support/landed.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -200,7 +198,7 @@ static void make_new_order(random_commands *r, void *to) {
         if (one_in(r, 2)) o.price_ticks = 0;
     }
     if (one_in(r, 50)) o.quantity_lots *= 10;
-    if (LANDED_TERMS && what == 6) {
+    if (what == 6) {
         const market *m = &r->markets[o.instrument];
         o.order_type = ORDER_TYPE_MARKET_BY_QUOTE;
         o.time_in_force = TIME_IN_FORCE_IMMEDIATE_OR_CANCEL;
@@ -345,10 +343,9 @@ static void make_withdrawal(random_commands *r, void *to) {
 }
 
 static void make_halt(random_commands *r, void *to) {
-    wire_halt w = {.kind = KIND_HALT,
-                   .scope = (uint8_t)(1 + random_below(r, LANDED_KILL ? 4 : 3)),
-                   .action = (uint8_t)(1 + random_below(r, 2))};
-    if (LANDED_KILL && one_in(r, 6)) w.action = HALT_ACTION_KILL;
+    wire_halt w = {
+        .kind = KIND_HALT, .scope = (uint8_t)(1 + random_below(r, 4)), .action = (uint8_t)(1 + random_below(r, 2))};
+    if (one_in(r, 6)) w.action = HALT_ACTION_KILL;
     if (w.scope == HALT_SCOPE_INSTRUMENT) w.target = some_instrument(r);
     if (w.scope == HALT_SCOPE_ACCOUNT || w.scope == HALT_SCOPE_FIRM) w.target = some_account(r);
     memcpy(to, &w, sizeof w);
@@ -475,7 +472,7 @@ static void make_text(random_commands *r, void *to) {
 }
 
 /* Terms that suit the order, most of the time; they may change its time in force. */
-static bool make_terms(random_commands *r, wire_new_order *o, void *to) {
+static void make_terms(random_commands *r, wire_new_order *o, void *to) {
     wire_order_terms w = {.kind = KIND_ORDER_TERMS};
     const int64_t span = r->profile.price_span;
     switch (random_below(r, 9)) {
@@ -488,7 +485,6 @@ static bool make_terms(random_commands *r, wire_new_order *o, void *to) {
         break;
     case 4: w.minimum_lots = 1 + (int64_t)random_below(r, (uint64_t)o->quantity_lots); break;
     default:
-        if (!LANDED_WAITING) return false;
         w.trigger = (uint8_t)(1 + random_below(r, 3));
         if (w.trigger == TRIGGER_TRAILING) w.offset_ticks = (int32_t)(1 + random_below(r, (uint64_t)span));
         else w.trigger_price_ticks = some_price(r, o->instrument);
@@ -496,7 +492,7 @@ static bool make_terms(random_commands *r, wire_new_order *o, void *to) {
         else if (one_in(r, 6)) w.options = TERM_OPTION_HIDDEN;
         if (one_in(r, 3)) o->price_ticks = some_price(r, o->instrument);
     }
-    if (LANDED_EXPIRY && one_in(r, 3)) {
+    if (one_in(r, 3)) {
         if (one_in(r, 3)) w.options |= TERM_OPTION_DAY;
         else w.expire_ns = r->received_ns + random_below(r, 20000) * 100000 - (one_in(r, 20) ? 1000000000 : 0);
     }
@@ -512,15 +508,12 @@ static bool make_terms(random_commands *r, wire_new_order *o, void *to) {
         if (o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL) o->time_in_force = TIME_IN_FORCE_IMMEDIATE_OR_CANCEL;
     }
     memcpy(to, &w, sizeof w);
-    return true;
 }
 
 /* A link to an order that is likely to be open: the new one is made to fit it. */
 static void make_link(random_commands *r, wire_new_order *o, void *to) {
     const open_order open = some_open_order(r);
-    wire_order_link w = {.kind = KIND_ORDER_LINK,
-                         .order_id = open.id,
-                         .action = LANDED_LINKS ? (uint8_t)(1 + random_below(r, 2)) : LINK_ACTION_CANCEL_FIRST};
+    wire_order_link w = {.kind = KIND_ORDER_LINK, .order_id = open.id, .action = (uint8_t)(1 + random_below(r, 2))};
     if (open.client_order_id > 0 && one_in(r, 3)) {
         w.order_id = 0;
         w.target_client_order_id = open.client_order_id;
@@ -583,7 +576,7 @@ static wire_record make_system(random_commands *r) {
                                 .account = some_account(r),
                                 .instrument = some_instrument(r),
                                 .client_order_id = random_below(r, 100),
-                                .code = (uint16_t)(CODE_NONCE_STALE + random_below(r, CODE_AMOUNT_INVALID)),
+                                .code = (uint16_t)(CODE_NONCE_STALE + random_below(r, CODE_UNKNOWN_TRADE)),
                                 .refused_kind = (uint8_t)random_below(r, 5)};
         return record_of(r, key, r->sequences[key] + 1, &w);
     }
@@ -666,38 +659,6 @@ static void spoil(random_commands *r, wire_record *record) {
     }
 }
 
-/* Does it need a part of the rules that is not everywhere yet? */
-static bool not_landed(const wire_record *record) {
-    const uint8_t *b = record->command;
-    switch (b[0]) {
-    case KIND_NEW_ORDER: return !LANDED_TERMS && b[offsetof(wire_new_order, order_type)] == ORDER_TYPE_MARKET_BY_QUOTE;
-    case KIND_COUNTDOWN_CANCEL: return !LANDED_COUNTDOWN;
-    case KIND_ACCOUNT: return !LANDED_RATES && b[offsetof(wire_account, fee_tier)] != 0;
-    case KIND_INSTRUMENT: return !LANDED_STATES && b[offsetof(wire_instrument, trading_state)] > TRADING_STATE_HALTED;
-    case KIND_HALT:
-        return !LANDED_KILL &&
-               (b[offsetof(wire_halt, scope)] == HALT_SCOPE_FIRM || b[offsetof(wire_halt, action)] == HALT_ACTION_KILL);
-    case KIND_INSTRUMENT_STATE: return !LANDED_STATES;
-    case KIND_CIRCUIT_BREAKER: return !LANDED_BREAKER;
-    case KIND_FEE_TIER:
-    case KIND_PRICE_STEP:
-    case KIND_BALANCE_FLOOR: return !LANDED_RATES;
-    case KIND_FEE_PAYOUT: return !LANDED_FEE_PAYOUT;
-    case KIND_TRADE_BUST:
-    case KIND_TRADE_CORRECTION: return !LANDED_BUSTS;
-    case KIND_ORDER_TERMS: {
-        const wire_order_terms *w = (const wire_order_terms *)(const void *)b;
-        return !LANDED_TERMS || (!LANDED_WAITING && w->trigger != 0) ||
-               (!LANDED_EXPIRY && (w->expire_ns != 0 || (w->options & TERM_OPTION_DAY)));
-    }
-    case KIND_ORDER_LINK:
-        return !LANDED_TERMS ||
-               (!LANDED_LINKS && b[offsetof(wire_order_link, action)] == LINK_ACTION_ONE_CANCELS_OTHER);
-    case KIND_REFUSED: return !LANDED_TERMS && b[offsetof(wire_refused, code)] > CODE_AMOUNT_INVALID;
-    default: return false;
-    }
-}
-
 /* ---- The whole --------------------------------------------------------------------------------------------------- */
 
 typedef struct share {
@@ -727,20 +688,20 @@ static void make_command(random_commands *r, void *to) {
                                   {12, make_deposit},
                                   {8, make_withdrawal},
                                   {6, make_halt},
-                                  {LANDED_STATES * 10, make_instrument_state},
-                                  {LANDED_BREAKER * 6, make_circuit_breaker},
-                                  {LANDED_RATES * 4, make_fee_tier},
-                                  {LANDED_RATES * 6, make_price_step},
-                                  {LANDED_RATES * 6, make_balance_floor},
-                                  {LANDED_FEE_PAYOUT * 5, make_fee_payout},
-                                  {LANDED_BUSTS * 6, make_trade_bust},
-                                  {LANDED_BUSTS * 8, make_trade_correction}};
+                                  {10, make_instrument_state},
+                                  {6, make_circuit_breaker},
+                                  {4, make_fee_tier},
+                                  {6, make_price_step},
+                                  {6, make_balance_floor},
+                                  {5, make_fee_payout},
+                                  {6, make_trade_bust},
+                                  {8, make_trade_correction}};
     const bool crowded = r->open_count > r->profile.open_orders;
     const share orders[] = {{600, make_new_order},
                             {crowded ? 450 : 120, make_cancel},
                             {180, make_replace},
                             {crowded ? 15 : 3, make_mass_cancel},
-                            {LANDED_COUNTDOWN * 8, make_countdown}};
+                            {8, make_countdown}};
     if (chance(r, r->profile.admin_permille)) draw(r, admin, sizeof admin / sizeof admin[0], to);
     else if (one_in(r, 10) && make_resume(r, to)) return;
     else if (one_in(r, r->profile.auction_length) && make_opening(r, to)) return;
@@ -757,10 +718,10 @@ static uint32_t make_prefixes(random_commands *r, uint8_t command[COMMAND_BYTES]
     if (odd && !one_in(r, 3)) make_nonce(r, made[count++]);
     wire_new_order *o = (wire_new_order *)(void *)command;
     const bool order = command[0] == KIND_NEW_ORDER || (command[0] == 0 && odd);
-    if (LANDED_TERMS && order && chance(r, r->profile.link_permille)) make_link(r, o, made[count++]);
-    if (LANDED_TERMS && order && o->order_type != ORDER_TYPE_MARKET_BY_QUOTE && chance(r, r->profile.terms_permille) &&
-        o->quantity_lots > 0 && make_terms(r, o, made[count]))
-        count++;
+    if (order && chance(r, r->profile.link_permille)) make_link(r, o, made[count++]);
+    if (order && o->order_type != ORDER_TYPE_MARKET_BY_QUOTE && chance(r, r->profile.terms_permille) &&
+        o->quantity_lots > 0)
+        make_terms(r, o, made[count++]);
     for (uint32_t i = 1; i < count; i++) {
         if (!odd || one_in(r, 2)) continue;
         uint8_t other[COMMAND_BYTES];
@@ -825,12 +786,7 @@ uint32_t random_commands_next(random_commands *r, wire_record records[RANDOM_REC
     const uint32_t void_count = count;
     count += put_group(r, records + count);
     if (void_count > 0 && r->setup > 0 && one_in(r, 4)) records[count - 1].key = key;
-    if (r->defined && chance(r, r->profile.nonsense_permille)) {
-        wire_record *victim = &records[random_below(r, count)];
-        const wire_record before = *victim;
-        spoil(r, victim);
-        if (not_landed(victim)) *victim = before;
-    }
+    if (r->defined && chance(r, r->profile.nonsense_permille)) spoil(r, &records[random_below(r, count)]);
     return count;
 }
 

@@ -7,12 +7,26 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from schemas.vocabulary import PRICE_TICKS_MAX, Account, Code, Nonce, Side
-from tests.oracle import admin, book, cancels, checks, groups, ledger, makers, matching, numbers, orders, sweeps
+from schemas.vocabulary import PRICE_TICKS_MAX, Account, Code, Nonce, Side, TradeBust, TradeCorrection
+from tests.oracle import (
+    admin,
+    book,
+    busts,
+    cancels,
+    checks,
+    groups,
+    ledger,
+    makers,
+    matching,
+    numbers,
+    orders,
+    rates,
+    sweeps,
+)
 from tests.oracle.checks import halt_of_trading_faults
 from tests.oracle.events import Events
 from tests.oracle.matching import prevent_self_trade
-from tests.oracle.state import AccountState, InstrumentState, OrderState, State
+from tests.oracle.state import AccountState, InstrumentState, OrderState, State, Step, Trade
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +122,40 @@ def name_without_zero_bytes(text: bytes | None) -> bytes | None:
     return (text or b"").replace(b"\0", b"") or None
 
 
+def own_rates(state: State, account: int, instrument: InstrumentState) -> tuple[int, int]:
+    return instrument.maker_ppm, instrument.taker_ppm
+
+
+def first_row_from_the_price(instrument: InstrumentState, price: int) -> Step:
+    rows = [row for row in instrument.steps if row.from_price <= price]
+    return rows[0] if rows else Step(from_price=0, tick=1, lot=1)
+
+
+def free_alone(state: State, order: OrderState) -> int:
+    return ledger.locked_balance(state, order).free
+
+
+def corrected_with_the_fees_that_were(instrument: InstrumentState, trade: Trade, price: int, lots: int) -> Trade:
+    return dataclasses.replace(trade, price=price, lots=lots)
+
+
+def trade_kept(state: State, command: TradeBust | TradeCorrection) -> Iterator[Code]:
+    if command.instrument not in state.instruments:
+        yield Code.UNKNOWN_INSTRUMENT
+    if (command.instrument, command.trade_id) not in state.trades:
+        yield Code.UNKNOWN_TRADE
+
+
+def effect_without_fees(instrument: InstrumentState, trade: Trade) -> busts.Effect:
+    return busts.Effect(
+        buyer_quote=-numbers.notional(trade.price, trade.lots, instrument.quote_units),
+        seller_quote=numbers.notional(trade.price, trade.lots, instrument.quote_units),
+        base=trade.lots * instrument.base_units,
+        lots=trade.lots,
+        fees=0,
+    )
+
+
 MUTATIONS = [
     broken("fees are rounded down", numbers, "part_ppm", lambda amount, rate: amount * rate // numbers.PPM),
     broken("each fill's fee is rounded by itself", numbers, "fee_increase", fee_of_each_fill_by_itself),
@@ -138,4 +186,13 @@ MUTATIONS = [
     broken("another key is not told", orders, "tell_other_sender", lambda events, order, number: None),
     broken("a name may hold zero bytes", checks, "name_of", name_without_zero_bytes),
     broken("open lots do not count for the position", checks, "position_faults", lambda *arguments: iter(())),
+    broken("every account pays the instrument's own rates", rates, "rates_of", own_rates),
+    broken("the first row of the price steps rules", rates, "step_at", first_row_from_the_price),
+    broken("no price is off the tick", rates, "tick_faults", lambda instrument, price: iter(())),
+    broken("no quantity is off the lot", rates, "lot_faults", lambda instrument, price, lots: iter(())),
+    broken("a floor gives no room", ledger, "spendable", free_alone),
+    broken("a bust leaves the fees", busts, "effect_of", effect_without_fees),
+    broken("a correction leaves the fees", busts, "corrected", corrected_with_the_fees_that_were),
+    broken("a trade may be undone twice", busts, "trade_faults", trade_kept),
+    broken("a bust asks nobody for money", busts, "change_faults", lambda *arguments: iter(())),
 ]

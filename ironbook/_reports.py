@@ -142,7 +142,8 @@ class Outcome:
 
     client_sequence  its number
     answer           the report that answers it: accepted, rejected, cancelled, replaced or applied
-    reports          every report that it caused for this key, the answer and fills of this key's makers included
+    reports          every report that it caused for this key until it was complete, the answer and fills of this key's
+                     makers included; a stop that an immediate order sets off behind its own end comes by take_reports
     """
 
     client_sequence: int

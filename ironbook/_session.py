@@ -67,6 +67,8 @@ _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 _REJECTED, _FILLED, _CANCELLED = int(EventKind.REJECTED), int(EventKind.FILLED), int(EventKind.CANCELLED)
 _TRIGGERED = _REPORT_KIND_MAX = int(EventKind.TRIGGERED)
 _REPLACE, _MASS_CANCEL = int(Kind.REPLACE), int(Kind.MASS_CANCEL)
+# Commands behind whose answer more may come: fills, linked orders that go, waiting ones that fire.
+_SETS_OFF = frozenset((Kind.REPLACE, Kind.CANCEL, Kind.HALT, Kind.INSTRUMENT_STATE))
 _MESSAGE_KIND_MIN = int(MessageKind.LOGON_ANSWER)
 _REFUSED, _REPEAT = int(MessageKind.REFUSED), int(MessageKind.REPEAT)
 _PONG, _SESSION_ENDED = int(MessageKind.PONG), int(MessageKind.SESSION_ENDED)
@@ -102,7 +104,7 @@ def complete_when(group: Sequence[bytes]) -> Until:
             return Until.ANSWER  # it waits: what it does when it fires is no part of this outcome
         resting = data[41] == OrderType.LIMIT and data[42] == TimeInForce.GOOD_TILL_CANCELLED
         return Until.FENCE if resting and not data[44] else Until.ANSWER if resting else Until.DONE
-    return Until.FENCE if kind == Kind.REPLACE else Until.ANSWER
+    return Until.FENCE if kind in _SETS_OFF else Until.ANSWER
 
 
 class Request:
@@ -590,7 +592,8 @@ class Session:
         All reports of one command have its record's sequence and stand together. The one that answers names the client
         sequence; it comes first, but for a mass cancel or the replacement of another key's order, whose `applied` comes
         last, and for an order that cancels another first: so while one of these is waited for, reports are held until
-        the next record begins. None of these is answered by a `cancelled`.
+        the next record begins. None of these is answered by a `cancelled`. What comes behind the report that completes
+        a request (an immediate order is done, and sets off a stop of the same key) goes to `reports`.
         """
         if report.sequence != self._group_sequence:
             self._deliver_held()
@@ -608,7 +611,7 @@ class Session:
                 if self._held:
                     owner.reports.extend(self._held)
                     self._held.clear()
-        if owner is None:
+        if owner is None or owner.complete:
             if self._late_count:
                 self._held.append(report)
             elif self.keep_reports:

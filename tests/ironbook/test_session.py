@@ -32,6 +32,7 @@ from schemas.vocabulary import (
     CountdownCancel,
     EventKind,
     Header,
+    InstrumentState,
     Kind,
     LinkAction,
     LogonAnswer,
@@ -509,7 +510,8 @@ def test_how_a_command_is_known_to_be_complete() -> None:
     assert complete_when([order(time_in_force=ioc, order_type=market)]) is Until.DONE
     assert complete_when([order(time_in_force=ioc, order_type=by_quote)]) is Until.DONE
     assert complete_when([Replace().pack()]) is Until.FENCE
-    assert complete_when([Cancel().pack()]) is Until.ANSWER
+    assert complete_when([Cancel().pack()]) is Until.FENCE
+    assert complete_when([InstrumentState().pack()]) is Until.FENCE
     assert complete_when([MassCancel().pack()]) is Until.ANSWER
     assert complete_when([CountdownCancel().pack()]) is Until.ANSWER
 
@@ -533,6 +535,18 @@ def test_the_order_cancelled_first_belongs_to_the_outcome_and_does_not_answer() 
         assert [report.kind for report in request.outcome().reports] == [EventKind.CANCELLED, EventKind.REJECTED]
         assert request.outcome().rejected
         assert not session.reports
+
+
+def test_what_comes_behind_the_end_of_an_immediate_order_is_no_part_of_its_outcome_and_not_lost() -> None:
+    peer = Peer()
+    session = live(peer)
+    request = entered(session, order(), until=Until.DONE)
+    burst = peer.report(EventKind.ACCEPTED, reference=1, sequence=9, order_id=9)
+    burst += peer.report(EventKind.FILLED, flags=DONE, sequence=9, order_id=9)
+    burst += peer.report(EventKind.TRIGGERED, sequence=9, order_id=4, reference=77)
+    session.receive(burst)
+    assert [report.order_id for report in request.outcome().reports] == [9, 9]
+    assert [report.order_id for report in session.reports] == [4]
 
 
 def test_an_order_that_fires_names_a_trade_and_no_client_sequence() -> None:

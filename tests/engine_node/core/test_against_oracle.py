@@ -19,11 +19,12 @@ from tests.oracle.compare import Pair
 T = TypeVar("T")
 SOAK = bool(os.environ.get("IRONBOOK_SOAK"))
 EXAMPLES = 5_000 if SOAK else 100
-MARKETS = 2_000 if SOAK else 8
+MARKETS = 2_000 if SOAK else 50
 COMMANDS_A_MARKET = 2_000
 EVERY_MUTATION = [*mutations.MUTATIONS, *kind_mutations.MUTATIONS]
 TINY_POOLS = {
     "order_count_max": 6,
+    "extra_count_max": 4,
     "level_count_max": 5,
     "ladder_count_max": 64,
     "balance_count_max": 12,

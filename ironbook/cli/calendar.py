@@ -97,10 +97,12 @@ def run(
     ends_s = None if seconds is None else time.monotonic() + seconds
     with open_replica(data, event_mask=0) as replica:
         numbers = numbers_of(calendar, Names(replica.core))
-        while ends_s is None or time.monotonic() < ends_s:
+        while True:
             replica.catch_up()
             for told in _carry_out(due(calendar, numbers, replica, time.time_ns()), replica, (data, address, key)):
                 _say(json, told)
+            if ends_s is not None and time.monotonic() >= ends_s:
+                return
             time.sleep(_pause_s(calendar, time.time_ns()))
 
 

@@ -17,6 +17,7 @@ import typer
 
 from ironbook import (
     Client,
+    EngineFailed,
     InputInvalid,
     OrderType,
     Outcome,
@@ -50,6 +51,7 @@ app = typer.Typer(
 PolicyOption = Annotated[Path, typer.Option(help="Margin policy (TOML; see schemas/margin.md).", show_default=False)]
 LIQUIDATOR_KEY = "liquidator"
 POLL_S = 0.005
+FOLLOW_S_MAX = 30.0  # until a record that was acknowledged is in the journal
 RETRY_S = 1.0  # until an order that brought nothing is tried again
 
 
@@ -86,9 +88,11 @@ def watch(
         watcher = Watcher(replica, read_file(policy, Names(replica.core)))
         with connect(data, address, key, LIQUIDATOR_KEY, keep_alive=True) as client:
             watcher.begin(client)
-            while ends_s is None or time.monotonic() < ends_s:
+            while True:
                 for told in watcher.look(client):
                     _say(json, told)
+                if ends_s is not None and time.monotonic() >= ends_s:
+                    return
                 time.sleep(POLL_S)
 
 
@@ -215,8 +219,15 @@ class Watcher:
         self.replica.catch_up(each=self._note_floors)
 
     def _follow(self, until: Callable[[], bool]) -> None:
+        deadline_s = self.clock_s() + FOLLOW_S_MAX
         self._catch_up()
         while not until():
+            if self.clock_s() > deadline_s:
+                raise EngineFailed(
+                    f"the journal must hold what was sent within {FOLLOW_S_MAX:.0f} s, does not",
+                    detail=f"sequence {self.replica.core.sequence()}",
+                    hint="the engine may have stopped; start it, then this again: nothing is sent twice",
+                )
             time.sleep(POLL_S)
             self._catch_up()
 

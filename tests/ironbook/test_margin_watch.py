@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
 from engine_node.replica import Replica
-from ironbook import Client, Key
+from ironbook import Client, EngineFailed, Key
 from ironbook.cli._app import run
 from ironbook.cli.margin import RETRY_S, Watcher
 from ironbook.margin import Policy, liquidation_number
@@ -231,3 +233,12 @@ def test_the_command_line_checks_and_watches(
     assert capfd.readouterr().out == ""
     policy.write_text("asset = ")
     assert run(["margin", "check", *where]) == 1
+
+
+def test_a_record_that_does_not_come_ends_the_wait(venue: Venue) -> None:
+    seconds = itertools.count(0, 10)
+    with venue.replica() as replica:
+        watcher = Watcher(replica, POLICY, clock_s=lambda: float(next(seconds)))
+        ahead: Any = SimpleNamespace(logon=SimpleNamespace(key=2, last_client_sequence=10**6))
+        with pytest.raises(EngineFailed, match="must hold what was sent"):
+            watcher.begin(ahead)

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from schemas.vocabulary import NewOrder, Record
-from tests.oracle import flow
+from schemas.vocabulary import Kind, NewOrder, OrderTerms, Record
+from tests.oracle import compare, flow
 from tests.oracle.choice import RandomChoice
 from tests.oracle.state import Options, State
 
@@ -46,3 +46,13 @@ def test_step_becomes_records_that_go_on_from_the_state() -> None:
     records = [Record.unpack(flow.records_of(step, state), offset) for offset in (0, 64)]
     assert [int.from_bytes(record.command[2:8], "little") for record in records] == [7, 8]
     assert [record.received_ns for record in records] == [flow.START_NS + 5] * 2
+
+
+def test_prefixes_that_end_the_records_wait_for_what_follows_in_both() -> None:
+    pair = compare.Pair()
+    for step in flow.prelude():
+        pair.play(step)
+    sequence = pair.oracle.state.sequence
+    pair.play(flow.Step(command=NewOrder(account=1), text=b"x", terms=OrderTerms(), set_byte=(0, 0, Kind.TEXT)))
+    assert pair.oracle.state.sequence == sequence
+    pair.check_all()

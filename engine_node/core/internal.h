@@ -552,7 +552,12 @@ uint32_t balance_find(const core *c, uint32_t account_number, uint32_t asset_num
 uint32_t balance_obtain(core *c, uint32_t account_number, uint32_t asset_number);
 uint32_t position_find(const core *c, uint32_t account_number, uint32_t instrument_number);
 uint32_t position_obtain(core *c, uint32_t account_number, uint32_t instrument_number);
-bool balance_has(const core *c, uint32_t slot, int64_t more_units, int64_t needed_units);
+/* Can this balance, with that much on top, pay what is needed without going below its floor? Slot 0 is an empty one.
+ * Only who lacks funds is asked for a floor. */
+static inline bool balance_has(const core *c, uint32_t slot, int64_t more_units, int64_t needed_units) {
+    const int64_t has = c->balances[slot].free_units + more_units;
+    return LIKELY(has >= needed_units) || has - c->floors[slot] >= needed_units;
+}
 void balance_add(core *c, uint32_t slot, int64_t free_units, int64_t locked_units);
 void open_lots_add(core *c, position *p, uint8_t side, int64_t lots);
 
@@ -602,6 +607,7 @@ void settle_resting(core *c, const instrument *i, uint32_t slot, const fill *f, 
 uint16_t check_entry(core *c, const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link,
                      uint32_t *named);
 uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, uint32_t partner, taker *t);
+uint16_t check_plain_order(core *c, const wire_new_order *o, taker *t);
 uint16_t check_named_order(core *c, uint32_t account_number, uint32_t instrument_number, uint64_t order_id,
                            uint64_t client_order_id, uint32_t *slot);
 bool keeps_place(const core *c, const wire_replace *o, uint32_t slot);

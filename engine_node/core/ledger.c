@@ -99,13 +99,6 @@ uint32_t position_obtain(core *c, uint32_t account_number, uint32_t instrument_n
 
 /* ---- Moving ------------------------------------------------------------------------------------------------------ */
 
-/* Can this balance, with that much on top, pay what is needed without going below its floor? Slot 0 is an empty one.
- * Only who lacks funds is asked for a floor. */
-bool balance_has(const core *c, uint32_t slot, int64_t more_units, int64_t needed_units) {
-    const int64_t has = c->balances[slot].free_units + more_units;
-    return LIKELY(has >= needed_units) || has - c->floors[slot] >= needed_units;
-}
-
 void balance_add(core *c, uint32_t slot, int64_t free_units, int64_t locked_units) {
     balance *b = &c->balances[slot];
     b->free_units += free_units;

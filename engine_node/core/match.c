@@ -194,6 +194,14 @@ void put_less(core *c, const position *p, const book_order *b, uint32_t index, i
 
 /* ---- Cancelling -------------------------------------------------------------------------------------------------- */
 
+/* The same, quicker for a plain order. */
+static inline void put_taken(core *c, const position *p, const book_order *b, uint32_t index, int64_t price_ticks,
+                             bool done, bool anew) {
+    if (UNLIKELY(b->extra != 0)) put_less(c, p, b, index, price_ticks, done, anew);
+    else
+        put_level3(c, p, b->id, b->side, price_ticks, b->rest_lots, done ? LEVEL3_ACTION_REMOVE : LEVEL3_ACTION_CHANGE);
+}
+
 /* Take `lots` off an open order: report, level 3, lock and lists. What it leaves of its level is the caller's. */
 static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, uint64_t reference) {
     book_order *b = &c->orders[slot];
@@ -232,7 +240,7 @@ static void reduce_resting(core *c, uint32_t slot, int64_t lots, uint16_t code, 
                              .quantity_lots = lots,
                              .remaining_lots = b->rest_lots,
                              .reference = reference});
-    put_less(c, p, b, index, price_ticks, done, anew);
+    put_taken(c, p, b, index, price_ticks, done, anew);
     if (done) order_forget(c, slot);
 }
 
@@ -491,7 +499,7 @@ static void trade(core *c, maker m, int64_t most_lots) {
     if (t->side == SIDE_BUY) trade_keep(c, tp, mp, i->trade_id, &f, f.taker_fee_units, f.maker_fee_units);
     else trade_keep(c, mp, tp, i->trade_id, &f, f.maker_fee_units, f.taker_fee_units);
     put_fill_reports(c, b, mp, &f, i->trade_id);
-    put_less(c, mp, b, index, f.price_ticks, done, anew);
+    put_taken(c, mp, b, index, f.price_ticks, done, anew);
     if (done) order_forget(c, m.slot);
     if (UNLIKELY(index >= SIDES_HIDDEN)) level_changed(c, mp, index, level);
 }
@@ -569,9 +577,10 @@ void match_begin(core *c) {
     taker *t = &c->run.taker;
     const instrument *i = &c->instruments[position_at(c, t->position)->instrument];
     t->reach_ticks = t->price_ticks;
-    bool matches = i->trading_state == TRADING_STATE_OPEN;
-    if (UNLIKELY((i->unseen_orders[t->side == SIDE_BUY] | t->extra) != 0)) matches = matches && may_match(c, i, t);
-    c->run.stage = matches ? RUN_MATCH : RUN_REST;
+    c->run.stage = RUN_MATCH;
+    if (UNLIKELY(i->trading_state != TRADING_STATE_OPEN) ||
+        (UNLIKELY((i->unseen_orders[t->side == SIDE_BUY] | t->extra) != 0) && !may_match(c, i, t)))
+        c->run.stage = RUN_REST;
 }
 
 /* ---- New orders and replacements --------------------------------------------------------------------------------- */
@@ -644,19 +653,29 @@ void rest_step(core *c) {
     if (UNLIKELY((c->instruments[p->instrument].waiting_orders | c->run.fire_instrument) != 0)) run_ended(c);
 }
 
-void do_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link) {
+/* What prefixes say of an order: its checks, what a link cancels first, and an extra if something of it goes on. */
+static __attribute__((noinline)) uint16_t enter_with(core *c, const wire_new_order *o, const wire_order_terms *terms,
+                                                     const wire_order_link *link) {
     taker *t = &c->run.taker;
     uint32_t named = 0; /* the open order that the link names */
     uint16_t code = check_entry(c, o, terms, link, &named);
-    if (UNLIKELY(named != 0 && link->action == LINK_ACTION_CANCEL_FIRST)) cancel_as_asked(c, named);
+    if (named != 0 && link->action == LINK_ACTION_CANCEL_FIRST) cancel_as_asked(c, named);
     const uint32_t partner = link != NULL && link->action == LINK_ACTION_ONE_CANCELS_OTHER ? named : 0;
     if (code == CODE_NONE) code = check_new_order(c, o, terms, partner, t);
+    if (code != CODE_NONE) return code;
+    if (partner != 0 || (terms != NULL && terms_need_extra(terms))) t->extra = extra_take(c, o, terms);
+    if (partner != 0) c->extras[t->extra].linked = partner;
+    return CODE_NONE;
+}
+
+void do_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link) {
+    taker *t = &c->run.taker;
+    const bool plain = LIKELY(terms == NULL && link == NULL);
+    const uint16_t code = plain ? check_plain_order(c, o, t) : enter_with(c, o, terms, link);
     if (code != CODE_NONE) {
         put_reject(c, (const wire_header *)o, code);
         return;
     }
-    if (UNLIKELY(partner != 0 || (terms != NULL && terms_need_extra(terms)))) t->extra = extra_take(c, o, terms);
-    if (UNLIKELY(partner != 0)) c->extras[t->extra].linked = partner;
     if (t->position == 0) t->position = position_obtain(c, o->account, o->instrument);
     position *p = position_at(c, t->position);
     lock_release(c, p, t->side, -t->lock_units);

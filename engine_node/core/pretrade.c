@@ -152,82 +152,83 @@ static uint16_t effective_price(const instrument *i, const wire_new_order *o, bo
     return CODE_NONE;
 }
 
-/* What the checks make of a new order. */
+/* What the checks make of a new order. They are compiled twice: for plain orders, which have no terms and no amount, and
+ * for all others; whatever asks for either is not there for plain ones. */
 typedef struct entry {
     const wire_new_order *o;
     const wire_order_terms *terms; /* NULL without any */
-    int64_t price_ticks;           /* that rules */
-    int64_t quantity_lots;         /* of a market_by_quote order: made of its amount */
+    bool by_quote;
+    int64_t price_ticks;   /* that rules */
+    int64_t quantity_lots; /* of a market_by_quote order: made of its amount */
     int64_t notional_units;
     uint64_t client_hash;
 } entry;
 
 static inline bool waits(const entry *e) { return UNLIKELY(e->terms != NULL) && e->terms->trigger != TRIGGER_NONE; }
 
-static inline bool by_quote(const wire_new_order *o) { return UNLIKELY(o->order_type == ORDER_TYPE_MARKET_BY_QUOTE); }
+#define ONCE_FOR_EACH static inline __attribute__((always_inline))
 
-static inline bool quantity_valid(const wire_new_order *o) {
-    return o->quantity_lots >= 1 && o->quantity_lots <= (by_quote(o) ? UNITS_MAX : QUANTITY_LOTS_MAX);
+ONCE_FOR_EACH bool quantity_valid(const entry *e) {
+    return e->o->quantity_lots >= 1 && e->o->quantity_lots <= (e->by_quote ? UNITS_MAX : QUANTITY_LOTS_MAX);
 }
 
 /* How many lots an amount is worth at the price that rules, for a buy at the best ask if that is lower (rules.md 13). */
-static int64_t lots_of_amount(const core *c, const instrument *i, const entry *e) {
+static int64_t lots_of_amount(const core *c, const instrument *i, const wire_new_order *o, int64_t price_ticks) {
     const uint32_t best = i->sides[SIDES_DISPLAYED + 1].best;
-    int64_t price_ticks = e->price_ticks;
-    if (e->o->side == SIDE_BUY && best != 0 && c->levels[best].price_ticks < price_ticks)
+    if (o->side == SIDE_BUY && best != 0 && c->levels[best].price_ticks < price_ticks)
         price_ticks = c->levels[best].price_ticks;
     const unsigned __int128 lots =
-        (unsigned __int128)e->o->quantity_lots / ((unsigned __int128)price_ticks * i->quote_units_per_tick_lot);
+        (unsigned __int128)o->quantity_lots / ((unsigned __int128)price_ticks * i->quote_units_per_tick_lot);
     return lots > (unsigned __int128)QUANTITY_LOTS_MAX ? QUANTITY_LOTS_MAX : (int64_t)lots;
 }
 
-static uint16_t check_amount(const instrument *i, const account *a, const entry *e) {
-    const int64_t units = e->o->quantity_lots;
-    if (e->quantity_lots == 0 || units < i->notional_units_min) return CODE_NOTIONAL_TOO_SMALL;
-    if ((unsigned __int128)e->quantity_lots * i->base_units_per_lot > (unsigned __int128)UNITS_MAX)
+static uint16_t check_amount(const instrument *i, const account *a, int64_t units, int64_t quantity_lots) {
+    if (quantity_lots == 0 || units < i->notional_units_min) return CODE_NOTIONAL_TOO_SMALL;
+    if ((unsigned __int128)quantity_lots * i->base_units_per_lot > (unsigned __int128)UNITS_MAX)
         return CODE_NOTIONAL_TOO_LARGE;
     return a->notional_units_max > 0 && units > a->notional_units_max ? CODE_NOTIONAL_TOO_LARGE : CODE_NONE;
 }
 
 /* Price and quantity against an instrument's price steps (rules.md 19), which few have. */
-static uint16_t check_steps(const core *c, const instrument *i, const entry *e, bool priced) {
-    const wire_new_order *o = e->o;
-    const bool pegged = e->terms != NULL && e->terms->peg != PEG_NONE;
+static uint16_t check_steps(const core *c, const instrument *i, entry e, bool priced) {
+    const wire_new_order *o = e.o;
+    const bool pegged = e.terms != NULL && e.terms->peg != PEG_NONE;
     if (o->order_type == ORDER_TYPE_LIMIT && !pegged && !price_on_tick(c, i, o->price_ticks))
         return CODE_PRICE_NOT_ON_TICK;
-    if (!quantity_valid(o)) return CODE_QUANTITY_INVALID;
-    return priced && !by_quote(o) && !quantity_on_lot(c, i, e->price_ticks, o->quantity_lots) ? CODE_QUANTITY_NOT_ON_LOT
-                                                                                              : CODE_NONE;
+    if (!quantity_valid(&e)) return CODE_QUANTITY_INVALID;
+    return priced && !e.by_quote && !quantity_on_lot(c, i, e.price_ticks, o->quantity_lots) ? CODE_QUANTITY_NOT_ON_LOT
+                                                                                            : CODE_NONE;
 }
 
 /* Steps 5 to 9: what the order says by itself. */
-static uint16_t check_numbers(const core *c, const instrument *i, const account *a, entry *e) {
+ONCE_FOR_EACH uint16_t check_numbers(const core *c, const instrument *i, const account *a, entry *e) {
     const wire_new_order *o = e->o;
     uint16_t code;
     if (o->price_ticks < (is_market(o->order_type) ? 0 : 1) || o->price_ticks > PRICE_TICKS_MAX)
         return CODE_PRICE_INVALID;
     const uint16_t price_code = effective_price(i, o, waits(e), &e->price_ticks);
-    if (UNLIKELY(i->price_step_count > 0) && (code = check_steps(c, i, e, price_code == CODE_NONE)) != CODE_NONE)
+    if (UNLIKELY(i->price_step_count > 0) && (code = check_steps(c, i, *e, price_code == CODE_NONE)) != CODE_NONE)
         return code;
-    if (!quantity_valid(o)) return CODE_QUANTITY_INVALID;
+    if (!quantity_valid(e)) return CODE_QUANTITY_INVALID;
     if (UNLIKELY(e->terms != NULL) && (code = check_terms(c, o, e->terms)) != CODE_NONE) return code;
     e->quantity_lots = o->quantity_lots;
-    if (by_quote(o)) {
+    if (e->by_quote) {
         if (price_code != CODE_NONE) return price_code; /* without a price there is no quantity to look at */
-        e->quantity_lots = lots_of_amount(c, i, e);
+        e->quantity_lots = lots_of_amount(c, i, o, e->price_ticks);
     }
     if ((code = check_size(i, a, e->quantity_lots)) != CODE_NONE) return code;
     if (price_code != CODE_NONE) return price_code;
-    e->notional_units = o->quantity_lots;
-    code = by_quote(o) ? check_amount(i, a, e)
+    int64_t notional_units = o->quantity_lots;
+    code = e->by_quote ? check_amount(i, a, o->quantity_lots, e->quantity_lots)
                        : check_notional(i, a, e->price_ticks, e->quantity_lots,
-                                        o->order_type != ORDER_TYPE_MARKET || o->side != SIDE_SELL, &e->notional_units);
+                                        o->order_type != ORDER_TYPE_MARKET || o->side != SIDE_SELL, &notional_units);
+    e->notional_units = notional_units;
     if (code != CODE_NONE) return code;
     return waits(e) ? CODE_NONE : check_collar(i, o->side, e->price_ticks);
 }
 
 /* Steps 4 to 12: what can be said without the account's position or the book. */
-static uint16_t check_order_itself(const core *c, const instrument *i, const account *a, entry *e) {
+ONCE_FOR_EACH uint16_t check_order_itself(const core *c, const instrument *i, const account *a, entry *e) {
     const wire_new_order *o = e->o;
     uint16_t code = check_halts(c, i, a, o, e->terms);
     if (code != CODE_NONE) return code;
@@ -246,9 +247,8 @@ static uint16_t check_order_itself(const core *c, const instrument *i, const acc
 }
 
 /* Steps 14 and 15, for one that does not wait: what it would meet in the book. */
-static uint16_t check_makers(const core *c, const instrument *i, const entry *e, taker *t) {
-    const wire_new_order *o = e->o;
-    const int64_t minimum_lots = UNLIKELY(e->terms != NULL) ? e->terms->minimum_lots : 0;
+static uint16_t check_makers(const core *c, const instrument *i, const wire_new_order *o, int64_t minimum_lots,
+                             taker *t) {
     const bool fill_or_kill = o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL;
     if (i->unseen_orders[o->side == SIDE_BUY] != 0) taker_touch(c, i, t);
     if ((o->options & ORDER_OPTION_POST_ONLY) && i->trading_state == TRADING_STATE_OPEN)
@@ -263,6 +263,13 @@ static inline uint32_t position_of(const core *c, const wire_new_order *o) {
     const position *p = &c->positions[guess];
     if (guess != 0 && p->account == o->account && p->instrument == o->instrument) return guess;
     return position_find(c, o->account, o->instrument);
+}
+
+/* rules.md 3, steps 2 and 3, of one that has no prefixes. */
+static inline uint16_t check_plain_entry(const core *c, const wire_new_order *o) {
+    if (UNLIKELY(!new_order_well_formed(o))) return CODE_MALFORMED;
+    if (UNLIKELY(!account_known(c, o->account))) return CODE_UNKNOWN_ACCOUNT;
+    return LIKELY(instrument_known(c, o->instrument)) ? CODE_NONE : CODE_UNKNOWN_INSTRUMENT;
 }
 
 /* rules.md 3, steps 2 and 3. terms, link: NULL without any; *named is the open order that the link names. */
@@ -282,16 +289,17 @@ uint16_t check_entry(core *c, const wire_new_order *o, const wire_order_terms *t
 
 /* rules.md 3 from step 4 on. On CODE_NONE *t describes the order, its lock not taken yet. partner: the open order that it
  * is to be linked with, 0 for none. */
-uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, uint32_t partner, taker *t) {
+ONCE_FOR_EACH uint16_t check_order(core *c, entry e, uint32_t partner, taker *t) {
+    const wire_new_order *o = e.o;
     const instrument *i = &c->instruments[o->instrument];
     const account *a = &c->accounts[o->account];
-    entry e = {.o = o, .terms = terms, .client_hash = client_hash(o->account, o->client_order_id)};
+    e.client_hash = client_hash(o->account, o->client_order_id);
     uint16_t code = check_order_itself(c, i, a, &e);
     if (code != CODE_NONE) return code;
     const uint32_t at = position_of(c, o);
     const position *p = at == 0 ? NULL : &c->positions[at];
     if ((code = check_position(a, p, o->side, e.quantity_lots)) != CODE_NONE) return code;
-    if (waits(&e) && (code = check_trigger(i, o->side, terms)) != CODE_NONE) return code;
+    if (waits(&e) && (code = check_trigger(i, o->side, e.terms)) != CODE_NONE) return code;
     const fee_tier rates = rates_of(c, i, a);
     int64_t lock = lock_of(i, o->side, e.notional_units, e.quantity_lots, rates.maker_fee_ppm, rates.taker_fee_ppm);
     if (UNLIKELY(partner != 0)) lock = lock > c->rests[partner].lock_units ? lock - c->rests[partner].lock_units : 0;
@@ -302,7 +310,7 @@ uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_term
                  .reach_ticks = e.price_ticks,
                  .rest_lots = e.quantity_lots,
                  .lock_units = lock,
-                 .amount_left_units = by_quote(o) ? o->quantity_lots : 0,
+                 .amount_left_units = e.by_quote ? o->quantity_lots : 0,
                  .position = at,
                  .maker_fee_ppm = rates.maker_fee_ppm,
                  .taker_fee_ppm = rates.taker_fee_ppm,
@@ -313,13 +321,27 @@ uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_term
                  .time_in_force = o->time_in_force,
                  .order_type = o->order_type,
                  .rest_code = CODE_CANCELLED_UNFILLED};
-    if ((o->options != 0 || o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL || UNLIKELY(terms != NULL)) && !waits(&e) &&
-        (code = check_makers(c, i, &e, t)) != CODE_NONE)
+    const int64_t minimum_lots = e.terms != NULL ? e.terms->minimum_lots : 0;
+    if ((o->options != 0 || o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL || minimum_lots != 0) && !waits(&e) &&
+        (code = check_makers(c, i, o, minimum_lots, t)) != CODE_NONE)
         return code;
     const bool buy = o->side == SIDE_BUY;
     const uint32_t from = p == NULL ? balance_find(c, o->account, buy ? i->quote_asset : i->base_asset)
                                     : (buy ? p->quote_balance : p->base_balance);
     return balance_has(c, from, 0, lock) ? CODE_NONE : CODE_INSUFFICIENT_FUNDS;
+}
+
+uint16_t check_new_order(core *c, const wire_new_order *o, const wire_order_terms *terms, uint32_t partner, taker *t) {
+    return check_order(c, (entry){.o = o, .terms = terms, .by_quote = o->order_type == ORDER_TYPE_MARKET_BY_QUOTE},
+                       partner, t);
+}
+
+/* All of rules.md 3 behind the nonce, for an order without prefixes. */
+uint16_t check_plain_order(core *c, const wire_new_order *o, taker *t) {
+    const uint16_t code = check_plain_entry(c, o);
+    if (UNLIKELY(code != CODE_NONE)) return code;
+    if (UNLIKELY(o->order_type == ORDER_TYPE_MARKET_BY_QUOTE)) return check_new_order(c, o, NULL, 0, t);
+    return check_order(c, (entry){.o = o}, 0, t);
 }
 
 /* Find the open order that a cancel or replace names (rules.md 6). */

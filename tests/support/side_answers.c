@@ -130,6 +130,12 @@ static void compare_instruments(const core *c, const instrument *in) {
         COMPARE("instrument", in->number, 0, i.book_update_id, in->book_update_id);
         COMPARE("instrument", in->number, 0, i.level3_id, in->level3_id);
         COMPARE("instrument", in->number, 0, i.top_id, in->top_id);
+        COMPARE("instrument", in->number, 0, i.static_price_ticks, in->static_price);
+        COMPARE("instrument", in->number, 0, i.auction_ends_ns, in->auction_ends_ns);
+        for (int level = 0; level < 4; level++) {
+            COMPARE("breaker", in->number, level, i.breaker_ppm[level], in->breakers[level].ppm);
+            COMPARE("breaker", in->number, level, i.breaker_ms[level], in->breakers[level].ms);
+        }
         compare_rates(c, in);
         compare_books(c, in);
     }
@@ -163,6 +169,7 @@ static void compare_account(const core *c, const account *who) {
     core_account(c, who->number, &i);
     COMPARE("account", who->number, 0, i.firm, who->firm);
     COMPARE("account", who->number, 0, i.halted, who->halted);
+    COMPARE("account", who->number, 0, i.fee_tier, who->tier);
     COMPARE("account", who->number, 0, i.open_orders_max, who->open_orders_max);
     COMPARE("account", who->number, 0, i.order_rate_max, who->rate_max);
     COMPARE("account", who->number, 0, i.order_rate_window_ms, who->rate_window_ms);
@@ -197,6 +204,8 @@ static void compare_keys(const core *c, const key *k) {
         COMPARE("key", k->number, 0, i.account, k->account);
         COMPARE("key", k->number, 0, i.live, k->live);
         COMPARE("key", k->number, 0, i.options, k->options);
+        COMPARE("key", k->number, 0, i.countdown_ns, k->deadline_ns);
+        COMPARE("key", k->number, 0, i.countdown_account, k->countdown_account);
     }
 }
 
@@ -215,11 +224,28 @@ static void compare_trades(const core *c, const plain *book) {
     }
 }
 
+/* The time from which on a clock tick would find something to do. */
+static uint64_t due_ns(const plain *book) {
+    uint64_t due = UINT64_MAX;
+    for (const key *k = book->keys; k != NULL; k = k->next)
+        if (k->deadline_ns > 0 && k->deadline_ns < due) due = k->deadline_ns;
+    for (const instrument *in = book->instruments; in != NULL; in = in->next) {
+        const bool gathers = in->state == TRADING_STATE_PRE_OPEN || in->state == TRADING_STATE_AUCTION;
+        if (gathers && !book->everything_halted && in->auction_ends_ns > 0 && in->auction_ends_ns < due)
+            due = in->auction_ends_ns;
+        for (int list = 0; list < LIST_COUNT; list++)
+            for (const order *o = in->lists[list]; o != NULL; o = o->next)
+                if (o->expire_ns > 0 && o->expire_ns < due) due = o->expire_ns;
+    }
+    return due;
+}
+
 static void compare_whole(const core *c, const plain *book) {
     COMPARE("whole", 0, 0, core_sequence(c), book->sequence);
     COMPARE("whole", 0, 0, core_received_ns(c), book->received_ns);
     COMPARE("whole", 0, 0, core_term(c), book->term);
     COMPARE("whole", 0, 0, core_everything_halted(c), book->everything_halted);
+    if (core_due_ns(c) > due_ns(book)) COMPARE("time due (never late)", 0, 0, core_due_ns(c), due_ns(book));
     for (const asset *a = book->assets; a != NULL; a = a->next) {
         core_asset_info i = {0};
         core_asset(c, a->number, &i);

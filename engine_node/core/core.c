@@ -276,8 +276,8 @@ static const char *full_numbers(const core *c, const wire_header *command) {
     }
 }
 
-/* What a new order with terms or a link may take besides: an extra for itself, one for the order that it is linked with;
- * and if it waits, a level now and room for one later. */
+/* What a new order with terms or a link may take besides: an extra for itself, one for the order that it is linked
+ * with; and if it waits, a level now and room for one later. */
 typedef struct special_needs {
     uint32_t extras, waits;
 } special_needs;

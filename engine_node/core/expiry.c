@@ -1,6 +1,6 @@
 /* Orders that end by themselves: good till a time, and good for the day (rules.md 13, 16, 17).
  *
- *   expiries:  a binary heap of (expire_ns, id); the one that ends next is on top           a tick takes them one by one
+ *   expiries:  a binary heap of (expire_ns, id); the one that ends next is on top, a tick takes them one by one
  *              [1]  ── [2] ── [4] …      an extra knows its place (heap_at), so that an order that ends otherwise is
  *                   └─ [3]               taken out in O(log n)
  *   day orders: a list of extras an instrument, by rising id; an order joins it when it enters, with the highest id
@@ -90,8 +90,8 @@ static uint32_t day_merge(core *c, uint32_t a, uint32_t b) {
     return first;
 }
 
-/* A snapshot names orders account by account: put an instrument's list into the order of ids, by merging runs of twice the
- * length each time. */
+/* A snapshot names orders account by account: put an instrument's list into the order of ids, by merging runs of
+ * twice the length each time. */
 static void day_sort_one(core *c, instrument *i) {
     uint32_t runs[32] = {0}, next, sorted = 0; /* runs[k]: none, or one of 2^k orders */
     for (uint32_t at = i->day_first; at != 0; at = next) {

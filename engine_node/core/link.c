@@ -107,7 +107,8 @@ void link_resolve(core *c, uint32_t maker) {
     link_resolve_taker(c);
 }
 
-/* An open order is about to end otherwise: it is untied. The caller cancels what is returned, 0 if nothing, behind it. */
+/* An open order is about to end otherwise: it is untied. The caller cancels what is returned, 0 if nothing, behind
+ * it. */
 uint32_t link_cut(core *c, uint32_t slot) {
     const uint32_t partner = linked_with(c, &c->orders[slot]);
     if (partner == 0) return 0;
@@ -121,7 +122,8 @@ void link_cancel(core *c, uint32_t partner) {
     if (partner != 0) cancel_partner(c, partner);
 }
 
-/* The least lock of a linked order that loses some of its lots: its partner leans on it for what it has not locked itself. */
+/* The least lock of a linked order that loses some of its lots: its partner leans on it for what it has not locked
+ * itself. */
 int64_t link_need(const core *c, uint32_t partner, int64_t need_units) {
     if (partner == 0) return need_units;
     const book_order *b = &c->orders[partner];

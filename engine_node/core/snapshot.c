@@ -3,8 +3,8 @@
  *   header 64 B ─ section 1: 16 B (kind, entry bytes, count) + entries ─ … ─ last section ─ checksum 8 B
  *
  * Sections come in one order, each entry is a plain little-endian struct, and nothing is named by a slot. Positions
- * stand in order of creation and their orders by rising id; the terms of those that have some, and the queues as a list of ids, best
- * level first, so both orders of every list are there and loading costs one hash look-up an order.
+ * stand in order of creation and their orders by rising id; the terms of those that have some, and the queues as a
+ * list of ids, best level first, so both orders of every list are there and loading costs one hash look-up an order.
  * Loading believes nothing: every number is checked before it is used, and the digest and a full walk have the last
  * word.
  */

@@ -57,8 +57,8 @@ static void opened(core *c) {
     fire_start(c, r->opening.instrument);
 }
 
-/* Trade the next pair. Partners of what trades go (15), and with them some of what the price was found with: if the book
- * still crosses when the pairs are through, there is another price. */
+/* Trade the next pair. Partners of what trades go (15), and with them some of what the price was found with: if the
+ * book still crosses when the pairs are through, there is another price. */
 void opening_step(core *c) {
     opening *o = &c->run.opening;
     if (uncross_step(c)) return;

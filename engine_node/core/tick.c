@@ -3,8 +3,8 @@
  *   clock_tick ── expired orders, by (time, id) ── keys whose countdown has ended, by number ── openings ── book events
  *
  * Each is a phase of the stage RUN_TICK and does one thing a step: one order expires, one key's sweep begins, one
- * instrument opens. What that sets going (a sweep, an uncrossing, what fires) runs as stages of its own and comes back here
- * through run.then.
+ * instrument opens. What that sets going (a sweep, an uncrossing, what fires) runs as stages of its own and comes back
+ * here through run.then.
  */
 #include "internal.h"
 

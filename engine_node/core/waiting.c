@@ -3,13 +3,13 @@
  *   reference price 100         rising, fires at or above      103: [#7 stop buy] ⇄ [#9 take-profit sell]   107: …
  *                               falling, fires at or below      98: [#8 stop sell]                          90: …
  *
- * Two more sides of an instrument, on the ladder and the levels of a book, but by trigger price: what fires next is the first
- * order of a best level. Trailing stops stand there too, and in a list by rising id besides, along which they follow
- * the reference price before each firing; there are few of them, so that costs little.
+ * Two more sides of an instrument, on the ladder and the levels of a book, but by trigger price: what fires next is
+ * the first order of a best level. Trailing stops stand there too, and in a list by rising id besides, along which they
+ * follow the reference price before each firing; there are few of them, so that costs little.
  *
- * Firing is a stage of steps: fire_step makes the next order a taker, which is matched and rests as a new one would be, and
- * rest_step comes back here for as long as an order waits. It keeps its slot, its places in its position and indexes and
- * its extra all the while.
+ * Firing is a stage of steps: fire_step makes the next order a taker, which is matched and rests as a new one would be,
+ * and rest_step comes back here for as long as an order waits. It keeps its slot, its places in its position and
+ * indexes and its extra all the while.
  *
  * What rests when it has fired needs a level of its own, and a trailing stop that follows may too. So room for one
  * level and its ladder nodes is kept free for each order that waits (waiting_levels, waiting_nodes): a command is

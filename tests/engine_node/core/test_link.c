@@ -35,7 +35,7 @@ static void open_pair(venue *v) {
     CHECK(venue_locked(v, 1, 1) == 10); /* one lock for both */
 }
 
-/* ---- Endings --------------------------------------------------------------------------------------------------------- */
+/* ---- Endings ----------------------------------------------------------------------------------------------------- */
 
 static void test_a_maker_that_trades_cancels_its_partner_before_the_trade(void) {
     static venue v;
@@ -164,7 +164,7 @@ static void test_expiry_takes_the_partner_along(void) {
     venue_close(&v);
 }
 
-/* ---- In the middle of a match ------------------------------------------------------------------------------------------ */
+/* ---- In the middle of a match ------------------------------------------------------------------------------------ */
 
 static void test_a_partner_at_the_level_being_matched_makes_no_book_update_of_its_own(void) {
     static venue v;
@@ -268,7 +268,7 @@ static void test_of_a_linked_maker_and_a_linked_taker_the_makers_partner_goes_fi
     venue_close(&v);
 }
 
-/* ---- Self-trade prevention ----------------------------------------------------------------------------------------------- */
+/* ---- Self-trade prevention --------------------------------------------------------------------------------------- */
 
 /* Account 1 sells 4 at 100 (order 1) linked with 6 at 105 (order 2), and bids 5 at 100 (order 3) in that mode. */
 static void meet_oneself(venue *v, uint8_t mode) {
@@ -353,7 +353,7 @@ static void test_a_linked_taker_that_is_cancelled_takes_its_partner_along(void) 
     venue_close(&v);
 }
 
-/* ---- Locks -------------------------------------------------------------------------------------------------------------- */
+/* ---- Locks ------------------------------------------------------------------------------------------------------- */
 
 static void test_a_pair_locks_what_the_one_needs_that_needs_more(void) {
     static venue v;
@@ -388,7 +388,7 @@ static void test_funds_for_a_pair_are_those_for_the_difference(void) {
     venue_close(&v);
 }
 
-/* ---- Refusals ------------------------------------------------------------------------------------------------------------ */
+/* ---- Refusals ---------------------------------------------------------------------------------------------------- */
 
 static void test_links_are_refused_with_the_first_code_that_is_wrong(void) {
     static venue v;

@@ -37,7 +37,7 @@ static int64_t trigger_of(const venue *v, uint64_t name) {
     return core_order(v->c, v->ids[name], &o) ? o.trigger_price_ticks : -1;
 }
 
-/* ---- Each kind, both sides ---------------------------------------------------------------------------------------- */
+/* ---- Each kind, both sides --------------------------------------------------------------------------------------- */
 
 static void test_a_stop_waits_out_of_the_book_and_fires_at_its_price_or_beyond(void) {
     static venue v;
@@ -197,7 +197,7 @@ static void test_trailing_stops_that_move_together_keep_the_order_of_their_ids(v
     venue_close(&v);
 }
 
-/* ---- What fires first, and what it sets off ------------------------------------------------------------------------ */
+/* ---- What fires first, and what it sets off ---------------------------------------------------------------------- */
 
 static void test_the_lowest_rising_trigger_fires_before_the_highest_falling_one(void) {
     static venue v;
@@ -298,7 +298,7 @@ static void test_what_a_replaced_order_trades_fires_behind_the_answer_to_its_sen
     venue_close(&v);
 }
 
-/* ---- What fires as something else than a plain limit ---------------------------------------------------------------- */
+/* ---- What fires as something else than a plain limit ------------------------------------------------------------- */
 
 static void test_a_post_only_stop_that_would_take_is_cancelled(void) {
     static venue v;
@@ -376,7 +376,7 @@ static void test_a_fired_order_prevents_self_trades_as_it_said_when_it_entered(v
     venue_close(&v);
 }
 
-/* ---- Refusals -------------------------------------------------------------------------------------------------------- */
+/* ---- Refusals ---------------------------------------------------------------------------------------------------- */
 
 static void test_waiting_orders_are_refused_with_the_first_code_that_is_wrong(void) {
     static venue v;
@@ -472,7 +472,7 @@ static void test_what_waits_is_open_and_cannot_be_replaced(void) {
     venue_close(&v);
 }
 
-/* ---- Room ------------------------------------------------------------------------------------------------------------ */
+/* ---- Room -------------------------------------------------------------------------------------------------------- */
 
 static void test_there_is_always_room_for_what_waits_to_rest(void) {
     for (uint32_t levels = 4; levels < 12; levels++) {

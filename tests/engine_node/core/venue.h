@@ -1,8 +1,8 @@
 /* A small venue for tests of the core: two assets, one instrument, four rich accounts, three keys.
  *
- * Every command goes to two cores: one gives its events in one chunk; the other, the shadow, in the smallest chunks there may
- * be, and now and then it is saved, thrown away and loaded. Both must make the same events and digests, and both are walked
- * (core_check) behind every command. A test says what it expects as text, one event a line:
+ * Every command goes to two cores: one gives its events in one chunk; the other, the shadow, in the smallest chunks
+ * there may be, and now and then it is saved, thrown away and loaded. Both must make the same events and digests, and
+ * both are walked (core_check) behind every command. A test says what it expects as text, one event a line:
  *
  *   accepted 7 buy 5@100            client order id 7; price with @
  *   level3 7 add 5@100

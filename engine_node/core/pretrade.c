@@ -152,8 +152,8 @@ static uint16_t effective_price(const instrument *i, const wire_new_order *o, bo
     return CODE_NONE;
 }
 
-/* What the checks make of a new order. They are compiled twice: for plain orders, which have no terms and no amount, and
- * for all others; whatever asks for either is not there for plain ones. */
+/* What the checks make of a new order. They are compiled twice: for plain orders, which have no terms and no
+ * amount, and for all others; whatever asks for either is not there for plain ones. */
 typedef struct entry {
     const wire_new_order *o;
     const wire_order_terms *terms; /* NULL without any */
@@ -172,7 +172,8 @@ ONCE_FOR_EACH bool quantity_valid(const entry *e) {
     return e->o->quantity_lots >= 1 && e->o->quantity_lots <= (e->by_quote ? UNITS_MAX : QUANTITY_LOTS_MAX);
 }
 
-/* How many lots an amount is worth at the price that rules, for a buy at the best ask if that is lower (rules.md 13). */
+/* How many lots an amount is worth at the price that rules, for a buy at the best ask if that is lower (rules.md
+ * 13). */
 static int64_t lots_of_amount(const core *c, const instrument *i, const wire_new_order *o, int64_t price_ticks) {
     const uint32_t best = i->sides[SIDES_DISPLAYED + 1].best;
     if (o->side == SIDE_BUY && best != 0 && c->levels[best].price_ticks < price_ticks)
@@ -287,8 +288,8 @@ uint16_t check_entry(core *c, const wire_new_order *o, const wire_order_terms *t
     return link_valid(c, o->side, *named) ? CODE_NONE : CODE_LINK_INVALID;
 }
 
-/* rules.md 3 from step 4 on. On CODE_NONE *t describes the order, its lock not taken yet. partner: the open order that it
- * is to be linked with, 0 for none. */
+/* rules.md 3 from step 4 on. On CODE_NONE *t describes the order, its lock not taken yet. partner: the open order
+ * that it is to be linked with, 0 for none. */
 ONCE_FOR_EACH uint16_t check_order(core *c, entry e, uint32_t partner, taker *t) {
     const wire_new_order *o = e.o;
     const instrument *i = &c->instruments[o->instrument];

@@ -1,5 +1,5 @@
-/* What the core answers when it is asked, against what the plain book has. It names what differs, and so also says where
- * two states part when their digests do. */
+/* What the core answers when it is asked, against what the plain book has. It names what differs, and so also says
+ * where two states part when their digests do. */
 #include <inttypes.h>
 #include <stdio.h>
 

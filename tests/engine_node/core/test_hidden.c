@@ -1,4 +1,4 @@
-/* Hidden orders (rules.md 5, 7, 13): a book of their own, behind all that is displayed at a price, and never told of. */
+/* Hidden orders (rules.md 5, 7, 13): a book of their own, behind what is displayed at a price, and never told of. */
 #include "venue.h"
 
 static const wire_order_terms hidden = {.kind = KIND_ORDER_TERMS, .options = TERM_OPTION_HIDDEN};

@@ -1,4 +1,4 @@
-/* What an opening, a closing and the breaker set going: orders that wait, links, day orders (rules.md 14, 15, 17, 18). */
+/* What an opening, a closing and the breaker set going: orders that wait, links, day orders (rules.md 14 to 18). */
 #include "venue.h"
 
 static const uint64_t MS = 1000000;

@@ -1,5 +1,5 @@
-/* Snapshots that lie: every byte changed in turn and the checksum made right again. A snapshot believes nothing, so each
- * is refused, or is the state that it says; no number in it may lead anywhere. */
+/* Snapshots that lie: every byte changed in turn and the checksum made right again. A snapshot believes nothing, so
+ * each is refused, or is the state that it says; no number in it may lead anywhere. */
 #include <string.h>
 #include <sys/mman.h>
 

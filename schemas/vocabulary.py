@@ -34,6 +34,7 @@ PRICE_STEP_COUNT_MAX = 8  # price steps of an instrument
 FEE_TIER_MAX = 7  # the highest fee tier; tier 0 pays the instrument's own rates
 UNLIT_ORDERS_MAX = 64  # pegged and all-or-none orders of one side of a book
 TRAILING_ORDERS_MAX = 64  # waiting trailing stops of one side of an instrument
+ICEBERG_PARTS_MAX = 1000  # parts that an iceberg shows one after the other: its quantity is at most so many times what it shows
 TRADES_KEPT = 65536  # trades, of all instruments together, that can still be busted or corrected
 CHECKSUM_LEVEL_COUNT = 10  # best levels of each side in a book checksum
 RESUME_NEW_ONLY = 18446744073709551615  # last_report_number of a logon that wants no earlier reports

@@ -622,6 +622,7 @@ bool asset_known(const core *c, uint32_t number);
 bool terms_well_formed(const wire_new_order *o, const wire_order_terms *terms);
 bool link_well_formed(const wire_new_order *o, const wire_order_terms *terms, const wire_order_link *link);
 uint16_t check_terms(const core *c, const wire_new_order *o, const wire_order_terms *terms);
+bool parts_bounded(int64_t display_lots, int64_t quantity_lots);
 bool terms_unlit(const wire_order_terms *terms);
 bool terms_need_extra(const wire_order_terms *terms);
 uint32_t extra_take(core *c, const wire_new_order *o, const wire_order_terms *terms);

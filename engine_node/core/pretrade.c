@@ -393,6 +393,8 @@ uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *l
         if (!quantity_on_lot(c, i, o->price_ticks, o->quantity_lots)) return CODE_QUANTITY_NOT_ON_LOT;
     }
     if (o->quantity_lots < 1 || o->quantity_lots > QUANTITY_LOTS_MAX) return CODE_QUANTITY_INVALID;
+    const int64_t display_lots = b->extra == 0 ? 0 : c->extras[b->extra].display_lots;
+    if (display_lots > 0 && !parts_bounded(display_lots, o->quantity_lots)) return CODE_TERMS_INVALID;
     if ((code = check_size(i, a, o->quantity_lots)) != CODE_NONE) return code;
     if (o->quantity_lots <= b->filled_lots) return CODE_REPLACE_QUANTITY_FILLED;
     int64_t units;

@@ -45,9 +45,16 @@ bool link_well_formed(const wire_new_order *o, const wire_order_terms *terms, co
     return good_till_cancelled_limit(o) || (terms != NULL && terms->trigger != TRIGGER_NONE);
 }
 
+/* One taker may go through all parts of an iceberg in one command: there must not be any number of them. */
+bool parts_bounded(int64_t display_lots, int64_t quantity_lots) {
+    return quantity_lots <= display_lots * ICEBERG_PARTS_MAX;
+}
+static_assert(QUANTITY_LOTS_MAX <= INT64_MAX / ICEBERG_PARTS_MAX, "what an iceberg may have stays within 64 bits");
+
 /* rules.md 13, "terms_invalid" and "expiry_passed". */
 uint16_t check_terms(const core *c, const wire_new_order *o, const wire_order_terms *t) {
     if (t->display_lots < 0 || t->display_lots > o->quantity_lots) return CODE_TERMS_INVALID;
+    if (t->display_lots > 0 && !parts_bounded(t->display_lots, o->quantity_lots)) return CODE_TERMS_INVALID;
     if (t->minimum_lots < 0 || t->minimum_lots > o->quantity_lots) return CODE_TERMS_INVALID;
     if ((t->trigger == TRIGGER_STOP || t->trigger == TRIGGER_TAKE_PROFIT) &&
         (t->trigger_price_ticks < 1 || t->trigger_price_ticks > PRICE_TICKS_MAX))

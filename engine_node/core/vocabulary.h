@@ -29,6 +29,7 @@
 #define FEE_TIER_MAX 7 /* the highest fee tier; tier 0 pays the instrument's own rates */
 #define UNLIT_ORDERS_MAX 64 /* pegged and all-or-none orders of one side of a book */
 #define TRAILING_ORDERS_MAX 64 /* waiting trailing stops of one side of an instrument */
+#define ICEBERG_PARTS_MAX 1000 /* parts that an iceberg shows one after the other: its quantity is at most so many times what it shows */
 #define TRADES_KEPT 65536 /* trades, of all instruments together, that can still be busted or corrected */
 #define CHECKSUM_LEVEL_COUNT 10 /* best levels of each side in a book checksum */
 #define RESUME_NEW_ONLY 18446744073709551615ull /* last_report_number of a logon that wants no earlier reports */

@@ -447,6 +447,7 @@ def replace_faults(state: State, command: Replace, received_ns: int) -> Faults:
     yield from rates.tick_faults(instrument, price)
     yield from quantity_faults(total, QUANTITY_LOTS_MAX)
     yield from rates.lot_faults(instrument, price, total)
+    yield from terms.iceberg_faults(order.display, total)
     yield from size_faults(account, instrument, total)
     if total <= order.filled:
         yield Code.REPLACE_QUANTITY_FILLED

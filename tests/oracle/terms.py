@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from schemas.vocabulary import (
+    ICEBERG_PARTS_MAX,
     PRICE_TICKS_MAX,
     Code,
     NewOrder,
@@ -62,9 +63,15 @@ def form_faults(command: NewOrder, group: Group) -> Iterator[Code]:
         yield Code.MALFORMED
 
 
+def iceberg_faults(display: int, quantity: int) -> Iterator[Code]:
+    if display > 0 and quantity > display * ICEBERG_PARTS_MAX:
+        yield Code.TERMS_INVALID
+
+
 def faults(terms: OrderTerms, quantity: int, received_ns: int) -> Iterator[Code]:
     if not (0 <= terms.display_lots <= quantity and 0 <= terms.minimum_lots <= quantity):
         yield Code.TERMS_INVALID
+    yield from iceberg_faults(terms.display_lots, quantity)
     has_price = terms.trigger in (Trigger.STOP, Trigger.TAKE_PROFIT)
     if has_price and not 1 <= terms.trigger_price_ticks <= PRICE_TICKS_MAX:
         yield Code.TERMS_INVALID

@@ -237,6 +237,7 @@ uint16_t plain_check_replace(plain *book, const command *c, const order *o) {
     if (!plain_on_tick(in, w->price_ticks)) return CODE_PRICE_NOT_ON_TICK;
     if (!between(1, w->quantity_lots, QUANTITY_LOTS_MAX)) return CODE_QUANTITY_INVALID;
     if (!plain_on_lot(in, w->price_ticks, w->quantity_lots)) return CODE_QUANTITY_NOT_ON_LOT;
+    if (o->display > 0 && w->quantity_lots > o->display * ICEBERG_PARTS_MAX) return CODE_TERMS_INVALID;
     if ((code = check_quantity(who, in, w->quantity_lots)) != CODE_NONE) return code;
     if (w->quantity_lots <= o->filled) return CODE_REPLACE_QUANTITY_FILLED;
     if ((code = check_notional(who, in, o, w->price_ticks, w->quantity_lots)) != CODE_NONE) return code;

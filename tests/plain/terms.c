@@ -28,6 +28,7 @@ bool plain_link_malformed(const order *o, const wire_order_link *w) {
 uint16_t plain_check_terms(const order *o, uint64_t received_ns) {
     if (o->display < 0 || o->minimum < 0) return CODE_TERMS_INVALID;
     if (o->display > o->rest || o->minimum > o->rest) return CODE_TERMS_INVALID;
+    if (o->display > 0 && o->rest > o->display * ICEBERG_PARTS_MAX) return CODE_TERMS_INVALID;
     if ((o->trigger == TRIGGER_STOP || o->trigger == TRIGGER_TAKE_PROFIT) &&
         !between(1, o->trigger_price, PRICE_TICKS_MAX))
         return CODE_TERMS_INVALID;

@@ -33,10 +33,10 @@ class Core:
     """One replica's state. Options are those of core_options in core/core.h; what is not given has its default."""
 
     def __init__(self, **options: int) -> None: ...
-    def apply(self, records: Buffer) -> bytes:
+    def apply(self, records: Buffer, chunk: int = 1024, /) -> bytes:
         """Apply whole groups of 64-byte records; all their events, 96 bytes each.
 
-        On an error the groups before the bad one stay applied.
+        The core hands them out in chunks, of 64 to 1,024 events; what comes of it is the same. On an error the groups before the bad one stay applied.
         """
 
     def group_bytes(self, records: Buffer) -> int:

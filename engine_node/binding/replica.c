@@ -6,7 +6,7 @@
  */
 #include "binding.h"
 
-enum { EVENT_ROOM = 1024 }; /* events of one chunk */
+enum { EVENT_ROOM = 1024 }; /* events of one chunk, at most */
 
 typedef struct core_object {
     PyObject_HEAD core *c;
@@ -77,8 +77,9 @@ static bool grow(void *to, const void *data, size_t bytes) {
     return true;
 }
 
-/* Apply every whole group of records; events go to *events unless it is NULL. */
-static core_status apply_groups(core_object *self, const char *at, size_t count, growing *events, bool *no_memory) {
+/* Apply every whole group of records; the core hands out its events in chunks of `room`, all of them go to *events. */
+static core_status apply_groups(core_object *self, const char *at, size_t count, uint32_t room, growing *events,
+                                bool *no_memory) {
     wire_record group[CORE_GROUP_MAX];
     while (count > 0) {
         const uint32_t look = count < CORE_GROUP_MAX ? (uint32_t)count : CORE_GROUP_MAX;
@@ -87,7 +88,7 @@ static core_status apply_groups(core_object *self, const char *at, size_t count,
         if (size == 0) return CORE_E_RECORD;
         if ((uintptr_t)at % _Alignof(wire_record) == 0)
             core_look_ahead(self->c, (const wire_record *)at, count < 64 ? (uint32_t)count : 64);
-        core_events out = {.events = self->events, .room = EVENT_ROOM};
+        core_events out = {.events = self->events, .room = room};
         core_status status = core_apply(self->c, group, size, &out);
         for (;;) {
             if (out.count > 0 && !grow(events, out.events, out.count * sizeof(wire_report))) *no_memory = true;
@@ -101,9 +102,16 @@ static core_status apply_groups(core_object *self, const char *at, size_t count,
     return CORE_OK;
 }
 
-static PyObject *core_py_apply(core_object *self, PyObject *argument) {
+static PyObject *core_py_apply(core_object *self, PyObject *args) {
     Py_buffer records;
-    if (PyObject_GetBuffer(argument, &records, PyBUF_SIMPLE) < 0) return NULL;
+    unsigned room = EVENT_ROOM;
+    if (!PyArg_ParseTuple(args, "y*|I", &records, &room)) return NULL;
+    if (room < CORE_EVENTS_CHUNK_MIN || room > EVENT_ROOM) {
+        PyErr_Format(PyExc_ValueError, "a chunk must hold %u to %d events, not %u", CORE_EVENTS_CHUNK_MIN, EVENT_ROOM,
+                     room);
+        PyBuffer_Release(&records);
+        return NULL;
+    }
     if (records.len % RECORD_BYTES != 0) {
         PyErr_Format(PyExc_ValueError, "records must be a multiple of %d bytes, were %zd", RECORD_BYTES, records.len);
         PyBuffer_Release(&records);
@@ -111,7 +119,8 @@ static PyObject *core_py_apply(core_object *self, PyObject *argument) {
     }
     growing events = {0};
     bool no_memory = false;
-    const core_status status = apply_groups(self, records.buf, (size_t)records.len / RECORD_BYTES, &events, &no_memory);
+    const core_status status =
+        apply_groups(self, records.buf, (size_t)records.len / RECORD_BYTES, room, &events, &no_memory);
     PyBuffer_Release(&records);
     PyObject *result = NULL;
     if (status != CORE_OK) raise_core(status, self->c);
@@ -415,7 +424,7 @@ static PyObject *core_py_load(PyTypeObject *type, PyObject *args, PyObject *kwar
 
 #define KEYWORDS(function) (PyCFunction)(void (*)(void))(function), METH_VARARGS | METH_KEYWORDS
 static PyMethodDef core_methods[] = {
-    {"apply", (PyCFunction)core_py_apply, METH_O,
+    {"apply", (PyCFunction)core_py_apply, METH_VARARGS,
      "apply(records): apply whole groups of 64-byte records; all their events, 96 bytes each."},
     {"group_bytes", (PyCFunction)core_py_group_bytes, METH_O,
      "group_bytes(records): leading bytes that are whole groups."},

@@ -9,6 +9,7 @@ conservation of money, the core's own walk over its state, and a save and load i
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import sys
 import time
@@ -35,6 +36,7 @@ from tests.oracle.state import WAITING, InstrumentState, OrderState
 
 T = TypeVar("T")
 REPORTS_KEPT = 8
+CHUNKS = (64, 1024, 65, 64, 97)  # events that the core hands out at a time, of one command after another
 POOLS = {  # plenty for what the flow does, and quickly laid out
     "order_count_max": 4096,
     "level_count_max": 4096,
@@ -83,6 +85,7 @@ class Pair:
         self.core = _engine.Core(**self.options)
         self.reports: dict[tuple[int, int], bytes] = {}
         self.counts: Counter[str] = Counter()
+        self.chunks = itertools.cycle(CHUNKS)
 
     def play(self, step: flow.Step) -> None:
         self.apply(flow.records_of(step, self.oracle.state))
@@ -109,7 +112,7 @@ class Pair:
 
     def apply_to_core(self, data: bytes) -> tuple[str, bytes]:
         try:
-            return "applied", self.core.apply(data)
+            return "applied", self.core.apply(data, next(self.chunks))
         except _engine.CoreRecord:
             return "invalid", b""
         except _engine.CoreDiverged:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from schemas.vocabulary import Kind, NewOrder, OrderTerms, Record
 from tests.oracle import compare, flow
 from tests.oracle.choice import RandomChoice
@@ -56,3 +58,9 @@ def test_prefixes_that_end_the_records_wait_for_what_follows_in_both() -> None:
     pair.play(flow.Step(command=NewOrder(account=1), text=b"x", terms=OrderTerms(), set_byte=(0, 0, Kind.TEXT)))
     assert pair.oracle.state.sequence == sequence
     pair.check_all()
+
+
+@pytest.mark.parametrize("chunk", [0, 63, 1025, 2**32 - 1])
+def test_chunk_of_too_few_or_too_many_events_is_refused(chunk: int) -> None:
+    with pytest.raises(ValueError, match="a chunk must hold 64 to 1024 events"):
+        compare.Pair().core.apply(b"", chunk)

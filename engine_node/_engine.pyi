@@ -36,7 +36,8 @@ class Core:
     def apply(self, records: Buffer, chunk: int = 1024, /) -> bytes:
         """Apply whole groups of 64-byte records; all their events, 96 bytes each.
 
-        The core hands them out in chunks, of 64 to 1,024 events; what comes of it is the same. On an error the groups before the bad one stay applied.
+        The core hands them out in chunks, of 64 to 1,024 events; what comes of it is the same.
+        On an error the groups before the bad one stay applied.
         """
 
     def group_bytes(self, records: Buffer) -> int:

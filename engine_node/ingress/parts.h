@@ -136,10 +136,10 @@ struct ingress {
     uint32_t free_count;
     uint32_t *dirty_ring; /* connection_count_max places */
     uint32_t dirty_first, dirty_count;
-    uint32_t held_count;      /* connections marked held */
-    uint64_t digest_sequence; /* of the last digest record */
+    uint32_t held_count;                       /* connections marked held */
+    uint64_t digest_sequence;                  /* of the last digest record */
     uint64_t last_tick_ns, last_tick_sequence; /* of the last clock tick, or of the start */
-    uint64_t last_timer_ns;   /* steady: of the last ingress_on_timer, or of the start */
+    uint64_t last_timer_ns;                    /* steady: of the last ingress_on_timer, or of the start */
     recent_nonce recent[RECENT_NONCE_COUNT];
     uint32_t recent_next;
     void *core_memory, *buffers, *memory;

@@ -286,6 +286,7 @@ MUTATIONS = [
     broken("a fee tier changes nothing", rates, "rates_of", own_rates),
     broken("any price is on the tick", rates, "tick_faults", no_faults),
     broken("any quantity is on the lot", rates, "lot_faults", no_faults),
+    broken("an iceberg has any number of parts", terms, "iceberg_faults", no_faults),
     broken("terms may say anything", terms, "faults", no_faults),
     broken("terms may go together", terms, "form_faults", no_faults),
     broken("any order may be linked", links, "target_faults", no_faults),

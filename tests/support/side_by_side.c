@@ -5,16 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "support/readable.h"
 
 #define EVENTS_BEFORE 8u
 #define EVENTS_BEHIND 8u
 
+/* Zero pages, touched only where the core does. */
 static void *memory_of(size_t bytes) {
-    void *memory = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
-    if (memory == NULL) abort();
-    memset(memory, 0, bytes);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) abort();
     return memory;
 }
 
@@ -32,7 +33,7 @@ void side_open(side_by_side *s, const core_options *options) {
 
 void side_close(side_by_side *s) {
     plain_close(s->slow);
-    free(s->memory);
+    munmap(s->memory, core_bytes(&s->options));
     free(s->events);
 }
 
@@ -152,7 +153,7 @@ bool side_save_and_load(side_by_side *s) {
     snapshot kept = {0};
     const char *why = "";
     if (!core_save(s->fast, keep, &kept)) abort();
-    free(s->memory);
+    munmap(s->memory, core_bytes(&s->options));
     open_core(s);
     const core_status status = core_load(s->fast, kept.bytes, kept.count, &why);
     free(kept.bytes);

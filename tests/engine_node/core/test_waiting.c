@@ -356,6 +356,60 @@ static void test_a_fill_or_kill_stop_fills_whole_or_is_cancelled(void) {
     venue_close(&v);
 }
 
+static void test_an_iceberg_stop_shows_its_part_only_when_it_has_fired(void) {
+    static venue v;
+    venue_open(&v);
+    trade_at(&v, 100);
+    wire_order_terms terms = stop(105);
+    terms.display_lots = 2;
+    wait_for(&v, terms, venue_limit(1, 1, SIDE_BUY, 104, 5));
+    core_order_info o;
+    CHECK(core_order(v.c, v.ids[1], &o) && o.display_lots == 2 && o.reserve_lots == 0);
+    venue_order(&v, venue_limit(2, 2, SIDE_SELL, 105, 1));
+    venue_order(&v, venue_limit(3, 3, SIDE_BUY, 105, 1));
+    EXPECT(&v, "accepted 3 buy 1@105\n"
+               "trade 1@105\n"
+               "filled 2 1@105 done\n"
+               "filled 3 1@105 done\n"
+               "level3 2 remove 0@105\n"
+               "book sell 0@105 of 0\n"
+               "triggered 1 buy 5@104\n"
+               "level3 1 add 2@104\n"
+               "book buy 2@104 of 1\n");
+    CHECK(core_order(v.c, v.ids[1], &o) && o.reserve_lots == 3);
+    venue_close(&v);
+}
+
+static void test_a_hidden_stop_rests_unseen_and_its_partner_goes_first(void) {
+    static venue v;
+    venue_open(&v);
+    trade_at(&v, 100);
+    wire_order_terms terms = stop(105);
+    terms.options = TERM_OPTION_HIDDEN;
+    venue_order(&v, venue_limit(1, 1, SIDE_BUY, 90, 5));
+    const wire_order_link link = venue_pair(1);
+    venue_order_with(&v, &terms, &link, venue_limit(1, 2, SIDE_BUY, 104, 5));
+    venue_order(&v, venue_limit(2, 3, SIDE_SELL, 105, 1));
+    venue_order(&v, venue_limit(3, 4, SIDE_BUY, 105, 1));
+    EXPECT(&v, "accepted 4 buy 1@105\n"
+               "trade 1@105\n"
+               "filled 3 1@105 done\n"
+               "filled 4 1@105 done\n"
+               "level3 3 remove 0@105\n"
+               "book sell 0@105 of 0\n"
+               "cancelled 1 5 linked done\n"
+               "level3 1 remove 0@90\n"
+               "book buy 0@90 of 0\n"
+               "triggered 2 buy 5@104\n");
+    CHECK(venue_locked(&v, 1, 2) == 521);
+    venue_order(&v, venue_limit(2, 5, SIDE_SELL, 104, 5));
+    EXPECT(&v, "accepted 5 sell 5@104\n"
+               "trade 5@104\n"
+               "filled 2 5@104 done\n"
+               "filled 5 5@104 done\n");
+    venue_close(&v);
+}
+
 static void test_a_fired_order_prevents_self_trades_as_it_said_when_it_entered(void) {
     static venue v;
     venue_open(&v);
@@ -538,6 +592,8 @@ int main(void) {
     RUN(test_what_a_replaced_order_trades_fires_behind_the_answer_to_its_sender);
     RUN(test_a_post_only_stop_that_would_take_is_cancelled);
     RUN(test_a_fill_or_kill_stop_fills_whole_or_is_cancelled);
+    RUN(test_an_iceberg_stop_shows_its_part_only_when_it_has_fired);
+    RUN(test_a_hidden_stop_rests_unseen_and_its_partner_goes_first);
     RUN(test_a_fired_order_prevents_self_trades_as_it_said_when_it_entered);
     RUN(test_waiting_orders_are_refused_with_the_first_code_that_is_wrong);
     RUN(test_a_collar_does_not_touch_what_waits);

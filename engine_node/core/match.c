@@ -377,19 +377,21 @@ void taker_end(core *c, uint16_t code) {
     c->run.stage = RUN_REST;
 }
 
-/* Self-trade prevention takes lots off a maker; with all of it goes what it is linked with. */
+/* Self-trade prevention takes lots off a maker; with all of it goes what it is linked with. A displayed level is left by
+ * the taker; any other before the partner goes, who may be the last that stands there. */
 static void reduce_maker(core *c, uint32_t maker, int64_t lots) {
     const book_order *b = &c->orders[maker];
+    const uint32_t level = b->level, owner = b->position, index = side_index(c, b);
     const uint32_t partner = b->extra != 0 && lots == b->rest_lots ? link_cut(c, maker) : 0;
+    if (LIKELY(index < SIDES_HIDDEN)) c->run.level = level;
     reduce_resting(c, maker, lots, CODE_CANCELLED_SELF_TRADE, 0);
+    if (UNLIKELY(index >= SIDES_HIDDEN)) level_changed(c, position_at(c, owner), index, level);
     if (partner != 0) link_cancel(c, partner);
 }
 
 static void prevent_self_trade(core *c, uint32_t maker) {
     taker *t = &c->run.taker;
     const book_order *b = &c->orders[maker];
-    const uint32_t level = b->level, index = side_index(c, b);
-    if (LIKELY(index < SIDES_HIDDEN)) c->run.level = level;
     switch (t->self_trade_prevention) {
     case SELF_TRADE_PREVENTION_CANCEL_MAKER: reduce_maker(c, maker, b->rest_lots); break;
     case SELF_TRADE_PREVENTION_CANCEL_BOTH:
@@ -404,7 +406,6 @@ static void prevent_self_trade(core *c, uint32_t maker) {
     }
     default: INVARIANT(false && "cancel_taker is handled before");
     }
-    if (UNLIKELY(index >= SIDES_HIDDEN)) level_changed(c, position_at(c, t->position), index, level);
 }
 
 static void put_trade(core *c, uint64_t maker_order_id, uint32_t number, const fill *f, uint64_t trade_id) {

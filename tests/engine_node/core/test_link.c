@@ -353,6 +353,24 @@ static void test_a_linked_taker_that_is_cancelled_takes_its_partner_along(void) 
     venue_close(&v);
 }
 
+static void test_prevention_takes_a_hidden_pair_at_one_price(void) {
+    static const uint8_t modes[] = {SELF_TRADE_PREVENTION_CANCEL_MAKER, SELF_TRADE_PREVENTION_CANCEL_BOTH,
+                                    SELF_TRADE_PREVENTION_DECREMENT};
+    const wire_order_terms hidden = {.kind = KIND_ORDER_TERMS, .options = TERM_OPTION_HIDDEN};
+    for (uint32_t k = 0; k < sizeof modes; k++) {
+        static venue v;
+        venue_open(&v);
+        venue_order_with(&v, &hidden, NULL, venue_limit(1, 1, SIDE_SELL, 110, 4));
+        pair_with(&v, &hidden, 1, venue_limit(1, 2, SIDE_SELL, 110, 10));
+        wire_new_order taker = venue_limit(1, 3, SIDE_BUY, 110, 4);
+        taker.self_trade_prevention = modes[k];
+        venue_order(&v, taker);
+        CHECK(venue_code(&v) == CODE_NONE && !is_open(&v, 1) && !is_open(&v, 2) && venue_locked(&v, 1, 1) == 0);
+        CHECK(is_open(&v, 3) == (modes[k] == SELF_TRADE_PREVENTION_CANCEL_MAKER));
+        venue_close(&v);
+    }
+}
+
 /* ---- Locks ------------------------------------------------------------------------------------------------------- */
 
 static void test_a_pair_locks_what_the_one_needs_that_needs_more(void) {
@@ -467,6 +485,7 @@ int main(void) {
     RUN(test_a_maker_cancelled_by_self_trade_prevention_takes_its_partner_along);
     RUN(test_decrement_ends_a_link_only_when_nothing_is_left);
     RUN(test_a_linked_taker_that_is_cancelled_takes_its_partner_along);
+    RUN(test_prevention_takes_a_hidden_pair_at_one_price);
     RUN(test_a_pair_locks_what_the_one_needs_that_needs_more);
     RUN(test_funds_for_a_pair_are_those_for_the_difference);
     RUN(test_links_are_refused_with_the_first_code_that_is_wrong);

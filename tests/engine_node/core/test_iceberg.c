@@ -215,6 +215,20 @@ static void test_fill_or_kill_counts_the_reserve(void) {
     venue_close(&v);
 }
 
+static void test_an_iceberg_is_at_most_a_thousand_times_what_it_shows(void) {
+    static venue v;
+    venue_open(&v);
+    venue_order_with(&v, &show2, NULL, venue_limit(1, 1, SIDE_BUY, 1, 2 * ICEBERG_PARTS_MAX + 1));
+    CHECK(venue_code(&v) == CODE_TERMS_INVALID);
+    venue_order_with(&v, &show2, NULL, venue_limit(1, 1, SIDE_BUY, 1, 2 * ICEBERG_PARTS_MAX));
+    CHECK(venue_code(&v) == CODE_NONE);
+    replace(&v, 1, 1, 2 * ICEBERG_PARTS_MAX + 1);
+    CHECK(venue_code(&v) == CODE_TERMS_INVALID);
+    replace(&v, 1, 2, 2 * ICEBERG_PARTS_MAX);
+    CHECK(venue_code(&v) == CODE_NONE);
+    venue_close(&v);
+}
+
 static void test_a_mass_cancel_takes_an_iceberg_as_one(void) {
     static venue v;
     venue_open(&v);
@@ -241,6 +255,7 @@ int main(void) {
     RUN(test_a_replaced_iceberg_gives_up_its_reserve_first);
     RUN(test_self_trade_prevention_takes_what_an_iceberg_shows_or_cancels_all_of_it);
     RUN(test_fill_or_kill_counts_the_reserve);
+    RUN(test_an_iceberg_is_at_most_a_thousand_times_what_it_shows);
     RUN(test_a_mass_cancel_takes_an_iceberg_as_one);
     return 0;
 }

@@ -131,7 +131,7 @@ static void test_a_countdown_never_wraps_around_the_end_of_time(void) {
     venue_close(&v);
 }
 
-/* ---- Expiry and the close of a day ------------------------------------------------------------------------------- */
+/* ---- Expiry and the close of a day ---------------------------------------------------------------------------- */
 
 static wire_order_terms until(uint64_t expire_ns) {
     return (wire_order_terms){.kind = KIND_ORDER_TERMS, .expire_ns = expire_ns};

@@ -195,7 +195,7 @@ class Settings:
     extra_count_max: int = _integer(65_536, 2, POOL_MAX, "orders", "Of them, those with terms or a link.")
     level_count_max: int = _integer(131_072, 2, POOL_MAX, "levels", "Price levels at once, all books together.")
     ladder_count_max: int = _integer(
-        65_536, 2, POOL_MAX, "nodes", "Ladder nodes of 64 prices each, all books together."
+        262_144, 2, POOL_MAX, "nodes", "Ladder nodes of 64 prices each; every waiting order keeps 8 of them free."
     )
     balance_count_max: int = _integer(65_536, 2, POOL_MAX, "pairs", "(account, asset) pairs.")
     position_count_max: int = _integer(65_536, 2, POOL_MAX, "pairs", "(account, instrument) pairs.")

@@ -78,7 +78,7 @@ core_options core_options_default(void) {
                           .order_count_max = 1 << 20,
                           .extra_count_max = 1 << 16,
                           .level_count_max = 1 << 17,
-                          .ladder_count_max = 1 << 16,
+                          .ladder_count_max = 1 << 18,
                           .balance_count_max = 1 << 16,
                           .position_count_max = 1 << 16,
                           .nonce_count_max = 1 << 20,

@@ -22,8 +22,9 @@ static inline uint32_t nonce_place(const core *c, uint64_t at) { return (uint32_
 
 bool nonce_held(const core *c, const uint8_t nonce[16]) {
     const nonce_entry wanted = nonce_entry_of(nonce, 0);
-    uint32_t place = (uint32_t)nonce_hash(&wanted), slot;
-    while ((slot = index_probe(&c->nonce_index, nonce_hash(&wanted), &place)) != 0) {
+    const uint64_t hash = nonce_hash(&wanted);
+    index_search at = index_start(&c->nonce_index, hash);
+    for (uint32_t slot; (slot = index_next(&c->nonce_index, hash, &at)) != 0;) {
         const nonce_entry *e = &c->nonces[slot - 1];
         if (e->low == wanted.low && e->high == wanted.high) return true;
     }

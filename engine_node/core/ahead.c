@@ -20,7 +20,7 @@ static_assert((uint32_t)INDEX_AHEAD < LOOKUPS, "what is found out is kept until 
 
 static inline void ask(const void *at) { __builtin_prefetch(at, 1, 3); }
 
-static inline void ask_place(const hash_index *ix, uint64_t hash) { ask(&ix->entries[(uint32_t)hash & ix->mask]); }
+static inline void ask_place(const hash_index *ix, uint64_t hash) { ask(&ix->lines[(uint32_t)hash & ix->mask]); }
 
 typedef struct named { /* how a command names an order */
     uint64_t order_id, client_order_id;
@@ -66,10 +66,10 @@ static void ask_index(const core *c, const wire_record *record, lookup *l) {
     }
 }
 
-/* The first slot whose tag fits: right but for one in 2^32. */
+/* The first slot whose tag fits: right but for one in two thousand million. */
 static inline uint32_t first_slot(const hash_index *ix, uint64_t hash) {
-    uint32_t place = (uint32_t)hash;
-    return index_probe(ix, hash, &place);
+    index_search at = index_start(ix, hash);
+    return index_next(ix, hash, &at);
 }
 
 static void ask_order(const core *c, const wire_record *record, lookup *l) {

@@ -38,22 +38,6 @@ void pool_give(pool *p, void *slots, size_t slot_bytes, uint32_t slot) {
     p->free_head = slot;
 }
 
-void index_remove(hash_index *ix, uint64_t hash, uint32_t slot) {
-    uint32_t hole = (uint32_t)hash & ix->mask;
-    while (ix->entries[hole].slot != slot) {
-        INVARIANT(ix->entries[hole].slot != 0);
-        hole = (hole + 1) & ix->mask;
-    }
-    for (uint32_t at = (hole + 1) & ix->mask; ix->entries[at].slot != 0; at = (at + 1) & ix->mask) {
-        const uint32_t home = ix->entries[at].tag & ix->mask;
-        if (((at - home) & ix->mask) < ((at - hole) & ix->mask))
-            continue; /* its home is behind the hole: it must stay */
-        ix->entries[hole] = ix->entries[at];
-        hole = at;
-    }
-    ix->entries[hole] = (index_entry){0};
-}
-
 uint32_t set_next(const number_set *s, uint32_t from) {
     uint32_t word = from >> 6;
     if (word >= s->word_count) return 0;
@@ -102,11 +86,11 @@ static bool options_valid(const core_options *o) {
     return (o->event_mask & ~(uint32_t)CORE_EVENTS_ALL) == 0;
 }
 
-/* Places for an index of that many slots: a power of two that they fill to three quarters at most. */
-static uint32_t index_places(uint32_t slots) {
-    uint32_t places = 16;
-    while (places < slots + slots / 3 + 1) places *= 2;
-    return places;
+/* Lines for an index of that many slots: a power of two that they fill to three quarters at most. */
+static uint32_t index_lines(uint32_t slots) {
+    uint32_t lines = 2;
+    while ((uint64_t)lines * INDEX_LINE_ENTRIES < slots + slots / 3 + 1) lines *= 2;
+    return lines;
 }
 
 /* Hand out pieces of memory one behind the other, each on a cache line of its own. With base NULL it only measures. */
@@ -122,8 +106,8 @@ static void *piece(layout *l, size_t count, size_t each_bytes) {
 }
 
 static hash_index piece_index(layout *l, uint32_t slots) {
-    const uint32_t places = index_places(slots);
-    return (hash_index){.entries = piece(l, places, sizeof(index_entry)), .mask = places - 1};
+    const uint32_t lines = index_lines(slots);
+    return (hash_index){.lines = piece(l, lines, sizeof(index_line)), .mask = lines - 1};
 }
 
 static number_set piece_set(layout *l, uint32_t count) {

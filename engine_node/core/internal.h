@@ -25,6 +25,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "core.h"
 
 /* Our own bug: state can't be trusted any more, so the process ends. On in every build. */
@@ -63,35 +67,90 @@ enum digest_tag {
 
 static inline uint64_t entity_key(uint64_t tag, uint64_t a, uint64_t b) { return mix(mix((tag << 56) ^ a) ^ b); }
 
-/* ---- Indexes: from a 64-bit hash to a slot, linear probing, removal by shifting back. ---------------------------- */
+/* ---- Indexes: from a 64-bit hash to a slot. -----------------------------------------------------------------------
+ *
+ * Seven entries a cache line, looked at all at once: nearly always the home line has the answer, and whether and where
+ * is nothing that a branch must guess. An entry that finds its line full goes to the next one, and each line it had to
+ * pass counts it; so a removal only clears, and a search goes on behind a line only while some entry has passed it.
+ */
+#define INDEX_LINE_ENTRIES 7u
 
-typedef struct index_entry {
-    uint32_t tag;  /* low half of the hash; its low bits are the home place */
-    uint32_t slot; /* 0: free */
-} index_entry;
+typedef struct index_line {
+    uint32_t tags[INDEX_LINE_ENTRIES];  /* of the hash, never 0; 0: free */
+    uint32_t passed;                    /* entries that have this line between them and their home, or as their home */
+    uint32_t slots[INDEX_LINE_ENTRIES]; /* 0: free */
+    uint32_t padding;
+} index_line;
+static_assert(sizeof(index_line) == 64, "a line is a cache line");
 
 typedef struct hash_index {
-    index_entry *entries;
+    index_line *lines;
     uint32_t mask;
 } hash_index;
 
-/* The next slot at or behind *place whose tag is that of hash; 0 if none. Start with *place = (uint32_t)hash. */
-static inline uint32_t index_probe(const hash_index *ix, uint64_t hash, uint32_t *place) {
-    for (;;) {
-        const index_entry e = ix->entries[*place & ix->mask];
-        (*place)++;
-        if (e.slot == 0) return 0;
-        if (e.tag == (uint32_t)hash) return e.slot;
+static inline uint32_t index_tag(uint64_t hash) { return (uint32_t)(hash >> 32) | 1; }
+
+/* Bit i: words[i] is `wanted`. Eight words are read, seven count. */
+static inline uint32_t index_equal(const uint32_t *words, uint32_t wanted) {
+#ifdef __SSE2__
+    const __m128i all = _mm_set1_epi32((int)wanted);
+    const __m128i low = _mm_cmpeq_epi32(_mm_load_si128((const __m128i *)words), all),
+                  high = _mm_cmpeq_epi32(_mm_load_si128((const __m128i *)(words + 4)), all);
+    const int bits = _mm_movemask_ps(_mm_castsi128_ps(low)) | _mm_movemask_ps(_mm_castsi128_ps(high)) << 4;
+    return (uint32_t)bits & ((1u << INDEX_LINE_ENTRIES) - 1);
+#else
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < INDEX_LINE_ENTRIES; i++) bits |= (uint32_t)(words[i] == wanted) << i;
+    return bits;
+#endif
+}
+
+typedef struct index_search {
+    uint32_t line, matches;
+} index_search;
+
+static inline index_search index_start(const hash_index *ix, uint64_t hash) {
+    const uint32_t line = (uint32_t)hash & ix->mask;
+    return (index_search){.line = line, .matches = index_equal(ix->lines[line].tags, index_tag(hash))};
+}
+
+/* The next slot whose tag is that of hash; 0 if none. */
+static inline uint32_t index_next(const hash_index *ix, uint64_t hash, index_search *s) {
+    while (s->matches == 0) {
+        if (LIKELY(ix->lines[s->line].passed == 0)) return 0;
+        s->line = (s->line + 1) & ix->mask;
+        s->matches = index_equal(ix->lines[s->line].tags, index_tag(hash));
     }
+    const uint32_t at = (uint32_t)__builtin_ctz(s->matches);
+    s->matches &= s->matches - 1;
+    return ix->lines[s->line].slots[at];
 }
 
 static inline void index_add(hash_index *ix, uint64_t hash, uint32_t slot) {
-    uint32_t place = (uint32_t)hash & ix->mask;
-    while (ix->entries[place].slot != 0) place = (place + 1) & ix->mask;
-    ix->entries[place] = (index_entry){.tag = (uint32_t)hash, .slot = slot};
+    index_line *l = &ix->lines[(uint32_t)hash & ix->mask];
+    uint32_t room;
+    while (UNLIKELY((room = index_equal(l->slots, 0)) == 0)) {
+        l->passed++;
+        l = l == &ix->lines[ix->mask] ? ix->lines : l + 1;
+    }
+    const uint32_t at = (uint32_t)__builtin_ctz(room);
+    l->tags[at] = index_tag(hash);
+    l->slots[at] = slot;
 }
 
-void index_remove(hash_index *ix, uint64_t hash, uint32_t slot); /* only the low half of hash matters */
+/* Only the low half of hash matters. */
+static inline void index_remove(hash_index *ix, uint64_t hash, uint32_t slot) {
+    index_line *l = &ix->lines[(uint32_t)hash & ix->mask];
+    uint32_t found;
+    while (UNLIKELY((found = index_equal(l->slots, slot)) == 0)) {
+        INVARIANT(l->passed > 0);
+        l->passed--;
+        l = l == &ix->lines[ix->mask] ? ix->lines : l + 1;
+    }
+    const uint32_t at = (uint32_t)__builtin_ctz(found);
+    l->tags[at] = 0;
+    l->slots[at] = 0;
+}
 
 static inline bool all_zero(const void *bytes, size_t count) {
     const uint8_t *at = bytes;
@@ -670,11 +729,12 @@ void put_taker_report(core *c, uint8_t kind, uint16_t code, int64_t price_ticks,
                       int64_t amount_units);
 void taker_end(core *c, uint16_t code);
 
-/* Hashes for the indexes: a multiplication spreads numbers that follow each other, which is what ids do; both halves of
- * the product together leave no number out. */
+/* Hashes for the indexes: a multiplication spreads numbers that follow each other, which is what ids do. The middle of the
+ * product has a share of most bits of the number and chooses the line. */
 static inline uint64_t spread(uint64_t number) {
     const unsigned __int128 product = (unsigned __int128)number * 0xbf58476d1ce4e5b9ull;
-    return (uint64_t)(product >> 64) ^ (uint64_t)product >> 32;
+    const uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
+    return folded >> 32 | folded << 32;
 }
 static inline uint64_t order_hash(uint64_t order_id) { return spread(order_id); }
 static inline uint64_t client_hash(uint32_t account_number, uint64_t client_order_id) {

@@ -51,8 +51,9 @@ int64_t lock_for(const instrument *i, uint8_t side, int64_t price_ticks, int64_t
 /* ---- Finding and making slots ------------------------------------------------------------------------------------ */
 
 uint32_t balance_find(const core *c, uint32_t account_number, uint32_t asset_number) {
-    uint32_t place = (uint32_t)pair_hash(account_number, asset_number), slot;
-    while ((slot = index_probe(&c->balance_index, pair_hash(account_number, asset_number), &place)) != 0)
+    const uint64_t hash = pair_hash(account_number, asset_number);
+    index_search at = index_start(&c->balance_index, hash);
+    for (uint32_t slot; (slot = index_next(&c->balance_index, hash, &at)) != 0;)
         if (c->balances[slot].account == account_number && c->balances[slot].asset == asset_number) return slot;
     return 0;
 }
@@ -69,8 +70,9 @@ uint32_t balance_obtain(core *c, uint32_t account_number, uint32_t asset_number)
 }
 
 uint32_t position_find(const core *c, uint32_t account_number, uint32_t instrument_number) {
-    uint32_t place = (uint32_t)pair_hash(account_number, instrument_number), slot;
-    while ((slot = index_probe(&c->position_index, pair_hash(account_number, instrument_number), &place)) != 0)
+    const uint64_t hash = pair_hash(account_number, instrument_number);
+    index_search at = index_start(&c->position_index, hash);
+    for (uint32_t slot; (slot = index_next(&c->position_index, hash, &at)) != 0;)
         if (c->positions[slot].account == account_number && c->positions[slot].instrument == instrument_number)
             return slot;
     return 0;

@@ -15,8 +15,9 @@ static inline uint8_t sell_flag(uint8_t side) { return side == SIDE_SELL ? REPOR
 /* ---- Finding and linking orders ---------------------------------------------------------------------------------- */
 
 uint32_t order_find(const core *c, uint64_t order_id) {
-    uint32_t place = (uint32_t)order_hash(order_id), slot;
-    while ((slot = index_probe(&c->order_index, order_hash(order_id), &place)) != 0)
+    const uint64_t hash = order_hash(order_id);
+    index_search at = index_start(&c->order_index, hash);
+    for (uint32_t slot; (slot = index_next(&c->order_index, hash, &at)) != 0;)
         if (c->orders[slot].id == order_id) return slot;
     return 0;
 }
@@ -26,8 +27,8 @@ uint32_t order_find_client(const core *c, uint32_t account_number, uint64_t clie
 }
 
 uint32_t order_find_hashed(const core *c, uint64_t hash, uint32_t account_number, uint64_t client_order_id) {
-    uint32_t place = (uint32_t)hash, slot;
-    while ((slot = index_probe(&c->client_index, hash, &place)) != 0) {
+    index_search at = index_start(&c->client_index, hash);
+    for (uint32_t slot; (slot = index_next(&c->client_index, hash, &at)) != 0;) {
         const book_order *b = &c->orders[slot];
         if (b->client_order_id == client_order_id && c->positions[b->position].account == account_number) return slot;
     }

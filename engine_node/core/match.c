@@ -378,8 +378,8 @@ void taker_end(core *c, uint16_t code) {
     c->run.stage = RUN_REST;
 }
 
-/* Self-trade prevention takes lots off a maker; with all of it goes what it is linked with. A displayed level is left by
- * the taker; any other before the partner goes, who may be the last that stands there. */
+/* Self-trade prevention takes lots off a maker; with all of it goes what it is linked with. A displayed level is left
+ * by the taker; any other before the partner goes, who may be the last that stands there. */
 static void reduce_maker(core *c, uint32_t maker, int64_t lots) {
     const book_order *b = &c->orders[maker];
     const uint32_t level = b->level, owner = b->position, index = side_index(c, b);

@@ -627,7 +627,7 @@ static const char *load_terms(core *c, const void *at) {
              (e->price_ticks >= 1 && e->trigger_price_ticks >= 1 && e->trigger_price_ticks <= PRICE_TICKS_MAX &&
               e->peak_ticks >= 0 && e->peak_ticks <= PRICE_TICKS_MAX && e->order_type >= ORDER_TYPE_LIMIT &&
               e->order_type <= ORDER_TYPE_MARKET && e->time_in_force >= TIME_IN_FORCE_GOOD_TILL_CANCELLED &&
-              e->time_in_force <= TIME_IN_FORCE_FILL_OR_KILL),
+              e->time_in_force <= TIME_IN_FORCE_IMMEDIATE_OR_CANCEL),
          "a snapshot's waiting orders must be sound");
     MUST(e->trigger != TRIGGER_TRAILING || e->offset_ticks >= 1, "a snapshot's waiting orders must be sound");
     MUST(pool_room(&c->extra_pool) > 0, "a snapshot's terms must be within extra_count_max");

@@ -29,7 +29,8 @@ bool terms_well_formed(const wire_new_order *o, const wire_order_terms *t) {
     if (o->order_type == ORDER_TYPE_MARKET_BY_QUOTE || showing_count(t) > 1) return false;
     if (showing_count(t) > 0 && !good_till_cancelled_limit(o)) return false;
     if (terms_unlit(t) && (post_only || waits || t->minimum_lots != 0)) return false;
-    if (t->minimum_lots != 0 && (o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL || post_only || waits)) return false;
+    if (o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL && (t->minimum_lots != 0 || waits)) return false;
+    if (t->minimum_lots != 0 && (post_only || waits)) return false;
     if (t->expire_ns != 0 && day) return false;
     if ((t->expire_ns != 0 || day) && o->time_in_force != TIME_IN_FORCE_GOOD_TILL_CANCELLED && !waits) return false;
     if (t->trigger_price_ticks != 0 && t->trigger != TRIGGER_STOP && t->trigger != TRIGGER_TAKE_PROFIT) return false;

@@ -215,8 +215,6 @@ void fire_step(core *c) {
     if (i->unseen_orders[t->side == SIDE_BUY] != 0) taker_touch(c, i, t);
     if ((t->options & ORDER_OPTION_POST_ONLY) != 0 && maker_for(c, i, t).slot != 0)
         taker_end(c, CODE_CANCELLED_WOULD_TAKE);
-    else if (t->time_in_force == TIME_IN_FORCE_FILL_OR_KILL && !walk_finds(c, i, t, t->rest_lots))
-        taker_end(c, CODE_CANCELLED_UNFILLED);
     else match_begin(c);
 }
 

@@ -55,6 +55,7 @@ def form_faults(command: NewOrder, group: Group) -> Iterator[Code]:
         or (any(special(terms)) and not can_rest(command))
         or (is_unlit(terms) and (post_only or waits(terms) or minimum))
         or (minimum and (command.time_in_force == TimeInForce.FILL_OR_KILL or post_only or waits(terms)))
+        or (waits(terms) and command.time_in_force == TimeInForce.FILL_OR_KILL)
         or (terms.expire_ns and day)
         or ((terms.expire_ns or day) and not (good_till_cancelled or waits(terms)))
         or (terms.trigger_price_ticks != 0 and terms.trigger not in (Trigger.STOP, Trigger.TAKE_PROFIT))

@@ -11,7 +11,6 @@ from schemas.vocabulary import (
     EventKind,
     OrderOption,
     Side,
-    TimeInForce,
     TradingState,
     Trigger,
 )
@@ -116,11 +115,7 @@ def fire(state: State, events: Events, instrument: InstrumentState, order: Order
     )
     if order.options & OrderOption.POST_ONLY and makers.would_take(instrument, order):
         taking.cancel_rest(state, events, order, Code.CANCELLED_WOULD_TAKE)
-    elif order.time_in_force == TimeInForce.FILL_OR_KILL and not fillable(instrument, order):
-        taking.cancel_rest(state, events, order, Code.CANCELLED_UNFILLED)
     else:
         taking.take(state, events, order)
 
 
-def fillable(instrument: InstrumentState, order: OrderState) -> bool:
-    return makers.lots_to_get(instrument, order, order.rest) >= order.rest

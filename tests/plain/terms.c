@@ -12,6 +12,7 @@ bool plain_terms_malformed(const order *o, const wire_order_terms *w) {
     if (shapes > 1 || (shapes == 1 && !limit_gtc)) return true;
     if (is_unlit(o) && (post_only || waiting || w->minimum_lots != 0)) return true;
     if (w->minimum_lots != 0 && (o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL || post_only || waiting)) return true;
+    if (waiting && o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL) return true;
     if (w->expire_ns != 0 && day) return true;
     if ((w->expire_ns != 0 || day) && o->time_in_force != TIME_IN_FORCE_GOOD_TILL_CANCELLED && !waiting) return true;
     if (w->trigger_price_ticks != 0 && w->trigger != TRIGGER_STOP && w->trigger != TRIGGER_TAKE_PROFIT) return true;

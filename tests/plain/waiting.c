@@ -63,8 +63,7 @@ static void fire(plain *book, const command *c, instrument *in, order *o) {
     int64_t unused;
     const bool would_take = (o->options & ORDER_OPTION_POST_ONLY) && plain_best_maker(in, o, &r, &unused) != NULL;
     if (would_take) plain_take_off(book, c, o, o->rest, CODE_CANCELLED_WOULD_TAKE, 0);
-    const bool kill = o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL && !plain_walk_finds(in, o, o->rest);
-    plain_finish(book, c, in, o, would_take || kill ? ENDED : plain_take(book, c, in, o));
+    plain_finish(book, c, in, o, would_take ? ENDED : plain_take(book, c, in, o));
 }
 
 /* Waiting orders fire, one after another, while the reference price says so. */

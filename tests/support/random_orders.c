@@ -192,6 +192,8 @@ static void make_terms(random_commands *r, wire_new_order *o, void *to) {
         if (o->price_ticks == 0) o->price_ticks = random_price(r, o->instrument);
     }
     if ((w.peg != 0 || w.options & TERM_OPTION_ALL_OR_NONE) && !random_one_in(r, 20)) o->options = 0;
+    if (w.trigger != 0 && o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL && !random_one_in(r, 20))
+        o->time_in_force = TIME_IN_FORCE_IMMEDIATE_OR_CANCEL;
     if (w.minimum_lots > 0 && !random_one_in(r, 20)) {
         o->options = 0;
         if (o->time_in_force == TIME_IN_FORCE_FILL_OR_KILL) o->time_in_force = TIME_IN_FORCE_IMMEDIATE_OR_CANCEL;

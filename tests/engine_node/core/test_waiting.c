@@ -326,33 +326,16 @@ static void test_a_post_only_stop_that_would_take_is_cancelled(void) {
     venue_close(&v);
 }
 
-static void test_a_fill_or_kill_stop_fills_whole_or_is_cancelled(void) {
+static void test_a_fill_or_kill_does_not_wait(void) {
     static venue v;
     venue_open(&v);
     trade_at(&v, 100);
     wire_new_order o = venue_limit(1, 1, SIDE_BUY, 110, 5);
     o.time_in_force = TIME_IN_FORCE_FILL_OR_KILL;
     wait_for(&v, stop(105), o);
-    o.client_order_id = 2;
-    o.quantity_lots = 2;
-    wait_for(&v, stop(105), o);
-    venue_order(&v, venue_limit(2, 3, SIDE_SELL, 105, 3));
-    venue_order(&v, venue_limit(3, 4, SIDE_BUY, 105, 1));
-    EXPECT(&v, "accepted 4 buy 1@105\n"
-               "trade 1@105\n"
-               "filled 3 1@105\n"
-               "filled 4 1@105 done\n"
-               "level3 3 change 2@105\n"
-               "book sell 2@105 of 1\n"
-               "triggered 1 buy 5@110\n"
-               "cancelled 1 5 unfilled done\n"
-               "triggered 2 buy 2@110\n"
-               "trade 2@105\n"
-               "filled 3 2@105 done\n"
-               "filled 2 2@105 done\n"
-               "level3 3 remove 0@105\n"
-               "book sell 0@105 of 0\n");
-    CHECK(venue_locked(&v, 1, 2) == 0);
+    CHECK(venue_code(&v) == CODE_MALFORMED);
+    wait_for(&v, trailing(5), o);
+    CHECK(venue_code(&v) == CODE_MALFORMED);
     venue_close(&v);
 }
 
@@ -500,14 +483,14 @@ static void test_what_waits_is_open_and_cannot_be_replaced(void) {
     venue_open(&v);
     wire_account_limits limits = {.kind = KIND_ACCOUNT_LIMITS, .account = 1, .open_orders_max = 1};
     venue_send(&v, &limits);
-    wire_new_order kill = venue_limit(1, 1, SIDE_BUY, 110, 5);
-    kill.time_in_force = TIME_IN_FORCE_FILL_OR_KILL;
-    wait_for(&v, stop(105), kill); /* waits, so it counts */
-    kill.client_order_id = 2;
-    wait_for(&v, stop(105), kill);
+    wire_new_order at_once = venue_limit(1, 1, SIDE_BUY, 110, 5);
+    at_once.time_in_force = TIME_IN_FORCE_IMMEDIATE_OR_CANCEL;
+    wait_for(&v, stop(105), at_once); /* waits, so it counts */
+    at_once.client_order_id = 2;
+    wait_for(&v, stop(105), at_once);
     CHECK(venue_code(&v) == CODE_OPEN_ORDERS_EXCEEDED);
-    kill.client_order_id = 1;
-    wait_for(&v, stop(105), kill);
+    at_once.client_order_id = 1;
+    wait_for(&v, stop(105), at_once);
     CHECK(venue_code(&v) == CODE_DUPLICATE_CLIENT_ORDER_ID);
     wire_replace r = {.kind = KIND_REPLACE,
                       .account = 1,
@@ -519,7 +502,7 @@ static void test_what_waits_is_open_and_cannot_be_replaced(void) {
     CHECK(venue_code(&v) == CODE_REPLACE_UNSUPPORTED);
     core_order_info open;
     CHECK(core_account_orders(v.c, 1, 0, &open, 1) == 1 && open.trigger == TRIGGER_STOP &&
-          open.trigger_price_ticks == 105 && open.time_in_force == TIME_IN_FORCE_FILL_OR_KILL);
+          open.trigger_price_ticks == 105 && open.time_in_force == TIME_IN_FORCE_IMMEDIATE_OR_CANCEL);
     wire_mass_cancel m = {.kind = KIND_MASS_CANCEL, .account = 1};
     venue_send(&v, &m);
     EXPECT(&v, "cancelled 1 5 by_mass_cancel done\n");
@@ -591,7 +574,7 @@ int main(void) {
     RUN(test_a_run_that_did_not_trade_fires_nothing);
     RUN(test_what_a_replaced_order_trades_fires_behind_the_answer_to_its_sender);
     RUN(test_a_post_only_stop_that_would_take_is_cancelled);
-    RUN(test_a_fill_or_kill_stop_fills_whole_or_is_cancelled);
+    RUN(test_a_fill_or_kill_does_not_wait);
     RUN(test_an_iceberg_stop_shows_its_part_only_when_it_has_fired);
     RUN(test_a_hidden_stop_rests_unseen_and_its_partner_goes_first);
     RUN(test_a_fired_order_prevents_self_trades_as_it_said_when_it_entered);

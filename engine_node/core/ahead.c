@@ -15,7 +15,7 @@
  */
 #include "internal.h"
 
-enum { INDEX_AHEAD = 12, ORDER_AHEAD = 8, NEIGHBOURS_AHEAD = 4, TAIL_AHEAD = 2 };
+enum { INDEX_AHEAD = 12, ORDER_AHEAD = 8, NEIGHBOURS_AHEAD = 4, LAST_AHEAD = 2 };
 static_assert((uint32_t)INDEX_AHEAD < LOOKUPS, "what is found out is kept until the record is applied");
 
 static inline void ask(const void *at) { __builtin_prefetch(at, 1, 3); }
@@ -30,10 +30,16 @@ typedef struct named { /* how a command names an order */
 static inline bool names_order(const wire_header *header, named *out) {
     if (header->kind == KIND_CANCEL) {
         const wire_cancel *o = (const wire_cancel *)header;
-        *out = (named){.order_id = o->order_id, .client_order_id = o->target_client_order_id, .account = o->account};
+        *out = (named){.order_id = o->order_id,
+                       .client_order_id = o->target_client_order_id,
+                       .account = o->account,
+                       .instrument = o->instrument};
     } else if (header->kind == KIND_REPLACE) {
         const wire_replace *o = (const wire_replace *)header;
-        *out = (named){.order_id = o->order_id, .client_order_id = o->target_client_order_id, .account = o->account};
+        *out = (named){.order_id = o->order_id,
+                       .client_order_id = o->target_client_order_id,
+                       .account = o->account,
+                       .instrument = o->instrument};
     } else {
         return false;
     }
@@ -44,6 +50,14 @@ static inline const hash_index *index_of(const core *c, const named *n) {
     return n->order_id != 0 ? &c->order_index : &c->client_index;
 }
 
+/* What a new order touches of its account and instrument. */
+static inline void ask_venue(const core *c, uint32_t account_number, uint32_t instrument_number) {
+    if (account_number >= c->options.account_count_max || instrument_number >= c->options.instrument_count_max) return;
+    ask(&c->accounts[account_number]);
+    const char *i = (const char *)&c->instruments[instrument_number];
+    for (size_t at = 0; at < offsetof(instrument, sides) + 2 * sizeof(book_side); at += 64) ask(i + at);
+}
+
 static void ask_index(const core *c, const wire_record *record, lookup *l) {
     const wire_header *header = (const wire_header *)record->command;
     named n;
@@ -51,6 +65,7 @@ static void ask_index(const core *c, const wire_record *record, lookup *l) {
     l->order_id = 0;
     if (names_order(header, &n)) {
         l->hash = n.order_id != 0 ? order_hash(n.order_id) : client_hash(n.account, n.client_order_id);
+        l->account = n.account;
         ask_place(index_of(c, &n), l->hash);
     } else if (header->kind == KIND_NEW_ORDER) {
         const wire_new_order *o = (const wire_new_order *)header;
@@ -58,11 +73,7 @@ static void ask_index(const core *c, const wire_record *record, lookup *l) {
         ask_place(&c->position_index, l->hash);
         ask_place(&c->client_index, client_hash(o->account, o->client_order_id));
         ask_place(&c->order_index, order_hash(l->sequence)); /* its id, if it is by itself */
-        if (o->account >= c->options.account_count_max || o->instrument >= c->options.instrument_count_max) return;
-        ask(&c->accounts[o->account]);
-        const instrument *i = &c->instruments[o->instrument];
-        for (size_t at = 0; at < offsetof(instrument, sides) + 2 * sizeof(book_side); at += 64)
-            ask((const char *)i + at);
+        ask_venue(c, o->account, o->instrument);
     }
 }
 
@@ -119,16 +130,16 @@ static void ask_neighbours(const core *c, const wire_record *record, lookup *l) 
     ask(&c->rests[r->next]);
     ask(&c->levels[b->level]);
     /* the index that the command did not come by: it will be taken out of both */
-    const position *p = &c->positions[b->position];
+    ask(&c->positions[b->position]);
     l->order_id = b->id;
     l->order_home = (uint32_t)order_hash(b->id);
-    l->client_home = (uint32_t)client_hash(p->account, b->client_order_id);
+    l->client_home = (uint32_t)client_hash(l->account, b->client_order_id);
     ask_place(&c->order_index, l->order_home);
     ask_place(&c->client_index, l->client_home);
 }
 
 /* Whom a new order will stand behind. */
-static void ask_tail(const core *c, const lookup *l) {
+static void ask_last(const core *c, const lookup *l) {
     if (l->level == 0) return;
     const uint32_t tail = c->levels[l->level].tail;
     if (tail <= c->order_pool.capacity) ask(&c->orders[tail]);
@@ -136,9 +147,9 @@ static void ask_tail(const core *c, const lookup *l) {
 
 void core_look_ahead(core *c, const wire_record *records, uint32_t count) {
     const uint64_t next = c->sequence + 1;
-    if (count > TAIL_AHEAD) {
-        const lookup *l = &c->lookups[(next + TAIL_AHEAD) % LOOKUPS];
-        if (l->sequence == next + TAIL_AHEAD) ask_tail(c, l);
+    if (count > LAST_AHEAD) {
+        const lookup *l = &c->lookups[(next + LAST_AHEAD) % LOOKUPS];
+        if (l->sequence == next + LAST_AHEAD) ask_last(c, l);
     }
     if (count > NEIGHBOURS_AHEAD) {
         lookup *l = &c->lookups[(next + NEIGHBOURS_AHEAD) % LOOKUPS];

@@ -441,12 +441,13 @@ typedef struct run {
 #define LOOKUPS 16u
 typedef struct lookup {
     uint64_t sequence;
-    uint64_t hash;     /* of the id that a cancel names, or of a new order's account and instrument */
-    uint64_t order_id; /* of the order in slot, and the low halves of its two hashes */
-    uint32_t order_home, client_home;
-    uint32_t slot;        /* of the order named; 0: none, or not found yet */
-    uint32_t position;    /* of its account and instrument; 0: not found yet */
-    uint32_t leaf, level; /* where a new order may rest; 0: not found yet */
+    uint64_t hash;                    /* of the id that a cancel names, or of a new order's account and instrument */
+    uint64_t order_id;                /* of the order in slot, and the low halves of its two hashes */
+    uint32_t order_home, client_home; /* the second if the account below is its own */
+    uint32_t account;                 /* that the command names */
+    uint32_t slot;                    /* of the order named; 0: none, or not found yet */
+    uint32_t position;                /* of its account and instrument; 0: not found yet */
+    uint32_t leaf, level;             /* where a new order may rest; 0: not found yet */
 } lookup;
 
 struct core {

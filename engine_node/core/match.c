@@ -138,7 +138,7 @@ void order_forget(core *c, uint32_t slot) {
     *behind = r->prev;
     c->accounts[p->account].open_orders--;
     const lookup *l = lookup_now(c);
-    const bool known = l->order_id == b->id;
+    const bool known = l->order_id == b->id && l->account == p->account;
     index_remove(&c->order_index, known ? l->order_home : order_hash(b->id), slot);
     if (b->client_order_id != 0)
         index_remove(&c->client_index, known ? l->client_home : client_hash(p->account, b->client_order_id), slot);

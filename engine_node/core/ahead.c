@@ -30,16 +30,10 @@ typedef struct named { /* how a command names an order */
 static inline bool names_order(const wire_header *header, named *out) {
     if (header->kind == KIND_CANCEL) {
         const wire_cancel *o = (const wire_cancel *)header;
-        *out = (named){.order_id = o->order_id,
-                       .client_order_id = o->target_client_order_id,
-                       .account = o->account,
-                       .instrument = o->instrument};
+        *out = (named){.order_id = o->order_id, .client_order_id = o->target_client_order_id, .account = o->account};
     } else if (header->kind == KIND_REPLACE) {
         const wire_replace *o = (const wire_replace *)header;
-        *out = (named){.order_id = o->order_id,
-                       .client_order_id = o->target_client_order_id,
-                       .account = o->account,
-                       .instrument = o->instrument};
+        *out = (named){.order_id = o->order_id, .client_order_id = o->target_client_order_id, .account = o->account};
     } else {
         return false;
     }

@@ -108,10 +108,11 @@ def pack(
     if isinstance(command, Prefixed):
         return pack(command.command, command.text, command.nonce, command.terms, command.link)
     texts = (pack_text(text),) if text else ()
-    return texts + tuple(_packed(part) for part in (nonce, terms, link, command) if part is not None)
+    return texts + tuple(pack_one(part) for part in (nonce, terms, link, command) if part is not None)
 
 
-def _packed(part: Command | Nonce | OrderTerms | OrderLink) -> bytes:
+def pack_one(part: Command | Nonce | OrderTerms | OrderLink) -> bytes:
+    """A command or a prefix, 48 bytes, without client sequence. Raises InputInvalid."""
     try:
         return part.pack()
     except Exception as error:
@@ -219,6 +220,7 @@ _LEAST = {  # where it may be below zero
     "maker_fee_ppm": -FEE_PPM_MAX,  # a rebate
     "taker_fee_ppm": -FEE_PPM_MAX,
     "floor_units": -UNITS_MAX,
+    "offset_ticks": -(2**31),  # of a pegged order
 }
 
 

@@ -10,7 +10,7 @@ import abc
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from ironbook._commands import Command, Prefixed, pack, pack_cancel, pack_order
+from ironbook._commands import Command, Prefixed, pack, pack_cancel, pack_one, pack_order
 from ironbook._errors import InputInvalid
 from schemas.vocabulary import (
     Account,
@@ -112,7 +112,7 @@ class CommandMethods(abc.ABC, Generic[Result]):
             self_trade_prevention,
             post_only,
         )
-        prefixes = tuple(prefix.pack() for prefix in (terms, link) if prefix is not None)
+        prefixes = tuple(pack_one(prefix) for prefix in (terms, link) if prefix is not None)
         return self._do((*prefixes, packed), timeout_s)
 
     def cancel(

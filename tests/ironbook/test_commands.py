@@ -8,7 +8,19 @@ import pytest
 
 from ironbook import Command, InputInvalid
 from ironbook._commands import _ranges, pack, pack_cancel, pack_order
-from schemas.vocabulary import COMMANDS, AccountLimits, BalanceFloor, Deposit, Instrument, Kind, NewOrder
+from ironbook._methods import CommandMethods
+from schemas.vocabulary import (
+    COMMANDS,
+    AccountLimits,
+    BalanceFloor,
+    Deposit,
+    Instrument,
+    Kind,
+    NewOrder,
+    OrderLink,
+    OrderTerms,
+    Side,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +57,32 @@ def test_an_argument_of_an_order_is_named(fields: dict[str, Any], says: str) -> 
     assert len(pack_order(**good)) == 48
     with pytest.raises(InputInvalid) as caught:
         pack_order(**good | fields)
+    assert says in caught.value.message
+
+
+class Unsent(CommandMethods[None]):
+    """Packs what it is asked for, and sends nothing."""
+
+    def _do(self, group: tuple[bytes, ...], timeout_s: float | None) -> None:
+        assert all(len(frame) == 48 for frame in group)
+
+    @property
+    def account(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"link": OrderLink(order_id=-4, action=2)}, "order_id must be from 0 to 2^64-1, was -4"),
+        ({"terms": OrderTerms(display_lots=1 << 64)}, f"display_lots must be from 0 to 2^48-1, was {1 << 64}"),
+        ({"terms": OrderTerms(offset_ticks=-7, peg=256)}, "peg must be from 0 to 255, was 256"),
+    ],
+)
+def test_a_term_or_link_of_an_order_that_does_not_fit_is_named(more: dict[str, Any], says: str) -> None:
+    Unsent().submit(1, Side.BUY, 1, 1, terms=OrderTerms(offset_ticks=-7), link=OrderLink(order_id=4, action=2))
+    with pytest.raises(InputInvalid) as caught:
+        Unsent().submit(1, Side.BUY, 1, 1, **more)
     assert says in caught.value.message
 
 

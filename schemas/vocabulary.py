@@ -307,7 +307,7 @@ CODE_TEXT: dict[int, tuple[str, str, str]] = {  # code: (class, what must hold, 
     10: ("reject", "A definition needs one text prefix of 1 to 36 bytes from A-Z a-z 0-9 . _ - /.", "Send the name as a text frame directly before the definition."),
     11: ("reject", "A definition's numbers must lie within the limits of the reference page.", "Correct decimals, units or fee rates; a maker's rebate must not exceed the taker's fee."),
     12: ("reject", "What was defined once keeps its decimals, assets and units.", "Use a new number for a new definition; fees and names may change."),
-    13: ("reject", "Limits must not be negative, and a least value must not exceed the greatest.", "Send zero for no limit."),
+    13: ("reject", "Limits must not be negative, a least value must not exceed the greatest, bounds in millionths must be at most 1000000, and levels and rows must rise.", "Correct the number; zero is no limit."),
     14: ("reject", "The order must be open, in this instrument, and belong to this account.", "It may have been filled or cancelled; look at the reports before this one."),
     35: ("reject", "The linked order must be of the same side, not linked yet, and neither pegged nor all-or-none.", "Link it to a plain open order of the same side."),
     45: ("reject", "Waiting, pegged, all-or-none and linked orders cannot be replaced.", "Cancel it, or enter a new order linked to it with cancel_first."),
@@ -1385,7 +1385,7 @@ class OrderTerms:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OrderLink:
-    """Ties the new order that closes the command to an open order of the same account and instrument."""
+    """Ties the new order that closes the command to an open order of the same account and instrument. cancel_first needs the permission cancel, too."""
 
     KIND: ClassVar[int] = Kind.ORDER_LINK
     BYTES: ClassVar[int] = 48

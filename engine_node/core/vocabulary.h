@@ -920,7 +920,7 @@ static_assert(offsetof(wire_order_terms, trigger) == 44, "wire_order_terms.trigg
 static_assert(offsetof(wire_order_terms, peg) == 45, "wire_order_terms.peg");
 static_assert(offsetof(wire_order_terms, options) == 46, "wire_order_terms.options");
 
-/* Ties the new order that closes the command to an open order of the same account and instrument. */
+/* Ties the new order that closes the command to an open order of the same account and instrument. cancel_first needs the permission cancel, too. */
 typedef struct wire_order_link {
     uint64_t kind : 8;
     uint64_t flags : 8;

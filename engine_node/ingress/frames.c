@@ -84,6 +84,16 @@ static inline uint16_t forbidden(const key_slot *slot, const kind_rule *rule, co
     return (slot->permissions & (PERMISSION_DELEGATE | PERMISSION_ADMIN)) != 0 ? CODE_NONE : CODE_ACCOUNT_FORBIDDEN;
 }
 
+/* Does a waiting prefix cancel an order before the one it stands before? That needs what a cancel needs. */
+static bool cancels_first(const connection *c) {
+    for (uint32_t i = 0; i < c->prefix_count; i++) {
+        const uint8_t *command = c->prefixes[i].command;
+        if (command[0] == KIND_ORDER_LINK && command[offsetof(wire_order_link, action)] == LINK_ACTION_CANCEL_FIRST)
+            return true;
+    }
+    return false;
+}
+
 /* The record that stands for a command that the key may not send. */
 static void make_refused(wire_record *record, const kind_rule *rule, const uint8_t *command, uint16_t code) {
     wire_header header;
@@ -179,7 +189,9 @@ static outcome take_command(ingress *in, connection *c, const key_slot *slot, co
     wire_record records[CORE_GROUP_MAX];
     for (uint32_t i = 0; i < c->prefix_count; i++) memcpy(records[i].command, c->prefixes[i].command, COMMAND_BYTES);
     const kind_rule *rule = &rules[frame[0]];
-    const uint16_t code = forbidden(slot, rule, frame);
+    uint16_t code = forbidden(slot, rule, frame);
+    if (code == CODE_NONE && cancels_first(c) && (slot->permissions & PERMISSION_CANCEL) == 0)
+        code = CODE_KIND_FORBIDDEN;
     if (code == CODE_NONE) memcpy(records[count - 1].command, frame, COMMAND_BYTES);
     else make_refused(&records[count - 1], rule, frame, code);
     for (uint32_t i = 0; i < count; i++) {

@@ -29,6 +29,7 @@ class TermWords:
     display: str | None = None
     minimum: str | None = None
     peg: str | None = None
+    has_price: bool = True
     offset: str | None = None
     expire: str | None = None
     hidden: bool = False
@@ -51,6 +52,8 @@ def order_terms(words: TermWords, units: Units | None) -> OrderTerms | None:
         raise typer.BadParameter("an order waits for one thing: give one of --stop, --take-profit and --trail")
     if words.offset is not None and words.peg is None:
         raise typer.BadParameter("--offset is added to a peg: give --peg too")
+    if words.peg is not None and not words.has_price:
+        raise typer.BadParameter("--peg needs --price: the limit that the order never goes beyond")
     trigger, at = triggers[0] if triggers else (Trigger.NONE, None)
     trailing = trigger is Trigger.TRAILING
     options = (

@@ -118,7 +118,7 @@ def order(
     market = kind is not OrderType.LIMIT
     words = TermWords(
         stop=stop, take_profit=take_profit, trail=trail, display=display, minimum=minimum, offset=offset, expire=expire,
-        peg=peg.value if peg else None, hidden=hidden, all_or_none=all_or_none, day=day,
+        peg=peg.value if peg else None, has_price=price is not None, hidden=hidden, all_or_none=all_or_none, day=day,
     )  # fmt: skip
     terms, link = order_terms(words, units), order_link(one_cancels, instead_of)
     with connect(data, address, key, TRADER_KEY) as client:

@@ -45,6 +45,7 @@ void rig_make(rig *r, uint64_t seed) {
     r->sim = host_sim_open(seed);
     r->options = (ingress_options){
         .core = {.asset_count_max = 4,
+                 .extra_count_max = 16,
                  .instrument_count_max = 4,
                  .account_count_max = 8,
                  .key_count_max = 8,

@@ -339,6 +339,34 @@ static void check_prefix_invalid(uint64_t before) {
     rig_end(&r);
 }
 
+/* A key that may trade but not cancel does not cancel by way of a link either. */
+static void test_cancel_first_needs_the_permission_to_cancel(void) {
+    rig_make(&r, 1);
+    r.keys[1].permissions = PERMISSION_TRADE;
+    r.keys[2].permissions = PERMISSION_TRADE | PERMISSION_CANCEL;
+    rig_start(&r);
+    rig_define_market(&r);
+    for (uint32_t key = 2; key <= 3; key++) {
+        client_logon(&c, &r, key, RESUME_NEW_ONLY, 0);
+        client_take_one(&c);
+        wire_new_order order = client_order(&c, key, SIDE_BUY, 90, 1);
+        const uint64_t first = send_raw(&order).order_id;
+        wire_order_link link = {.kind = KIND_ORDER_LINK, .order_id = first, .action = LINK_ACTION_CANCEL_FIRST};
+        link.client_sequence = ++c.sequence;
+        client_send(&c, &link);
+        order = client_order(&c, key, SIDE_BUY, 91, 1);
+        client_send(&c, &order);
+        wire_report got[4];
+        CHECK_EQUAL(client_take(&c, got, 4), key == 2 ? 1 : 2);
+        CHECK_EQUAL(got[0].kind, key == 2 ? EVENT_REJECTED : EVENT_CANCELLED);
+        CHECK_EQUAL(got[0].code, key == 2 ? CODE_KIND_FORBIDDEN : CODE_CANCELLED_BY_REQUEST);
+        CHECK_EQUAL(last_recorded(key), order.client_sequence);
+        core_order_info open;
+        CHECK_EQUAL(core_order(ingress_core(r.in), first, &open), key == 2);
+    }
+    rig_end(&r);
+}
+
 static void test_wrong_prefixes_end_the_session_and_nothing_is_recorded(void) {
     begin(4); /* two of a kind */
     uint64_t before = recorded();
@@ -586,6 +614,7 @@ int main(void) {
     RUN(test_prefixes_wait_for_the_frame_that_closes_them);
     RUN(test_a_nonce_is_good_once_and_only_while_fresh);
     RUN(test_the_nonce_of_a_refused_command_does_not_count);
+    RUN(test_cancel_first_needs_the_permission_to_cancel);
     RUN(test_wrong_prefixes_end_the_session_and_nothing_is_recorded);
     RUN(test_prefixes_without_their_command_are_forgotten_with_the_line);
     RUN(test_over_its_rate_a_key_is_refused_and_may_send_the_same_again);

@@ -106,6 +106,7 @@ def await_levels(cli: Command, side: str, wanted: list[tuple[str, str]]) -> None
         (("--expire", "tomorrow"), "a time must be"),
         (("--one-cancels", "1", "--instead-of", "2"), "one link"),
         (("-p", "60000", "--by-quote"), "--cap"),
+        (("--peg", "middle"), "--price"),
     ],
 )
 def test_words_that_do_not_fit_are_refused_before_anything_is_sent(

@@ -405,7 +405,7 @@ def run(commands: int, seed: int, *, check_each: int = 64, **options: int) -> Co
         for step in flow.prelude():
             pair.play(step)
         for number in range(1, commands + 1):
-            step = flow.draw_step(choice)
+            step = flow.draw_step(choice, flow.BUSY_DRAWS if seed % 2 else flow.DRAWS)
             pair.play(step)
             if number % check_each == 0:
                 pair.check_all()

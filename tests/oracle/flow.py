@@ -399,8 +399,24 @@ DRAWS: tuple[Callable[[Choice], commands.Closing], ...] = (
 )
 
 
-def draw_step(choice: Choice) -> Step:
-    draw = choice.one_of(DRAWS)
+BUSY_DRAWS: tuple[Callable[[Choice], commands.Closing], ...] = (  # few limits and halts: orders of all kinds that meet
+    *((new_order,) * 130),
+    *((cancel,) * 5),
+    *((replace,) * 12),
+    *((deposit,) * 12),
+    *((clock_tick,) * 6),
+    *((special.calm,) * 16),
+    *((special.instrument_state,) * 8),
+    *((halt,) * 2),
+    special.countdown_cancel,
+    mass_cancel,
+    special.circuit_breaker,
+    trade_bust,
+)
+
+
+def draw_step(choice: Choice, draws: Sequence[Callable[[Choice], commands.Closing]] = DRAWS) -> Step:
+    draw = choice.one_of(draws)
     recent = draw in (trade_bust, trade_correction) and not sometimes(choice, 10)
     command, terms, link = draw(choice), None, None
     if isinstance(command, NewOrder):

@@ -123,7 +123,7 @@ def trigger_of(terms: OrderTerms) -> dict[str, int]:
 
 
 def some_link(choice: Choice) -> int | None:
-    if not sometimes(choice, 10):
+    if not sometimes(choice, 5):
         return None
     actions = (LinkAction.ONE_CANCELS_OTHER,) * 4 + (LinkAction.CANCEL_FIRST,)
     return usually(choice, actions, (0, 3, 255), one_in=40)

@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from schemas.vocabulary import Logoff, Logon, MassCancel, NewOrder
 from tests.oracle import compare, flow, kind_mutations, mutations
 from tests.oracle.compare import Pair
+from tests.scenarios.exchanges import OracleExchange
+from tests.scenarios.language import all_sections
+from tests.scenarios.market import Market
 
 T = TypeVar("T")
 SOAK = bool(os.environ.get("IRONBOOK_SOAK"))
@@ -156,9 +159,12 @@ def test_command_of_many_events_is_handed_out_whole() -> None:
     assert pair.counts["cancelled_self_trade"] == 450
 
 
-def compare_markets(count: int) -> None:
-    for seed in range(count):
+def compare_markets_and_scenarios() -> None:
+    """What comes up too rarely by chance has a scenario."""
+    for seed in range(8):
         compare.run(COMMANDS_A_MARKET, seed)
+    for section in all_sections():
+        Market(OracleExchange()).run(section)
 
 
 @pytest.mark.parametrize("mutation", EVERY_MUTATION, ids=lambda mutation: mutation.title)
@@ -166,4 +172,4 @@ def test_comparison_notices_that(mutation: mutations.Mutation, monkeypatch: pyte
     """Core and oracle disagree, or the oracle's own sums do not come out."""
     monkeypatch.setattr(mutation.module, mutation.name, mutation.instead)
     with pytest.raises(AssertionError):
-        compare_markets(20)
+        compare_markets_and_scenarios()

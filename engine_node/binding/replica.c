@@ -6,6 +6,8 @@
  */
 #include "binding.h"
 
+#include <sys/random.h>
+
 enum { EVENT_ROOM = 1024 }; /* events of one chunk, at most */
 
 typedef struct core_object {
@@ -29,7 +31,12 @@ static int core_object_open(core_object *self, const core_options *options) {
         if (!PyErr_Occurred()) PyErr_NoMemory();
         return -1;
     }
-    const core_status status = core_open(self->memory, self->memory_bytes, options, &self->c);
+    core_options seeded = *options; /* a journal may be of clients that choose their numbers with ill will */
+    if (getrandom(&seeded.hash_seed, sizeof seeded.hash_seed, 0) != (ssize_t)sizeof seeded.hash_seed) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    const core_status status = core_open(self->memory, self->memory_bytes, &seeded, &self->c);
     if (status == CORE_OK) return 0;
     raise_core(status, NULL);
     return -1;

@@ -58,14 +58,14 @@ static void ask_index(const core *c, const wire_record *record, lookup *l) {
     l->slot = l->position = l->leaf = l->level = 0;
     l->order_id = 0;
     if (names_order(header, &n)) {
-        l->hash = n.order_id != 0 ? order_hash(n.order_id) : client_hash(n.account, n.client_order_id);
+        l->hash = n.order_id != 0 ? order_hash(n.order_id) : client_hash(c, n.account, n.client_order_id);
         l->account = n.account;
         ask_place(index_of(c, &n), l->hash);
     } else if (header->kind == KIND_NEW_ORDER) {
         const wire_new_order *o = (const wire_new_order *)header;
         l->hash = pair_hash(o->account, o->instrument);
         ask_place(&c->position_index, l->hash);
-        ask_place(&c->client_index, client_hash(o->account, o->client_order_id));
+        ask_place(&c->client_index, client_hash(c, o->account, o->client_order_id));
         ask_place(&c->order_index, order_hash(l->sequence)); /* its id, if it is by itself */
         ask_venue(c, o->account, o->instrument);
     }
@@ -127,7 +127,7 @@ static void ask_neighbours(const core *c, const wire_record *record, lookup *l) 
     ask(&c->positions[b->position]);
     l->order_id = b->id;
     l->order_home = (uint32_t)order_hash(b->id);
-    l->client_home = (uint32_t)client_hash(l->account, b->client_order_id);
+    l->client_home = (uint32_t)client_hash(c, l->account, b->client_order_id);
     ask_place(&c->order_index, l->order_home);
     ask_place(&c->client_index, l->client_home);
 }

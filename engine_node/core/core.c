@@ -162,6 +162,8 @@ core_status core_open(void *memory, size_t bytes, const core_options *options, c
     core *c = piece(&l, 1, sizeof(core));
     lay_out(&l, options, c);
     c->options = *options;
+    c->options.hash_seed =
+        options->hash_seed == 0 ? SPREAD_MULTIPLIER : options->hash_seed | 1; /* odd: it multiplies */
     c->order_pool = pool_of(options->order_count_max);
     c->extra_pool = pool_of(options->extra_count_max);
     c->level_pool = pool_of(options->level_count_max);

@@ -61,6 +61,8 @@ typedef struct core_options {
     uint32_t nonce_count_max;      /* nonces held */
     uint32_t reports_kept;         /* for each key, a power of two; 0: none */
     uint32_t event_mask;           /* CORE_EVENTS_... handed out in chunks */
+    uint64_t hash_seed; /* where clients' order ids fall in their index: what nobody outside can guess, so that nobody
+                               * can make them fall together; means nothing else. 0: one that everybody knows */
     uint64_t nonce_window_ns; /* how far a nonce's timestamp may be from the time of receipt, until a term says so */
 } core_options;
 

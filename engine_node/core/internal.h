@@ -730,16 +730,19 @@ void put_taker_report(core *c, uint8_t kind, uint16_t code, int64_t price_ticks,
                       int64_t amount_units);
 void taker_end(core *c, uint16_t code);
 
-/* Hashes for the indexes: a multiplication spreads numbers that follow each other, which is what ids do. The middle of the
- * product has a share of most bits of the number and chooses the line. */
-static inline uint64_t spread(uint64_t number) {
-    const unsigned __int128 product = (unsigned __int128)number * 0xbf58476d1ce4e5b9ull;
+/* Hashes for the indexes: a multiplication spreads numbers that follow each other, which is what ids do. The middle
+ * of the product has a share of most bits of the number and chooses the line. Numbers that clients choose are
+ * multiplied by a seed of the engine's own: whoever does not know it cannot choose numbers that fall together. */
+#define SPREAD_MULTIPLIER 0xbf58476d1ce4e5b9ull
+static inline uint64_t spread_by(uint64_t number, uint64_t multiplier) {
+    const unsigned __int128 product = (unsigned __int128)number * multiplier;
     const uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
     return folded >> 32 | folded << 32;
 }
+static inline uint64_t spread(uint64_t number) { return spread_by(number, SPREAD_MULTIPLIER); }
 static inline uint64_t order_hash(uint64_t order_id) { return spread(order_id); }
-static inline uint64_t client_hash(uint32_t account_number, uint64_t client_order_id) {
-    return spread(client_order_id ^ (uint64_t)account_number << 40);
+static inline uint64_t client_hash(const core *c, uint32_t account_number, uint64_t client_order_id) {
+    return spread_by(client_order_id ^ (uint64_t)account_number << 40, c->options.hash_seed);
 }
 
 static inline uint64_t pair_hash(uint32_t a, uint32_t b) { return spread((uint64_t)a << 32 ^ spread(b)); }

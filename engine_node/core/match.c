@@ -23,7 +23,7 @@ uint32_t order_find(const core *c, uint64_t order_id) {
 }
 
 uint32_t order_find_client(const core *c, uint32_t account_number, uint64_t client_order_id) {
-    return order_find_hashed(c, client_hash(account_number, client_order_id), account_number, client_order_id);
+    return order_find_hashed(c, client_hash(c, account_number, client_order_id), account_number, client_order_id);
 }
 
 uint32_t order_find_hashed(const core *c, uint64_t hash, uint32_t account_number, uint64_t client_order_id) {
@@ -141,7 +141,7 @@ void order_forget(core *c, uint32_t slot) {
     const bool known = l->order_id == b->id && l->account == p->account;
     index_remove(&c->order_index, known ? l->order_home : order_hash(b->id), slot);
     if (b->client_order_id != 0)
-        index_remove(&c->client_index, known ? l->client_home : client_hash(p->account, b->client_order_id), slot);
+        index_remove(&c->client_index, known ? l->client_home : client_hash(c, p->account, b->client_order_id), slot);
     if (UNLIKELY(b->extra != 0)) extra_leave(c, b->extra);
     pool_give(&c->order_pool, c->orders, sizeof(book_order), slot);
 }

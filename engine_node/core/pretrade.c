@@ -294,7 +294,7 @@ ONCE_FOR_EACH uint16_t check_order(core *c, entry e, uint32_t partner, taker *t)
     const wire_new_order *o = e.o;
     const instrument *i = &c->instruments[o->instrument];
     const account *a = &c->accounts[o->account];
-    e.client_hash = client_hash(o->account, o->client_order_id);
+    e.client_hash = client_hash(c, o->account, o->client_order_id);
     uint16_t code = check_order_itself(c, i, a, &e);
     if (code != CODE_NONE) return code;
     const uint32_t at = position_of(c, o);

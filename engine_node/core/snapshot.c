@@ -606,7 +606,7 @@ static const char *load_order(core *c, const void *at) {
     p->last_order = slot;
     c->accounts[e->account].open_orders++;
     index_add(&c->order_index, order_hash(e->id), slot);
-    if (e->client_order_id != 0) index_add(&c->client_index, client_hash(e->account, e->client_order_id), slot);
+    if (e->client_order_id != 0) index_add(&c->client_index, client_hash(c, e->account, e->client_order_id), slot);
     open_lots_add(c, p, e->side, e->rest_lots);
     return NULL;
 }

@@ -190,7 +190,8 @@ static outcome take_command(ingress *in, connection *c, const key_slot *slot, co
     for (uint32_t i = 0; i < c->prefix_count; i++) memcpy(records[i].command, c->prefixes[i].command, COMMAND_BYTES);
     const kind_rule *rule = &rules[frame[0]];
     uint16_t code = forbidden(slot, rule, frame);
-    if (code == CODE_NONE && cancels_first(c) && (slot->permissions & PERMISSION_CANCEL) == 0)
+    if ((code == CODE_NONE || code == CODE_ACCOUNT_FORBIDDEN) && cancels_first(c) &&
+        (slot->permissions & PERMISSION_CANCEL) == 0)
         code = CODE_KIND_FORBIDDEN;
     if (code == CODE_NONE) memcpy(records[count - 1].command, frame, COMMAND_BYTES);
     else make_refused(&records[count - 1], rule, frame, code);

@@ -101,6 +101,8 @@ static bool take_randomness(ingress *in) {
     uint8_t secret[HMAC_SECRET_BYTES];
     if (in->host->random(in->host->self, secret, sizeof secret) != 0) return false;
     if (in->host->random(in->host->self, in->peers.seed, sizeof in->peers.seed) != 0) return false;
+    uint64_t *seed = &in->options.core.hash_seed;
+    if (in->host->random(in->host->self, seed, sizeof *seed) != 0) return false;
     hmac_key_set(&in->dummy_key, secret);
     return true;
 }

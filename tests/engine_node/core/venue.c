@@ -35,7 +35,9 @@ static core *open_core(const core_options *options, void **memory) {
     CHECK(bytes > 0);
     *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
     memset(*memory, 0, bytes);
-    CHECK(core_open(*memory, bytes, options, &c) == CORE_OK);
+    core_options seeded = *options;
+    seeded.hash_seed = (uint64_t)(uintptr_t)*memory; /* where numbers fall in an index means nothing */
+    CHECK(core_open(*memory, bytes, &seeded, &c) == CORE_OK);
     return c;
 }
 
@@ -193,7 +195,7 @@ wire_new_order venue_limit(uint32_t account, uint64_t client_order_id, uint8_t s
 }
 
 void venue_order_with(venue *v, const wire_order_terms *terms, const wire_order_link *link, wire_new_order o) {
-    const void *prefixes[2];
+    const void *prefixes[2] = {NULL};
     uint32_t count = 0;
     if (terms != NULL) prefixes[count++] = terms;
     if (link != NULL) prefixes[count++] = link;

@@ -131,6 +131,7 @@ def test_a_child_that_ignores_the_request_is_killed(log: Log, make: MakeChild, t
 def test_hanging_up_reaches_the_child(
     loop: asyncio.AbstractEventLoop, log: Log, make: MakeChild, tmp_path: Path
 ) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a run under nohup ignores it, and the child would too
     child = make("import time; time.sleep(60)", restart_max=0)
     child.hang_up()
     child.start()

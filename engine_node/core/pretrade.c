@@ -387,12 +387,10 @@ uint16_t check_replace(core *c, const wire_replace *o, uint32_t slot, int64_t *l
     uint16_t code = check_halts(c, i, a, NULL, NULL);
     if (code != CODE_NONE) return code;
     if (o->price_ticks < 1 || o->price_ticks > PRICE_TICKS_MAX) return CODE_PRICE_INVALID;
-    if (UNLIKELY(i->price_step_count > 0)) {
-        if (!price_on_tick(c, i, o->price_ticks)) return CODE_PRICE_NOT_ON_TICK;
-        if (o->quantity_lots < 1 || o->quantity_lots > QUANTITY_LOTS_MAX) return CODE_QUANTITY_INVALID;
-        if (!quantity_on_lot(c, i, o->price_ticks, o->quantity_lots)) return CODE_QUANTITY_NOT_ON_LOT;
-    }
+    const bool steps = i->price_step_count > 0;
+    if (UNLIKELY(steps) && !price_on_tick(c, i, o->price_ticks)) return CODE_PRICE_NOT_ON_TICK;
     if (o->quantity_lots < 1 || o->quantity_lots > QUANTITY_LOTS_MAX) return CODE_QUANTITY_INVALID;
+    if (UNLIKELY(steps) && !quantity_on_lot(c, i, o->price_ticks, o->quantity_lots)) return CODE_QUANTITY_NOT_ON_LOT;
     const int64_t display_lots = b->extra == 0 ? 0 : c->extras[b->extra].display_lots;
     if (display_lots > 0 && !parts_bounded(display_lots, o->quantity_lots)) return CODE_TERMS_INVALID;
     if ((code = check_size(i, a, o->quantity_lots)) != CODE_NONE) return code;

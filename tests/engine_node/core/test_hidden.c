@@ -3,27 +3,6 @@
 
 static const wire_order_terms hidden = {.kind = KIND_ORDER_TERMS, .options = TERM_OPTION_HIDDEN};
 
-static core_order_info info_of(const venue *v, uint64_t name) {
-    core_order_info info;
-    CHECK(core_order(v->c, v->ids[name], &info));
-    return info;
-}
-
-static wire_new_order with_mode(wire_new_order o, uint8_t mode) {
-    o.self_trade_prevention = mode;
-    return o;
-}
-
-static void replace(venue *v, uint64_t name, int64_t price_ticks, int64_t lots) {
-    wire_replace o = {.kind = KIND_REPLACE,
-                      .account = info_of(v, name).account,
-                      .instrument = 1,
-                      .order_id = v->ids[name],
-                      .price_ticks = price_ticks,
-                      .quantity_lots = lots};
-    venue_send(v, &o);
-}
-
 static void test_a_hidden_order_rests_without_a_word(void) {
     static venue v;
     venue_open(&v);
@@ -90,7 +69,7 @@ static void test_self_trade_prevention_with_a_hidden_maker_makes_no_book_events(
     venue_open(&v);
     venue_order(&v, venue_limit(2, 9, SIDE_SELL, 100, 1));
     venue_order_with(&v, &hidden, NULL, venue_limit(1, 1, SIDE_SELL, 100, 5));
-    venue_order(&v, with_mode(venue_limit(1, 2, SIDE_BUY, 100, 3), SELF_TRADE_PREVENTION_DECREMENT));
+    venue_order(&v, venue_mode(venue_limit(1, 2, SIDE_BUY, 100, 3), SELF_TRADE_PREVENTION_DECREMENT));
     EXPECT(&v, "accepted 2 buy 3@100\n"
                "trade 1@100\n"
                "filled 9 1@100 done\n"
@@ -99,15 +78,15 @@ static void test_self_trade_prevention_with_a_hidden_maker_makes_no_book_events(
                "book sell 0@100 of 0\n"
                "cancelled 1 2 self_trade\n"
                "cancelled 2 2 self_trade done\n");
-    venue_order(&v, with_mode(venue_limit(1, 3, SIDE_BUY, 100, 1), SELF_TRADE_PREVENTION_CANCEL_TAKER));
+    venue_order(&v, venue_mode(venue_limit(1, 3, SIDE_BUY, 100, 1), SELF_TRADE_PREVENTION_CANCEL_TAKER));
     EXPECT(&v, "accepted 3 buy 1@100\n"
                "cancelled 3 1 self_trade done\n");
-    venue_order(&v, with_mode(venue_limit(1, 4, SIDE_BUY, 100, 1), SELF_TRADE_PREVENTION_CANCEL_BOTH));
+    venue_order(&v, venue_mode(venue_limit(1, 4, SIDE_BUY, 100, 1), SELF_TRADE_PREVENTION_CANCEL_BOTH));
     EXPECT(&v, "accepted 4 buy 1@100\n"
                "cancelled 1 3 self_trade done\n"
                "cancelled 4 1 self_trade done\n");
     venue_order_with(&v, &hidden, NULL, venue_limit(1, 5, SIDE_SELL, 100, 5));
-    venue_order(&v, with_mode(venue_limit(1, 6, SIDE_BUY, 100, 1), SELF_TRADE_PREVENTION_CANCEL_MAKER));
+    venue_order(&v, venue_mode(venue_limit(1, 6, SIDE_BUY, 100, 1), SELF_TRADE_PREVENTION_CANCEL_MAKER));
     EXPECT(&v, "accepted 6 buy 1@100\n"
                "cancelled 5 5 self_trade done\n"
                "level3 6 add 1@100\n"
@@ -120,14 +99,14 @@ static void test_a_replaced_hidden_order_stays_hidden(void) {
     venue_open(&v);
     venue_order_with(&v, &hidden, NULL, venue_limit(1, 1, SIDE_BUY, 100, 5));
     venue_order_with(&v, &hidden, NULL, venue_limit(1, 2, SIDE_BUY, 100, 5));
-    replace(&v, 1, 100, 3);
+    venue_replace(&v, 1, 100, 3);
     EXPECT(&v, "replaced 1 buy 3@100\n");
     CHECK(v.events[0].flags == REPORT_FLAG_KEPT_PRIORITY && venue_locked(&v, 1, 2) == 301 + 501);
-    replace(&v, 1, 101, 4);
+    venue_replace(&v, 1, 101, 4);
     EXPECT(&v, "replaced 1 buy 4@101\n");
-    CHECK(info_of(&v, 1).place == 1 && info_of(&v, 1).price_ticks == 101);
+    CHECK(venue_info(&v, 1).place == 1 && venue_info(&v, 1).price_ticks == 101);
     venue_order(&v, venue_limit(2, 3, SIDE_SELL, 102, 2));
-    replace(&v, 2, 102, 5);
+    venue_replace(&v, 2, 102, 5);
     EXPECT(&v, "replaced 2 buy 5@102\n"
                "trade 2@102\n"
                "filled 3 2@102 done\n"
@@ -148,7 +127,7 @@ static void test_post_only_minds_hidden_makers(void) {
     post.price_ticks = 99;
     venue_order(&v, post);
     CHECK(venue_code(&v) == CODE_NONE);
-    replace(&v, 2, 100, 1);
+    venue_replace(&v, 2, 100, 1);
     CHECK(venue_code(&v) == CODE_POST_ONLY_WOULD_TAKE);
     post.client_order_id = 3;
     venue_order_with(&v, &hidden, NULL, post); /* hidden and post only go together */

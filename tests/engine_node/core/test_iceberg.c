@@ -4,27 +4,6 @@
 static const wire_order_terms show2 = {.kind = KIND_ORDER_TERMS, .display_lots = 2};
 static const wire_order_terms show3 = {.kind = KIND_ORDER_TERMS, .display_lots = 3};
 
-static core_order_info info_of(const venue *v, uint64_t name) {
-    core_order_info info;
-    CHECK(core_order(v->c, v->ids[name], &info));
-    return info;
-}
-
-static wire_new_order with_mode(wire_new_order o, uint8_t mode) {
-    o.self_trade_prevention = mode;
-    return o;
-}
-
-static void replace(venue *v, uint64_t name, int64_t price_ticks, int64_t lots) {
-    wire_replace o = {.kind = KIND_REPLACE,
-                      .account = info_of(v, name).account,
-                      .instrument = 1,
-                      .order_id = v->ids[name],
-                      .price_ticks = price_ticks,
-                      .quantity_lots = lots};
-    venue_send(v, &o);
-}
-
 static void test_an_iceberg_shows_a_part_and_locks_all(void) {
     static venue v;
     venue_open(&v);
@@ -33,7 +12,7 @@ static void test_an_iceberg_shows_a_part_and_locks_all(void) {
                "level3 1 add 2@100\n"
                "book buy 2@100 of 1\n");
     CHECK(venue_locked(&v, 1, 2) == 501);
-    const core_order_info info = info_of(&v, 1);
+    const core_order_info info = venue_info(&v, 1);
     CHECK(info.rest_lots == 5 && info.reserve_lots == 3 && info.display_lots == 2 && info.place == 0);
     venue_order_with(&v, &show2, NULL, venue_limit(1, 2, SIDE_BUY, 100, 2)); /* no reserve */
     EXPECT(&v, "accepted 2 buy 2@100\n"
@@ -52,7 +31,7 @@ static void test_an_iceberg_that_has_shown_all_shows_anew_behind_the_others(void
     venue_open(&v);
     venue_order_with(&v, &show2, NULL, venue_limit(1, 1, SIDE_SELL, 100, 5));
     venue_order(&v, venue_limit(2, 2, SIDE_SELL, 100, 4));
-    const uint64_t entered = info_of(&v, 1).priority;
+    const uint64_t entered = venue_info(&v, 1).priority;
     venue_order(&v, venue_limit(3, 3, SIDE_BUY, 100, 3));
     EXPECT(&v, "accepted 3 buy 3@100\n"
                "trade 2@100\n"
@@ -66,8 +45,8 @@ static void test_an_iceberg_that_has_shown_all_shows_anew_behind_the_others(void
                "level3 2 change 3@100\n"
                "book sell 5@100 of 2\n");
     CHECK(v.events[2].remaining_lots == 3); /* with the reserve */
-    CHECK(info_of(&v, 1).priority == core_sequence(v.c) && info_of(&v, 1).priority > entered);
-    CHECK(info_of(&v, 1).reserve_lots == 1);
+    CHECK(venue_info(&v, 1).priority == core_sequence(v.c) && venue_info(&v, 1).priority > entered);
+    CHECK(venue_info(&v, 1).reserve_lots == 1);
     core_order_info queue[4];
     CHECK(core_book_orders(v.c, 1, SIDE_SELL, 0, queue, 4) == 2 && queue[0].order_id == v.ids[2]);
     venue_close(&v);
@@ -105,8 +84,8 @@ static void test_two_icebergs_take_turns(void) {
     venue_order_with(&v, &show2, NULL, venue_limit(1, 1, SIDE_SELL, 100, 6));
     venue_order_with(&v, &show3, NULL, venue_limit(2, 2, SIDE_SELL, 100, 6));
     venue_order(&v, venue_limit(3, 3, SIDE_BUY, 100, 7)); /* 2 of the first, 3 of the second, 2 of the first */
-    CHECK(info_of(&v, 1).rest_lots == 2 && info_of(&v, 2).rest_lots == 3);
-    CHECK(info_of(&v, 1).priority == info_of(&v, 2).priority); /* both showed anew in this command: 2, then 1 */
+    CHECK(venue_info(&v, 1).rest_lots == 2 && venue_info(&v, 2).rest_lots == 3);
+    CHECK(venue_info(&v, 1).priority == venue_info(&v, 2).priority); /* both showed anew in this command: 2, then 1 */
     core_order_info queue[4];
     CHECK(core_book_orders(v.c, 1, SIDE_SELL, 0, queue, 4) == 2 && queue[0].order_id == v.ids[2]);
     venue_order(&v, venue_limit(3, 4, SIDE_BUY, 100, 1));
@@ -132,7 +111,7 @@ static void test_a_taking_iceberg_trades_whole_and_shows_what_is_left(void) {
                "book sell 0@100 of 0\n"
                "level3 2 add 3@100\n"
                "book buy 3@100 of 1\n");
-    CHECK(info_of(&v, 2).rest_lots == 5 && info_of(&v, 2).reserve_lots == 2);
+    CHECK(venue_info(&v, 2).rest_lots == 5 && venue_info(&v, 2).reserve_lots == 2);
     venue_close(&v);
 }
 
@@ -140,25 +119,25 @@ static void test_a_replaced_iceberg_gives_up_its_reserve_first(void) {
     static venue v;
     venue_open(&v);
     venue_order_with(&v, &show3, NULL, venue_limit(1, 1, SIDE_BUY, 100, 9));
-    replace(&v, 1, 100, 5); /* keeps its place and what it shows */
+    venue_replace(&v, 1, 100, 5); /* keeps its place and what it shows */
     EXPECT(&v, "replaced 1 buy 5@100\n"
                "level3 1 change 3@100\n"
                "book buy 3@100 of 1\n");
-    CHECK(info_of(&v, 1).reserve_lots == 2 && venue_locked(&v, 1, 2) == 501);
-    replace(&v, 1, 100, 2); /* less than it showed */
+    CHECK(venue_info(&v, 1).reserve_lots == 2 && venue_locked(&v, 1, 2) == 501);
+    venue_replace(&v, 1, 100, 2); /* less than it showed */
     EXPECT(&v, "replaced 1 buy 2@100\n"
                "level3 1 change 2@100\n"
                "book buy 2@100 of 1\n");
-    CHECK(info_of(&v, 1).reserve_lots == 0);
-    replace(&v, 1, 101, 8); /* loses its place, shows anew */
+    CHECK(venue_info(&v, 1).reserve_lots == 0);
+    venue_replace(&v, 1, 101, 8); /* loses its place, shows anew */
     EXPECT(&v, "replaced 1 buy 8@101\n"
                "level3 1 remove 0@100\n"
                "book buy 0@100 of 0\n"
                "level3 1 add 3@101\n"
                "book buy 3@101 of 1\n");
-    CHECK(info_of(&v, 1).reserve_lots == 5 && venue_locked(&v, 1, 2) == 809);
+    CHECK(venue_info(&v, 1).reserve_lots == 5 && venue_locked(&v, 1, 2) == 809);
     venue_order(&v, venue_limit(2, 2, SIDE_SELL, 102, 8));
-    replace(&v, 1, 102, 8); /* trades whole and is gone */
+    venue_replace(&v, 1, 102, 8); /* trades whole and is gone */
     core_order_info gone;
     CHECK(!core_order(v.c, v.ids[1], &gone) && venue_locked(&v, 1, 2) == 0);
     venue_close(&v);
@@ -168,7 +147,7 @@ static void test_self_trade_prevention_takes_what_an_iceberg_shows_or_cancels_al
     static venue v;
     venue_open(&v);
     venue_order_with(&v, &show2, NULL, venue_limit(1, 1, SIDE_SELL, 100, 5));
-    venue_order(&v, with_mode(venue_limit(1, 2, SIDE_BUY, 100, 3), SELF_TRADE_PREVENTION_DECREMENT));
+    venue_order(&v, venue_mode(venue_limit(1, 2, SIDE_BUY, 100, 3), SELF_TRADE_PREVENTION_DECREMENT));
     EXPECT(&v, "accepted 2 buy 3@100\n"
                "cancelled 1 2 self_trade\n"
                "level3 1 remove 0@100\n"
@@ -178,11 +157,11 @@ static void test_self_trade_prevention_takes_what_an_iceberg_shows_or_cancels_al
                "level3 1 change 1@100\n"
                "cancelled 2 1 self_trade done\n"
                "book sell 1@100 of 1\n");
-    CHECK(info_of(&v, 1).rest_lots == 2 && info_of(&v, 1).reserve_lots == 1 && venue_locked(&v, 1, 1) == 2);
-    venue_order(&v, with_mode(venue_limit(1, 3, SIDE_BUY, 100, 1), SELF_TRADE_PREVENTION_CANCEL_TAKER));
+    CHECK(venue_info(&v, 1).rest_lots == 2 && venue_info(&v, 1).reserve_lots == 1 && venue_locked(&v, 1, 1) == 2);
+    venue_order(&v, venue_mode(venue_limit(1, 3, SIDE_BUY, 100, 1), SELF_TRADE_PREVENTION_CANCEL_TAKER));
     EXPECT(&v, "accepted 3 buy 1@100\n"
                "cancelled 3 1 self_trade done\n");
-    venue_order(&v, with_mode(venue_limit(1, 4, SIDE_BUY, 100, 1), SELF_TRADE_PREVENTION_CANCEL_MAKER));
+    venue_order(&v, venue_mode(venue_limit(1, 4, SIDE_BUY, 100, 1), SELF_TRADE_PREVENTION_CANCEL_MAKER));
     EXPECT(&v, "accepted 4 buy 1@100\n"
                "cancelled 1 2 self_trade done\n"
                "level3 1 remove 0@100\n"
@@ -190,7 +169,7 @@ static void test_self_trade_prevention_takes_what_an_iceberg_shows_or_cancels_al
                "level3 4 add 1@100\n"
                "book buy 1@100 of 1\n");
     venue_order_with(&v, &show2, NULL, venue_limit(1, 5, SIDE_SELL, 101, 5));
-    venue_order(&v, with_mode(venue_limit(1, 6, SIDE_BUY, 101, 4), SELF_TRADE_PREVENTION_CANCEL_BOTH));
+    venue_order(&v, venue_mode(venue_limit(1, 6, SIDE_BUY, 101, 4), SELF_TRADE_PREVENTION_CANCEL_BOTH));
     EXPECT(&v, "accepted 6 buy 4@101\n"
                "cancelled 5 5 self_trade done\n"
                "level3 5 remove 0@101\n"
@@ -222,9 +201,9 @@ static void test_an_iceberg_is_at_most_a_thousand_times_what_it_shows(void) {
     CHECK(venue_code(&v) == CODE_TERMS_INVALID);
     venue_order_with(&v, &show2, NULL, venue_limit(1, 1, SIDE_BUY, 1, 2 * ICEBERG_PARTS_MAX));
     CHECK(venue_code(&v) == CODE_NONE);
-    replace(&v, 1, 1, 2 * ICEBERG_PARTS_MAX + 1);
+    venue_replace(&v, 1, 1, 2 * ICEBERG_PARTS_MAX + 1);
     CHECK(venue_code(&v) == CODE_TERMS_INVALID);
-    replace(&v, 1, 2, 2 * ICEBERG_PARTS_MAX);
+    venue_replace(&v, 1, 2, 2 * ICEBERG_PARTS_MAX);
     CHECK(venue_code(&v) == CODE_NONE);
     venue_close(&v);
 }

@@ -12,11 +12,6 @@ static void peg(venue *v, uint8_t how, int32_t offset_ticks, wire_new_order o) {
     venue_order_with(v, &t, NULL, o);
 }
 
-static wire_new_order with_mode(wire_new_order o, uint8_t mode) {
-    o.self_trade_prevention = mode;
-    return o;
-}
-
 static wire_new_order at_once(wire_new_order o) {
     o.time_in_force = TIME_IN_FORCE_IMMEDIATE_OR_CANCEL;
     return o;
@@ -140,14 +135,14 @@ static void test_self_trade_prevention_minds_only_an_all_or_none_that_could_trad
     static venue v;
     venue_open(&v);
     venue_order_with(&v, &whole, NULL, venue_limit(1, 1, SIDE_SELL, 100, 5));
-    venue_order(&v, with_mode(venue_limit(1, 2, SIDE_BUY, 100, 4), SELF_TRADE_PREVENTION_CANCEL_TAKER));
+    venue_order(&v, venue_mode(venue_limit(1, 2, SIDE_BUY, 100, 4), SELF_TRADE_PREVENTION_CANCEL_TAKER));
     EXPECT(&v, "accepted 2 buy 4@100\n"
                "level3 2 add 4@100\n"
                "book buy 4@100 of 1\n");
-    venue_order(&v, with_mode(venue_limit(1, 3, SIDE_BUY, 100, 6), SELF_TRADE_PREVENTION_CANCEL_TAKER));
+    venue_order(&v, venue_mode(venue_limit(1, 3, SIDE_BUY, 100, 6), SELF_TRADE_PREVENTION_CANCEL_TAKER));
     EXPECT(&v, "accepted 3 buy 6@100\n"
                "cancelled 3 6 self_trade done\n");
-    venue_order(&v, with_mode(venue_limit(1, 4, SIDE_BUY, 101, 6), SELF_TRADE_PREVENTION_DECREMENT));
+    venue_order(&v, venue_mode(venue_limit(1, 4, SIDE_BUY, 101, 6), SELF_TRADE_PREVENTION_DECREMENT));
     EXPECT(&v, "accepted 4 buy 6@101\n"
                "cancelled 1 5 self_trade done\n"
                "cancelled 4 5 self_trade\n"
@@ -294,12 +289,12 @@ static void test_self_trade_prevention_decrements_a_peg(void) {
     static venue v;
     open_wide(&v);
     peg(&v, PEG_MIDDLE, 0, venue_limit(1, 1, SIDE_BUY, 200, 5));
-    venue_order(&v, with_mode(venue_limit(1, 2, SIDE_SELL, 105, 2), SELF_TRADE_PREVENTION_DECREMENT));
+    venue_order(&v, venue_mode(venue_limit(1, 2, SIDE_SELL, 105, 2), SELF_TRADE_PREVENTION_DECREMENT));
     EXPECT(&v, "accepted 2 sell 2@105\n"
                "cancelled 1 2 self_trade\n"
                "cancelled 2 2 self_trade done\n");
     CHECK(venue_locked(&v, 1, 2) == 601);
-    venue_order(&v, with_mode(venue_limit(1, 3, SIDE_SELL, 105, 2), SELF_TRADE_PREVENTION_CANCEL_BOTH));
+    venue_order(&v, venue_mode(venue_limit(1, 3, SIDE_SELL, 105, 2), SELF_TRADE_PREVENTION_CANCEL_BOTH));
     EXPECT(&v, "accepted 3 sell 2@105\n"
                "cancelled 1 3 self_trade done\n"
                "cancelled 3 2 self_trade done\n");

@@ -202,6 +202,27 @@ void venue_order_with(venue *v, const wire_order_terms *terms, const wire_order_
     CHECK(venue_try(v, prefixes, count, &o) == CORE_OK);
 }
 
+wire_new_order venue_mode(wire_new_order o, uint8_t mode) {
+    o.self_trade_prevention = mode;
+    return o;
+}
+
+core_order_info venue_info(const venue *v, uint64_t name) {
+    core_order_info info;
+    CHECK(core_order(v->c, v->ids[name], &info));
+    return info;
+}
+
+void venue_replace(venue *v, uint64_t name, int64_t price_ticks, int64_t lots) {
+    wire_replace o = {.kind = KIND_REPLACE,
+                      .account = venue_info(v, name).account,
+                      .instrument = 1,
+                      .order_id = v->ids[name],
+                      .price_ticks = price_ticks,
+                      .quantity_lots = lots};
+    venue_send(v, &o);
+}
+
 void venue_order(venue *v, wire_new_order o) { venue_order_with(v, NULL, NULL, o); }
 
 void venue_cancel(venue *v, uint32_t account, uint64_t client_order_id) {

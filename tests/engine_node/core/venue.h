@@ -56,6 +56,9 @@ wire_new_order venue_limit(uint32_t account, uint64_t client_order_id, uint8_t s
 void venue_order(venue *v, wire_new_order o);
 void venue_order_with(venue *v, const wire_order_terms *terms, const wire_order_link *link, wire_new_order o);
 void venue_cancel(venue *v, uint32_t account, uint64_t client_order_id);
+wire_new_order venue_mode(wire_new_order o, uint8_t mode); /* with that self-trade prevention */
+core_order_info venue_info(const venue *v, uint64_t name); /* it must be open */
+void venue_replace(venue *v, uint64_t name, int64_t price_ticks, int64_t lots);
 wire_order_link venue_pair(uint64_t client_order_id); /* one_cancels_other with that order */
 
 /* The events of the last command must be these, `top` and `applied` left out; lines end with \n, spaces lead freely. */

@@ -1,0 +1,1 @@
+"""What stands between the topics: validation, risk, submitter and analytics, each a folder of its own."""

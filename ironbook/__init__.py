@@ -37,6 +37,7 @@ from ironbook._errors import (
     ReportRepeated,
     RequestTimeout,
     SequenceConflict,
+    ServiceFailed,
     SessionEnded,
 )
 from ironbook._key import Key
@@ -173,6 +174,7 @@ __all__ = [
     "ReportRepeated",
     "RequestTimeout",
     "SequenceConflict",
+    "ServiceFailed",
     "SessionEnded",
     # this package
     "__version__",

@@ -22,6 +22,7 @@
     │   └── SequenceConflict          the engine knows other client sequences than this client
     └── LocalError
         ├── EngineFailed              an engine node could not be started, found or stopped
+        ├── ServiceFailed             Kafka or PostgreSQL could not be started, found or stopped
         ├── JournalInvalid            a journal that cannot be read as what it must be
         └── DependencyMissing         an optional package is not installed
 
@@ -201,6 +202,12 @@ class EngineFailed(LocalError):
     """An engine node could not be started, found or stopped."""
 
     code = "engine_failed"
+
+
+class ServiceFailed(LocalError):
+    """Kafka or PostgreSQL could not be started, found or stopped."""
+
+    code = "service_failed"
 
 
 class JournalInvalid(LocalError):

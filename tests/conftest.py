@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
+from collections.abc import Iterator
+
+import pytest
+
+from schemas.topics import load_topics
+from tests.support.services import (
+    Broker,
+    create_database,
+    delete_topics,
+    drop_database,
+    end_guard,
+    session_kafka,
+    session_postgres,
+)
 
 
 def pytest_configure() -> None:
@@ -14,3 +29,45 @@ def pytest_configure() -> None:
     for number in (signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_unconfigure() -> None:
+    """Servers that tests left behind end with the session."""
+    end_guard()
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The bootstrap address of the session's broker. Tests keep out of each other's way by `topic_prefix`."""
+    with session_kafka() as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture
+def topic_prefix(kafka: str) -> Iterator[str]:
+    """A prefix that no other test has, for topics, groups and transactional ids; its topics are deleted afterwards."""
+    prefix = f"t{secrets.token_hex(4)}."
+    yield prefix
+    delete_topics(kafka, prefix)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of the session's PostgreSQL server, whose user may make databases."""
+    with session_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """The URL of an empty database of this test alone."""
+    url = create_database(postgres_server)
+    yield url
+    drop_database(url, postgres_server)
+
+
+@pytest.fixture(scope="session")
+def sasl_kafka() -> Iterator[Broker]:
+    """A broker that knows every principal of schemas/topics.json by SASL/SCRAM; `login(name)` is how to be one."""
+    with Broker.start(users=[*load_topics().principals]) as broker:
+        yield broker

@@ -1,1 +1,3 @@
-"""What stands between the topics: validation, risk, submitter and analytics, each a folder of its own."""
+"""Processors between Kafka topics: validation, risk, submitter, analytics; each runs as `python -m streams.NAME`."""
+
+__all__: list[str] = []

@@ -39,6 +39,9 @@ from ironbook._errors import (
     SequenceConflict,
     ServiceFailed,
     SessionEnded,
+    StreamError,
+    StreamGap,
+    StreamInvalid,
 )
 from ironbook._key import Key
 from ironbook._options import Options, ResumeState, Surroundings
@@ -176,6 +179,9 @@ __all__ = [
     "SequenceConflict",
     "ServiceFailed",
     "SessionEnded",
+    "StreamError",
+    "StreamGap",
+    "StreamInvalid",
     # this package
     "__version__",
 ]

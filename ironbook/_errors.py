@@ -20,6 +20,9 @@
     │   ├── ReportGap                 a report is missing
     │   ├── ReportRepeated            a report came twice
     │   └── SequenceConflict          the engine knows other client sequences than this client
+    ├── StreamError
+    │   ├── StreamGap                 messages of a topic are missing; it says which
+    │   └── StreamInvalid             a topic or message that is not what the contract says
     └── LocalError
         ├── EngineFailed              an engine node could not be started, found or stopped
         ├── ServiceFailed             Kafka or PostgreSQL could not be started, found or stopped
@@ -190,6 +193,58 @@ class SequenceConflict(ProtocolError):
     """The engine's last client sequence does not fit what this client has sent."""
 
     code = "sequence_conflict"
+
+
+class StreamError(IronbookError):
+    """Base of what can be wrong with a topic."""
+
+    code = "stream_error"
+
+
+class StreamGap(StreamError):
+    """Messages of a topic are missing: everything above `after`, up to `until`.
+
+    what   events: `after` and `until` are (seq, n). trade_id, update_id, report_number or offsets: (number, 0)
+    whose  the symbol or key that the numbers belong to; empty for events and offsets
+    """
+
+    code = "stream_gap"
+
+    def __init__(
+        self,
+        *,
+        topic: str,
+        partition: int,
+        what: str,
+        after: tuple[int, int],
+        until: tuple[int, int],
+        shard: int = 0,
+        whose: str = "",
+    ) -> None:
+        one, two = (f"{a}:{b}" if what == "events" else str(a) for a, b in (after, until))
+        super().__init__(
+            f"{what} must follow {one}{f' of {whose}' if whose else ''}, all up to {two} are missing",
+            detail=f"topic {topic}, partition {partition}, shard {shard}",
+            hint="state built from this topic is not whole: build it anew from a snapshot or from the beginning",
+        )
+        self.topic = topic
+        self.partition = partition
+        self.shard = shard
+        self.what = what
+        self.whose = whose
+        self.after = after
+        self.until = until
+
+    def to_json(self) -> dict[str, str | int]:
+        said = super().to_json()
+        one, two = (f"{a}:{b}" if self.what == "events" else str(a) for a, b in (self.after, self.until))
+        return said | {"what": self.what, "whose": self.whose, "after": one, "until": two}
+
+
+class StreamInvalid(StreamError):
+    """A topic that is not there, or a message on it that the contract does not know."""
+
+    code = "stream_invalid"
 
 
 class LocalError(IronbookError):

@@ -26,7 +26,14 @@ def test_all_names_exactly_what_the_root_has() -> None:
 
 def test_implementation_modules_are_underscored() -> None:
     modules = {module.name for module in pkgutil.iter_modules(ironbook.__path__)}
-    assert {name for name in modules if not name.startswith("_")} == {"calendar", "cli", "keystore", "margin", "tape"}
+    assert {name for name in modules if not name.startswith("_")} == {
+        "calendar",
+        "cli",
+        "keystore",
+        "margin",
+        "subscribe",
+        "tape",
+    }
 
 
 def test_everything_public_has_a_docstring() -> None:
@@ -69,7 +76,7 @@ def test_an_unknown_code_is_told_as_such() -> None:
 def test_importing_the_client_brings_no_engine_no_cli_and_no_key_store() -> None:
     program = (
         "import sys, ironbook; "
-        "heavy = ('engine_node', 'typer', 'rich', 'cryptography', 'pyarrow', 'uvloop', 'ironbook.tape'); "
+        "heavy = ('engine_node', 'typer', 'rich', 'cryptography', 'pyarrow', 'uvloop', 'aiokafka', 'ironbook.tape'); "
         "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,0 +1,118 @@
+"""What is shared by all that speak to Kafka here: the contract, security, and connections that say what went wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import ssl
+from pathlib import Path
+from typing import Any
+
+import schemas
+from ironbook._errors import AddressInvalid, DependencyMissing, InputInvalid
+
+SCHEMA_VERSION = "1"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """How to log on to Kafka. Nothing given: plain text, for private networks.
+
+    username, password, mechanism   SASL; PLAIN only together with tls
+    tls                             encrypt; ca_file: PEM of the authority that signed the brokers' certificates
+    """
+
+    username: str = ""
+    password: str = dataclasses.field(default="", repr=False)
+    mechanism: str = "SCRAM-SHA-512"
+    tls: bool = False
+    ca_file: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.mechanism not in ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"):
+            raise InputInvalid(
+                f"a mechanism must be SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN, was {self.mechanism!r}",
+                hint="what the brokers' listener offers",
+            )
+        if bool(self.username) != bool(self.password):
+            raise InputInvalid("a user name and a password must be given together", hint="see Security")
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of aiokafka's clients."""
+        protocol = ("SASL_" if self.username else "") + ("SSL" if self.tls else "PLAINTEXT")
+        said: dict[str, Any] = {"security_protocol": protocol}
+        if self.tls:
+            said["ssl_context"] = ssl.create_default_context(cafile=self.ca_file)
+        if self.username:
+            said |= {
+                "sasl_mechanism": self.mechanism,
+                "sasl_plain_username": self.username,
+                "sasl_plain_password": self.password,
+            }
+        return said
+
+
+PLAIN_TEXT = Security()
+
+
+def aiokafka() -> Any:
+    """The Kafka client. Raises DependencyMissing."""
+    try:
+        import aiokafka as module
+        import aiokafka.admin
+        import aiokafka.errors
+        import aiokafka.partitioner
+    except ImportError as error:
+        raise DependencyMissing(
+            "aiokafka must be installed to read or write topics, is not", hint="pip install 'ironbook[streams]'"
+        ) from error
+    return module
+
+
+@functools.cache
+def contract() -> dict[str, Any]:
+    """schemas/topics.json."""
+    data: dict[str, Any] = json.loads((Path(schemas.__path__[0]) / "topics.json").read_text())
+    return data
+
+
+@functools.cache
+def topics() -> dict[str, dict[str, Any]]:
+    """The contract's topics by name."""
+    return {topic["name"]: topic for topic in contract()["topics"]}
+
+
+def topic_named(name: str) -> dict[str, Any]:
+    """A topic of the contract that carries events. Raises InputInvalid."""
+    topic = topics().get(name)
+    if topic is None or topic.get("journal"):
+        known = ", ".join(name for name, topic in topics().items() if not topic.get("journal"))
+        raise InputInvalid(f"a topic must be one of the contract's, was {name!r}", detail=known)
+    return topic
+
+
+def check_servers(servers: str) -> str:
+    """host:port, several separated by commas. Raises AddressInvalid."""
+    for server in servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise AddressInvalid(
+                f"a Kafka server must be host:port, was {server.strip()!r}", hint="several are separated by commas"
+            )
+    return servers
+
+
+def partition_of(key: str, count: int) -> int:
+    """Where the key's events are: the Java client's partitioner."""
+    murmur2 = aiokafka().partitioner.murmur2
+    return int((murmur2(key.encode()) & 0x7FFFFFFF) % count)
+
+
+def header(message: Any, name: str) -> bytes | None:
+    """The last header of that name."""
+    found: bytes | None = None
+    for key, value in message.headers:
+        if key == name:
+            found = value
+    return found

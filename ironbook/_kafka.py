@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import json
 import ssl
-from pathlib import Path
 from typing import Any
 
-import schemas
 from ironbook._errors import AddressInvalid, DependencyMissing, InputInvalid
+from schemas.topics import Topic, load_topics
 
 SCHEMA_VERSION = "1"
 
@@ -70,26 +67,13 @@ def aiokafka() -> Any:
     return module
 
 
-@functools.cache
-def contract() -> dict[str, Any]:
-    """schemas/topics.json."""
-    data: dict[str, Any] = json.loads((Path(schemas.__path__[0]) / "topics.json").read_text())
-    return data
-
-
-@functools.cache
-def topics() -> dict[str, dict[str, Any]]:
-    """The contract's topics by name."""
-    return {topic["name"]: topic for topic in contract()["topics"]}
-
-
-def topic_named(name: str) -> dict[str, Any]:
+def topic_named(name: str) -> Topic:
     """A topic of the contract that carries events. Raises InputInvalid."""
-    topic = topics().get(name)
-    if topic is None or topic.get("journal"):
-        known = ", ".join(name for name, topic in topics().items() if not topic.get("journal"))
+    topics = load_topics().topics
+    if name not in topics or topics[name].journal:
+        known = ", ".join(topic.name for topic in topics.values() if not topic.journal)
         raise InputInvalid(f"a topic must be one of the contract's, was {name!r}", detail=known)
-    return topic
+    return topics[name]
 
 
 def check_servers(servers: str) -> str:

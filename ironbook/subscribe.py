@@ -138,9 +138,9 @@ class Subscription:
         self.topic, self.prefix, self.security = topic, prefix, security
         self._servers = check_servers(servers)
         self._contract = topic_named(topic)
-        self._sequenced = _is_sequenced(self._contract)
-        self._chained = bool(self._contract.get("chained"))
-        self._compacted = self._contract["cleanup"] == "compact"
+        self._sequenced = _is_sequenced(topic)
+        self._chained = self._contract.chained
+        self._compacted = self._contract.compacted
         wanted: dict[str, str | int | None] = {"symbol": symbol, "firm": firm, "account": account}
         self._wanted = {name: value for name, value in wanted.items() if value is not None}
         self._check(from_)
@@ -243,11 +243,11 @@ class Subscription:
         return len(found["partitions"])
 
     async def _choose_partitions(self, count: int) -> list[int]:
-        key = self._contract["key"]
+        key = self._contract.key
         if key == "firm" and "account" in self._wanted and "firm" not in self._wanted:
             firm = await self._firm_of(int(self._wanted["account"]))
             return [partition_of(str(firm), count)]
-        if key not in self._wanted or self._contract["partitions"] == "one":
+        if key not in self._wanted or self._contract.partition_group == "one":
             return list(range(count))
         chosen = {partition_of(str(self._wanted[key]), count)}
         if self.topic == "market.state":
@@ -523,9 +523,9 @@ class Subscription:
             ) from error
 
 
-def _is_sequenced(topic: dict[str, Any]) -> bool:
+def _is_sequenced(topic: str) -> bool:
     """Do its events carry (shard, seq, n)?"""
     return all(
         {"shard", "seq", "n"} <= {field.name for field in dataclasses.fields(event)}
-        for event in EVENTS[topic["name"]].values()
+        for event in EVENTS[topic].values()
     )

@@ -31,6 +31,7 @@ def test_implementation_modules_are_underscored() -> None:
         "cli",
         "keystore",
         "margin",
+        "services",
         "subscribe",
         "tape",
     }

@@ -19,7 +19,7 @@ FUZZ_LONG_SECONDS ?= 1800
 SOAK_COMMANDS ?= 100000000
 SOAK_SEED ?= 1
 
-C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocabulary.h | sort)
+C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocabulary.h ! -name names.h | sort)
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
 .PHONY: help venv engine build generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python soak fuzz \

@@ -73,6 +73,38 @@ class Core:
     @staticmethod
     def load(snapshot: Buffer, **options: int) -> Core: ...
 
+Place = tuple[int, int]  # (seq, n) of an event
+Message = tuple[str, int, bytes | None, bytes, int, Place, Place]
+
+class Feed:
+    """A core's events as JSON messages for the topics of schemas/topics.json. It speaks of one Core at a time."""
+
+    def __init__(
+        self,
+        *,
+        shard: int = 0,
+        firm_partitions: int = 8,  # of executions and balances
+        symbol_partitions: int = 8,  # of trades, book, market.state, book.top, book.snapshots
+        batch_count_max: int = 512,  # events of a message
+        message_bytes_max: int = 900000,
+        chunk: int = 1024,  # events that the core hands out at once
+    ) -> None: ...
+    def apply(self, core: Core, records: Buffer) -> None:
+        """Core.apply, and its events go into batches. On an error the groups before the bad one are applied and told.
+
+        The core must hand out reports, market and account events (event_mask 11 is enough: level3 is never told).
+        """
+
+    def take(self, flush: bool, snapshots: bool = False) -> list[Message]:
+        """Messages in the order in which to send them: (topic, partition, key, value, count, first, last).
+
+        Definitions that changed and batches that are full, always. flush: batches that are not full, and the balances
+        and tops that changed. snapshots: the book of each symbol whose book has changed since its last snapshot.
+        """
+
+    def touch_everything(self, core: Core) -> None:
+        """As if all had changed: the next take(True, True) tells every definition, balance, top and book."""
+
 class JournalReader:
     """Reads a journal directory by sequence while the engine writes it. Context manager."""
 

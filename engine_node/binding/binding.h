@@ -2,6 +2,7 @@
  *
  *   module.c   PyInit__engine, the exceptions, crc32c and seal
  *   replica.c  Core and JournalReader
+ *   feed.c     Feed: a core's events as JSON messages
  *   engine.c   Engine and Connection: the primary
  */
 #ifndef IRONBOOK_BINDING_H
@@ -35,7 +36,14 @@ PyObject *core_options_to_dict(const core_options *options);
 void *core_memory_map(size_t bytes);
 void core_memory_unmap(void *memory, size_t bytes);
 
+/* The core of a Core. NULL with an exception if the object is none. */
+core *core_of(PyObject *object);
+
+/* Make a type and add it to the module, which keeps it. NULL with an exception if that fails. */
+PyObject *add_type(PyObject *module, PyType_Spec *spec, const char *name);
+
 int replica_add_types(PyObject *module);
+int feed_add_types(PyObject *module);
 int engine_add_types(PyObject *module);
 
 #endif

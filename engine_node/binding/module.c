@@ -189,6 +189,13 @@ static PyMethodDef functions[] = {
 static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "engine_node._engine",
                                  .m_doc = "The compiled half of engine_node.", .m_size = -1, .m_methods = functions};
 
+PyObject *add_type(PyObject *module, PyType_Spec *spec, const char *name) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    const int result = type == NULL ? -1 : PyModule_AddObjectRef(module, name, type);
+    Py_XDECREF(type);
+    return result < 0 ? NULL : type;
+}
+
 static int add_error(PyObject *module, PyObject **error, const char *name, PyObject *base) {
     char full[64];
     snprintf(full, sizeof full, "engine_node._engine.%s", name);
@@ -215,7 +222,7 @@ PyMODINIT_FUNC PyInit__engine(void) {
              PyModule_AddIntConstant(module, "EVENTS_LEVEL3", CORE_EVENTS_LEVEL3) < 0 ||
              PyModule_AddIntConstant(module, "EVENTS_ACCOUNTS", CORE_EVENTS_ACCOUNTS) < 0 ||
              PyModule_AddIntConstant(module, "EVENTS_ALL", CORE_EVENTS_ALL) < 0 || replica_add_types(module) < 0 ||
-             engine_add_types(module) < 0;
+             feed_add_types(module) < 0 || engine_add_types(module) < 0;
     if (!failed) return module;
     Py_DECREF(module);
     return NULL;

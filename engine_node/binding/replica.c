@@ -483,6 +483,14 @@ static PyType_Spec core_spec = {.name = "engine_node._engine.Core",
                                 .flags = Py_TPFLAGS_DEFAULT,
                                 .slots = core_slots};
 
+static PyObject *core_type; /* made once when the module is, as the exceptions are */
+
+core *core_of(PyObject *object) {
+    if (Py_IS_TYPE(object, (PyTypeObject *)core_type)) return ((core_object *)object)->c;
+    PyErr_Format(PyExc_TypeError, "a Core is needed, was %.80s", Py_TYPE(object)->tp_name);
+    return NULL;
+}
+
 /* ---- JournalReader ----------------------------------------------------------------------------------------------- */
 
 typedef struct reader_object {
@@ -598,13 +606,7 @@ static PyType_Spec reader_spec = {.name = "engine_node._engine.JournalReader",
                                   .flags = Py_TPFLAGS_DEFAULT,
                                   .slots = reader_slots};
 
-static int add_type(PyObject *module, PyType_Spec *spec, const char *name) {
-    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
-    const int result = type == NULL ? -1 : PyModule_AddObjectRef(module, name, type);
-    Py_XDECREF(type);
-    return result;
-}
-
 int replica_add_types(PyObject *module) {
-    return add_type(module, &core_spec, "Core") < 0 || add_type(module, &reader_spec, "JournalReader") < 0 ? -1 : 0;
+    core_type = add_type(module, &core_spec, "Core");
+    return core_type == NULL || add_type(module, &reader_spec, "JournalReader") == NULL ? -1 : 0;
 }

@@ -1,4 +1,4 @@
-/* Numbers and texts as JSON writes them. Each `put_…` writes at p, which must have the room, and returns what follows. */
+/* Numbers and texts as JSON writes them. Each `put_…` writes at p, which must have room, and returns what follows. */
 #ifndef IRONBOOK_FEED_TEXT_H
 #define IRONBOOK_FEED_TEXT_H
 

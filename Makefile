@@ -22,7 +22,7 @@ SOAK_SEED ?= 1
 C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocabulary.h ! -name names.h | sort)
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
-.PHONY: help venv engine build generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python soak fuzz \
+.PHONY: help venv engine build generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python services soak fuzz \
 	demo bench-ingress bench-replay bench-match bench-depth clean
 
 help: ## this list
@@ -106,7 +106,11 @@ $(FUZZ)/.built: .FORCE
 test-fuzz: $(VENV)/.ready $(FUZZ)/.built
 	@tests/fuzz/run $(FUZZ)/fuzz $(FUZZ_SECONDS)
 
-test-python: build
+services: $(VENV)/.ready
+	@ops/system-packages services
+	@$(BIN)/ironbook services fetch >/dev/null
+
+test-python: build services
 	@echo "== pytest"
 	@$(PY) -m pytest
 
@@ -119,7 +123,7 @@ test: ## all checks and all tests; the last line is pytest's
 	@$(MAKE) --no-print-directory test-fuzz
 	@$(MAKE) --no-print-directory test-python
 
-soak: build ## 1,000 kills, long property runs, 100,000,000 commands against the plain book (some hours)
+soak: build services ## 1,000 kills, long property runs, 100,000,000 commands against the plain book (some hours)
 	@$(RELEASE)/tools/differential --commands $(SOAK_COMMANDS) --seed $(SOAK_SEED)
 	@IRONBOOK_SOAK=1 ctest --test-dir $(RELEASE) --output-on-failure -j $(JOBS) --timeout 7200
 	@IRONBOOK_SOAK=1 $(PY) -m pytest --timeout=7200

@@ -27,6 +27,7 @@ from ironbook.cli import (
     keys,
     margin,
     orders,
+    services,
     trades,
     up,
     watch,
@@ -93,6 +94,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(journal.app, name="journal")
 app.add_typer(calendar.app, name="calendar")
 app.add_typer(margin.app, name="margin")
+app.add_typer(services.app, name="services")
 
 _USAGE_ERROR: type[Exception] = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException" and issubclass(base, Exception)

@@ -36,6 +36,7 @@ __all__ = [
     "Running",
     "Service",
     "down",
+    "fetch",
     "prepare_kafka",
     "prepare_postgres",
     "status",
@@ -44,6 +45,7 @@ __all__ = [
 
 DIRECTORY = Path(".ironbook/services")
 _STATE = "services.json"
+fetch = _kafka.fetch
 prepare_kafka = _kafka.prepare
 prepare_postgres = _postgres.prepare
 
@@ -83,12 +85,12 @@ def up(
     with _held(directory):
         found = _read(directory)
         if kafka:
+            _check(found.get("kafka"), users, kafka_port)
             _start(directory, found, "kafka", lambda: _new_kafka(directory, users, kafka_port))
-            _same(found["kafka"].server, users, kafka_port)
         if postgres:
             word = secrets.token_urlsafe(24)
+            _check(found.get("postgres"), (), postgres_port)
             _start(directory, found, "postgres", lambda: prepare_postgres(directory / "postgres", word, postgres_port))
-            _same(found["postgres"].server, (), postgres_port)
         return list(found.values())
 
 
@@ -126,16 +128,21 @@ def _start(directory: Path, found: dict[str, Service], name: str, make: Any) -> 
         _write(directory, found)
 
 
-def _same(server: Kafka | Postgres, users: Sequence[str], port: int | None) -> None:
+def _check(made: Service | None, users: Sequence[str], port: int | None) -> None:
     """What was made earlier must be what is asked for now."""
-    lacking = sorted(set(users) - set(server.users)) if isinstance(server, Kafka) else []
-    if lacking or port not in (None, server.port):
-        raise ServiceFailed(
-            f"the service must have port {port or server.port} and users {list(users)}; port {server.port} was made"
-            + (f", without {lacking}" if lacking else ""),
-            detail=str(server.directory),
-            hint="stop it, remove that directory and services.json beside it, or choose another --data",
-        )
+    if made is None:
+        return
+    if port not in (None, made.server.port):
+        raise _other(made, f"{made.name} must have the port it was made with, {made.server.port}, not {port}")
+    if isinstance(made.server, Kafka) and (lacking := sorted(set(users) - set(made.server.users))):
+        raise _other(made, f"Kafka must have been made with the users {', '.join(lacking)}, was not")
+
+
+def _other(made: Service, message: str) -> ServiceFailed:
+    place = made.server.directory
+    return ServiceFailed(
+        message, detail=str(place), hint=f"choose another --data, or stop it and remove {place.parent}"
+    )
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
     message ──▶ previous header above the last event? ──▶ Missing(events)
        event ──▶ not above the last one of its partition and shard? ──▶ repeat, dropped
+                 (a state, n 4294967295: of its account and asset)
              ──▶ a dense id more than one above the last? ──▶ Missing(trade_id, update_id, report_number)
 """
 
@@ -42,13 +43,21 @@ class Follower:
     """What has been read of one topic.
 
     marks       (partition, shard) to the last event taken
+    first_seq   states as of earlier sequences are not new
     dense_keys  engine keys whose report numbers must rise by one here: those that act for one firm only
     """
 
     def __init__(
-        self, topic: str, *, marks: dict[tuple[int, int], Mark] | None = None, dense_keys: Iterable[int] = ()
+        self,
+        topic: str,
+        *,
+        marks: dict[tuple[int, int], Mark] | None = None,
+        first_seq: int = 0,
+        dense_keys: Iterable[int] = (),
     ) -> None:
         self.marks: dict[tuple[int, int], Mark] = dict(marks or {})
+        self._states: dict[tuple[Any, ...], int] = {}
+        self._first_seq = first_seq
         self._topic = topic
         self._dense_keys = frozenset(dense_keys)
         self._ids: dict[tuple[int, str, str], int] = {}
@@ -66,12 +75,17 @@ class Follower:
 
     def is_new(self, partition: int, event: dict[str, Any]) -> bool:
         """Is the event above all that were taken? Raises KeyError, TypeError."""
+        if event["n"] == N_MAX:
+            return bool(event["seq"] > self._states.get(_state_key(partition, event), self._first_seq - 1))
         last = self.marks.get((partition, event["shard"]))
         return bool(last is None or (event["seq"], event["n"]) > last)
 
     def take(self, partition: int, event: dict[str, Any]) -> None:
         """From now on it is a repeat."""
-        self.marks[partition, event["shard"]] = (event["seq"], event["n"])
+        place, mark = (partition, event["shard"]), (event["seq"], event["n"])
+        if event["n"] == N_MAX:
+            self._states[_state_key(partition, event)] = event["seq"]
+        self.marks[place] = max(mark, self.marks.get(place, mark))
 
     def skipped_ids(self, partition: int, event: dict[str, Any]) -> Missing | None:
         """Look at the dense id of a new event, if it has one; asked again, nothing is missing. Raises KeyError."""
@@ -91,3 +105,8 @@ class Follower:
         return Missing(
             what=name, partition=partition, shard=event["shard"], after=(last, 0), until=(found - 1, 0), whose=whose
         )
+
+
+def _state_key(partition: int, event: dict[str, Any]) -> tuple[Any, ...]:
+    """Several states of one flush have one (seq, n): each account and asset has a mark of its own."""
+    return partition, event["shard"], event.get("account"), event.get("asset_number"), event.get("symbol")

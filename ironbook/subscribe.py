@@ -198,7 +198,7 @@ class Subscription:
             shard, seq = start
             self._next = {partition: (await self._locate(partition, shard, seq), 0) for partition in partitions}
             marks = {(partition, shard): (seq - 1, N_MAX) for partition in partitions}
-            self._follower = Follower(self.topic, marks=marks, dense_keys=self._dense_keys)
+            self._follower = Follower(self.topic, marks=marks, first_seq=seq, dense_keys=self._dense_keys)
         else:
             ask = self._consumer.beginning_offsets if start == "beginning" else self._consumer.end_offsets
             found = await ask([self._place(partition) for partition in partitions])

@@ -46,6 +46,18 @@ def test_a_state_comes_after_all_events_of_its_record() -> None:
     assert takes(follower, 0, event(6))
 
 
+def test_each_account_and_asset_has_a_state_of_its_own() -> None:
+    follower = Follower("balances", first_seq=4)
+    assert takes(follower, 0, event(5, N_MAX, account=1, asset_number=1))
+    assert takes(follower, 0, event(5, N_MAX, account=1, asset_number=2))
+    assert takes(follower, 0, event(5, N_MAX, account=2, asset_number=1))
+    assert takes(follower, 0, event(4, N_MAX, account=3, asset_number=1)), "told later, for what no one was told of yet"
+    assert not takes(follower, 0, event(5, N_MAX, account=2, asset_number=1))
+    assert not takes(follower, 0, event(4, N_MAX, account=2, asset_number=1))
+    assert not takes(follower, 0, event(3, N_MAX, account=9, asset_number=1)), "from before where the reader began"
+    assert follower.marks == {(0, 0): (5, N_MAX)}
+
+
 def test_a_message_whose_previous_was_not_read_is_a_gap_and_told_once() -> None:
     follower = Follower("trades")
     assert follower.chain(2, b"0:0:0") is None

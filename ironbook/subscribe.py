@@ -20,7 +20,7 @@ import contextlib
 import dataclasses
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
 
@@ -154,6 +154,7 @@ class Subscription:
         self._next: dict[int, tuple[int, int]] = {}
         self._held: _Held | None = None
         self._key = ""  # of the message last looked at
+        self.place: tuple[int, int] = (0, 0)  # partition and offset of the message that the last item came from
 
     # ---- opening and closing -------------------------------------------------------------------------------------
 
@@ -331,14 +332,22 @@ class Subscription:
                 raise item
             return item
 
+    async def until_now(self) -> AsyncIterator[Item]:
+        """What there is at this moment, then the end; iterate the subscription itself to go on."""
+        ends = await self._ends()
+        while any(self._next[partition][0] < end for partition, end in ends.items()):
+            item = await self._pull()
+            if self._raise and isinstance(item, StreamGap):
+                raise item
+            if item is not None:
+                yield item
+
     async def state(self) -> dict[str, Event]:
         """Of a compacted topic, before iterating: what every key stands at now. Iterating goes on behind it."""
         if not self._compacted:
             raise InputInvalid(f"only a compacted topic has a state, {self.topic} is none")
         found: dict[str, Event] = {}
-        ends = await self._ends()
-        while any(self._next[partition][0] < end for partition, end in ends.items()):
-            item = await self._pull()
+        async for item in self.until_now():
             if isinstance(item, Gone):
                 found.pop(item.key, None)
             elif isinstance(item, Event):
@@ -365,6 +374,7 @@ class Subscription:
                 return message
             self._held = self._begin(message)
             self._key = (message.key or b"").decode(errors="replace")
+            self.place = (message.partition, message.offset)
         held = self._held
         if held.gap is not None:
             given, held.gap = held.gap, None

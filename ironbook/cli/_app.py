@@ -21,6 +21,7 @@ from ironbook.cli import (
     assets,
     book,
     calendar,
+    dead_letters,
     doctor,
     instruments,
     journal,
@@ -31,6 +32,7 @@ from ironbook.cli import (
     trades,
     up,
     watch,
+    workers,
 )
 from ironbook.cli._output import describe, show_error
 
@@ -85,6 +87,7 @@ app.command("cancel")(orders.cancel)
 app.command("countdown")(orders.countdown)
 app.command("book")(book.book)
 app.command("watch")(watch.watch)
+app.command("workers")(workers.workers)
 app.command("doctor")(doctor.doctor)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(assets.app, name="assets")
@@ -95,6 +98,7 @@ app.add_typer(journal.app, name="journal")
 app.add_typer(calendar.app, name="calendar")
 app.add_typer(margin.app, name="margin")
 app.add_typer(services.app, name="services")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 _USAGE_ERROR: type[Exception] = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException" and issubclass(base, Exception)

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from ironbook import Client, Options, Report, ResumeState, Side, amount_text
+from ironbook.cli._kafka import KafkaOption, LoginOption, PrefixOption, find_kafka
 from ironbook.cli._output import JsonOption, plural, say_json, stderr, stdout
 from ironbook.cli._place import (
     DATA,
@@ -27,6 +28,7 @@ from ironbook.cli._place import (
     open_key_file,
     open_replica,
 )
+from ironbook.cli._topic import topic_names, watch_topic
 from ironbook.cli.orders import report_line
 from schemas.vocabulary import REPORT_BYTES, Code, EventKind, Level3Action, TradingState
 from schemas.vocabulary import Report as WireReport
@@ -45,7 +47,9 @@ _PUBLIC = frozenset(
 
 
 def watch(
-    symbol: Annotated[str | None, typer.Argument(help="Only this symbol or number.", show_default=False)] = None,
+    what: Annotated[
+        str | None, typer.Argument(help="Only this symbol or number; or a topic, read from Kafka.", show_default=False)
+    ] = None,
     key: KeyOption = None,
     log_on: Annotated[
         bool, typer.Option("--log-on", help="Take the key's reports from a session: ends another one of this key.")
@@ -54,14 +58,21 @@ def watch(
         int | None, typer.Option(help="With --log-on: begin behind this report number; default: new ones only.")
     ] = None,
     level3: Annotated[bool, typer.Option("--level3", help="Single orders in the book too.")] = False,
-    past: Annotated[bool, typer.Option("--past", help="Begin at the oldest record of the journal.")] = False,
+    past: Annotated[bool, typer.Option("--past", help="Begin at the oldest record of the journal, or topic.")] = False,
     count: Annotated[int | None, typer.Option(help="Stop after so many events.", min=1)] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
     data: DataOption = DATA,
     address: AddressOption = None,
+    symbol: Annotated[str | None, typer.Option(help="Of a topic: only this symbol.")] = None,
+    account: Annotated[int | None, typer.Option(help="Of a topic: only this account.")] = None,
+    kafka: KafkaOption = None,
+    prefix: PrefixOption = None,
+    login: LoginOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show events as they happen: trades, book changes and halts; with --key the reports of that key.
+
+    With the name of a topic (trades, executions, positions, …): what is published on it, by Kafka.
 
     Examples:
 
@@ -70,7 +81,13 @@ def watch(
       ironbook watch --key demo-1 --json
 
       ironbook watch --key demo-1 --log-on --after-report 0 --address 10.0.0.5:7400
+
+      ironbook watch positions --account 1 --kafka 10.0.0.5:9092
     """
+    if what in topic_names():
+        cluster = find_kafka(data, kafka, prefix, login)
+        watch_topic(cluster, str(what), symbol, account, past=past, count=count, seconds=seconds, as_json=json)
+        return
     deadline_s = None if seconds is None else time.monotonic() + seconds
     if log_on:
         _watch_session(data, address, key, after_report, count, deadline_s, json)
@@ -81,7 +98,8 @@ def watch(
     with open_replica(data) as replica:
         names = Names(replica.core)
     with open_replica(data) if not past else _whole_replica(data) as replica:
-        for event in _events(replica, names, symbol, number, level3, count, _stop(data, replica.core, deadline_s)):
+        stop = _stop(data, replica.core, deadline_s)
+        for event in _events(replica, names, what or symbol, number, level3, count, stop):
             if event.instrument and event.instrument not in names.instruments:
                 names = Names(replica.core)
             if json:

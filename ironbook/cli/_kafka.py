@@ -1,0 +1,106 @@
+"""Which Kafka a command speaks to: as given, or that of the pipeline or the services in the data directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import orjson
+import typer
+
+from ironbook import ConnectionFailed, InputInvalid
+from ironbook._kafka import PLAIN_TEXT, Security, check_servers
+
+KafkaOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--kafka",
+        envvar="IRONBOOK_KAFKA",
+        help="Brokers, host:port; default: those of `ironbook up --kafka` or `ironbook services` in --data.",
+    ),
+]
+PrefixOption: TypeAlias = Annotated[
+    str | None, typer.Option("--prefix", envvar="IRONBOOK_TOPIC_PREFIX", help="Before every name of a topic.")
+]
+LoginOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--kafka-login",
+        envvar="IRONBOOK_KAFKA_LOGIN",
+        help="File of mode 0600, JSON: username, password, mechanism, tls, ca_file.",
+    ),
+]
+PIPELINE_FILE = "pipeline.json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Brokers, the prefix of an installation on them, and how to log on."""
+
+    servers: str
+    prefix: str = ""
+    security: Security = PLAIN_TEXT
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of aiokafka's clients."""
+        return {"bootstrap_servers": self.servers, **self.security.options()}
+
+
+def read_login(path: Path) -> Security:
+    """Raises InputInvalid."""
+    try:
+        mode = path.stat().st_mode & 0o777
+        if mode & 0o077:
+            raise InputInvalid(
+                f"a file with a password must be readable by its owner only, has mode {mode:04o}",
+                detail=str(path),
+                hint=f"chmod 600 {path}",
+            )
+        return Security(**orjson.loads(path.read_bytes()))
+    except (OSError, orjson.JSONDecodeError, TypeError) as error:
+        raise InputInvalid(
+            f"a login must be a JSON object of username, password, mechanism, tls and ca_file: {error}",
+            detail=str(path),
+        ) from None
+
+
+def find_kafka(data: Path, kafka: str | None, prefix: str | None, login: Path | None) -> Cluster:
+    """As given; else the running pipeline's; else the services'. Raises ConnectionFailed, InputInvalid."""
+    for name in ("aiokafka", "kafka", "faust"):  # what they have to say is said by the errors they raise
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    security = read_login(login) if login is not None else PLAIN_TEXT
+    if kafka is not None:
+        return Cluster(servers=check_servers(kafka), prefix=prefix or "", security=security)
+    pipeline = read_pipeline(data)
+    if pipeline is not None:
+        given = pipeline["prefix"] if prefix is None else prefix
+        if login is None and pipeline.get("login"):
+            security = read_login(Path(pipeline["login"]))
+        return Cluster(servers=pipeline["kafka"], prefix=given, security=security)
+    from ironbook import services
+
+    for service in services.status(data / "services"):
+        if isinstance(service.server, services.Kafka) and service.running:
+            users = service.server.users
+            if login is None and users:
+                password = users[services.ADMIN]
+                security = Security(username=services.ADMIN, password=password, mechanism="SCRAM-SHA-256")
+            return Cluster(servers=service.address, prefix=prefix or "", security=security)
+    raise ConnectionFailed(
+        "a Kafka broker must be named or be running here, is not",
+        detail=str(data.absolute()),
+        hint="--kafka HOST:PORT, or start one: `ironbook services up`, or all of it: `ironbook up --kafka local`",
+    )
+
+
+def read_pipeline(data: Path) -> dict[str, Any] | None:
+    """What a running `ironbook up --kafka` wrote down; None if there is none."""
+    try:
+        said: dict[str, Any] = orjson.loads((data / PIPELINE_FILE).read_bytes())
+        os.kill(int(said["pid"]), 0)
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return None
+    return said

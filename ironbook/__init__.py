@@ -46,6 +46,7 @@ from ironbook._errors import (
 from ironbook._key import Key
 from ironbook._options import Options, ResumeState, Surroundings
 from ironbook._reports import Outcome, Report
+from ironbook.envelope import Envelope, nonce_name, sign_limits, sign_order
 from schemas.vocabulary import (
     Account,
     AccountLimits,
@@ -100,6 +101,11 @@ __all__ = [
     "Options",
     "ResumeState",
     "Surroundings",
+    # signed envelopes for topics
+    "Envelope",
+    "nonce_name",
+    "sign_limits",
+    "sign_order",
     # results
     "Outcome",
     "Report",

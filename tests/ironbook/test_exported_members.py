@@ -13,6 +13,8 @@ import ironbook
 from ironbook import IronbookError, _errors
 from schemas.vocabulary import CODE_TEXT
 
+PUBLIC_MODULES = {"calendar", "cli", "envelope", "keystore", "margin", "services", "subscribe", "tape"}
+
 
 def test_all_names_exactly_what_the_root_has() -> None:
     public = {
@@ -26,15 +28,7 @@ def test_all_names_exactly_what_the_root_has() -> None:
 
 def test_implementation_modules_are_underscored() -> None:
     modules = {module.name for module in pkgutil.iter_modules(ironbook.__path__)}
-    assert {name for name in modules if not name.startswith("_")} == {
-        "calendar",
-        "cli",
-        "keystore",
-        "margin",
-        "services",
-        "subscribe",
-        "tape",
-    }
+    assert {name for name in modules if not name.startswith("_")} == PUBLIC_MODULES
 
 
 def test_everything_public_has_a_docstring() -> None:

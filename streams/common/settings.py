@@ -1,6 +1,6 @@
 """Settings of the processors: the only reader of their environment, once, into one frozen object.
 
-Each field of StreamSettings is the variable IRONBOOK_STREAMS_<FIELD>; two are shared with other parts of Ironbook and
+Each field of StreamSettings is the variable IRONBOOK_STREAMS_<FIELD>; some are shared with other parts of Ironbook and
 have their names: IRONBOOK_TOPIC_PREFIX, and the passphrase of the key file (ironbook/keystore.py). Passwords come from
 the environment or from files of mode 0600, and are in no repr.
 """
@@ -14,12 +14,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from ironbook.keystore import PASSPHRASE_FILE_VARIABLE, PASSPHRASE_VARIABLE
 from streams.common.errors import SettingsInvalid
 
 __all__ = ["ENVIRONMENT_PREFIX", "StreamSettings", "kafka_options", "load"]
 
 ENVIRONMENT_PREFIX: Final = "IRONBOOK_STREAMS_"
-TOPIC_PREFIX_VARIABLE: Final = "IRONBOOK_TOPIC_PREFIX"
+SHARED: Final = {  # with other parts of Ironbook, and so with names of their own
+    "IRONBOOK_TOPIC_PREFIX": "topic_prefix",
+    PASSPHRASE_VARIABLE: "key_passphrase",
+    PASSPHRASE_FILE_VARIABLE: "key_passphrase_file",
+}
 SECURITY_PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 SASL_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
@@ -59,6 +64,10 @@ class StreamSettings:
     log_level: str = _text("info", "debug, info, warning or error.")
 
     key_file: str = _text(".ironbook/keys.ironbook", "The encrypted key file, the same as the ingress has.")
+    key_passphrase: str = _secret("Opens the key file. IRONBOOK_KEY_PASSPHRASE.")
+    key_passphrase_file: str = _text(
+        "", "File of mode 0600 whose first line opens the key file. Also IRONBOOK_KEY_PASSPHRASE_FILE."
+    )
     key_poll: int = _integer(1_000, 50, 600_000, "How often to look whether the key file changed.")
     nonce_window: int = _integer(300_000, 1_000, 86_400_000, "How far a timestamp may be from the append time.")
     nonce_count_max: int = _integer(2_000_000, 1_000, 1 << 28, "Nonces held at once by one worker.")
@@ -88,8 +97,8 @@ def load(environment: Mapping[str, str] | None = None) -> StreamSettings:
     known = {field.name: field for field in dataclasses.fields(StreamSettings)}
     values: dict[str, Any] = {}
     for variable, text in source.items():
-        if variable == TOPIC_PREFIX_VARIABLE:
-            values.setdefault("topic_prefix", text)
+        if variable in SHARED:
+            values.setdefault(SHARED[variable], text)
         elif variable.startswith(ENVIRONMENT_PREFIX):
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
             if name not in known:

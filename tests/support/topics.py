@@ -27,6 +27,8 @@ async def make_topics(bootstrap: str, prefix: str, *names: str, partitions: int 
         for name in names:
             topic = load_topics()[name]
             settings = {"cleanup.policy": "compact"} if topic.compacted else {}
+            if topic.log_append_time:
+                settings["message.timestamp.type"] = "LogAppendTime"
             count = partitions if partitions is not None else topic.partitions_count
             made.append(NewTopic(prefix + name, count, 1, topic_configs=settings))
         answer = await admin.create_topics(made)

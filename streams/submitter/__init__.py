@@ -1,0 +1,1 @@
+"""Accepted orders into the engine, each once: the last stage before the core."""

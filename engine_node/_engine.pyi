@@ -114,6 +114,14 @@ class JournalReader:
     def written(self) -> int: ...
     def durable(self) -> int: ...
     def released(self) -> int: ...
+    def shipped(self) -> int: ...  # acknowledged by the journal topic, as ship told it
+    def shippable(self) -> int:
+        """How far records may be copied off this machine: durable at level cluster, else released."""
+    def ship(self, sequence: int) -> None:
+        """Tell the engine that another machine holds all records up to sequence: level cluster releases them.
+
+        It only rises. Raises OptionsError above shippable(), JournalError if the shared page is not writable for it.
+        """
     def first(self) -> int: ...
     def place(self) -> int: ...
     def core_options(self) -> dict[str, int]: ...
@@ -146,7 +154,8 @@ class Engine:
         journal_directory: str,
         shard: int,
         node: int,
-        level: int,  # 1 process, 2 disk
+        level: int,  # 1 process, 2 disk, 3 cluster
+        unshipped_records_max: int,  # level cluster: beyond so many new commands are refused, cancels beyond twice
         segment_records: int,
         sync_interval_us: int,
         free_bytes_min: int,
@@ -176,7 +185,9 @@ class Engine:
     def on_timer(self) -> None:
         """Idle and logon time-outs, clock ticks, digests. The loop calls it every 100 ms or so."""
     def begin_stop(self) -> None: ...  # refuse new commands (engine_stopping) from now on
-    def finish(self) -> dict[str, int]: ...  # end sessions, flush, close the journal; sequence and digest at the end
+    def finish(self) -> dict[str, int]:
+        """End sessions, flush, close the journal. sequence and digest at the end, and released: less than sequence only
+        at level cluster, and then a snapshot must not be kept."""
     def save(self) -> bytes: ...  # a snapshot; only after finish
     def counters(self) -> dict[str, int]: ...
     def full_pool(self) -> str:

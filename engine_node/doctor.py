@@ -547,10 +547,11 @@ def check_file_system(reader: Reader, wishes: Wishes) -> Finding:
         return Finding(check="file_system", result="ok", found=found)
     mend = "put data_directory (or its journal directory) on ext4 or xfs on a local NVMe disk"
     if kind in _FORGETFUL_FILE_SYSTEMS:
-        lost = wishes.survival_level == "disk"
+        lost = wishes.survival_level != "process"
+        though = f", though survival_level is {wishes.survival_level}" if lost else ""
         return Finding(
             check="file_system", result="bad" if lost else "warn", found=found,
-            why=f"It is memory: a loss of power loses everything{', though survival_level is disk' if lost else ''}.",
+            why=f"It is memory: a loss of power loses everything{though}.",
             mend=mend,
         )  # fmt: skip
     if kind in _COPYING_FILE_SYSTEMS:

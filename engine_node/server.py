@@ -53,8 +53,8 @@ __all__ = ["Server", "key_records", "run"]
 TICK_S: Final = 0.1
 ACCEPT_COUNT_MAX: Final = 64  # accepted in one go before other sockets get their turn
 ACCEPT_PAUSE_S: Final = 0.1  # after running out of descriptors
-FULL_POOL_LOOK_S: Final = 0.5  # how soon a refusal for want of room is told
-FULL_POOL_QUIET_S: Final = 60.0  # how long the same capacity is not told again
+REFUSALS_LOOK_S: Final = 0.5  # how soon refusals for want of room, or of a cluster, are told
+REFUSALS_QUIET_S: Final = 60.0  # how long the same is not told again
 CHILD_STOP_S: Final = 3.0
 SWITCH_INTERVAL_S: Final = 0.0001  # how long a helper thread may keep the engine's thread waiting
 SO_BUSY_POLL: Final = 46  # asm-generic/socket.h; not in the socket module
@@ -117,6 +117,8 @@ class Server:
         self._no_room_told = 0  # the counter of core_no_room when it was last told
         self._full_pool_told = ""
         self._full_pool_quiet_s = 0.0  # until then (monotonic) the same capacity is not told again
+        self._behind_told = 0  # the counter of cluster_behind when it was last told
+        self._behind_quiet_s = 0.0
         self._refused_accepts = 0
         self._lock = -1
         self._stopping = False
@@ -218,6 +220,7 @@ class Server:
             shard=s.shard,
             node=s.node,
             level=s.level,
+            unshipped_records_max=s.unshipped_records_max,
             segment_records=s.segment_records,
             sync_interval_us=s.sync_interval_us,
             free_bytes_min=s.free_bytes_min,
@@ -265,7 +268,7 @@ class Server:
         self.loop.call_later(TICK_S, self._tick)
         watcher = threading.Thread(target=self._poll_keys, args=(self._background_cpus(),), name="keys", daemon=True)
         watcher.start()
-        self.loop.call_later(FULL_POOL_LOOK_S, self._look_for_full_pool)
+        self.loop.call_later(REFUSALS_LOOK_S, self._look_for_refusals)
         if self.settings.counters_interval_s:
             self.loop.call_later(self.settings.counters_interval_s, self._tell_counters)
         for listener, _ in self._listeners:
@@ -397,14 +400,32 @@ class Server:
         }
         if counters != self._counters_told:
             self._counters_told = counters
-            self._tell_full_pool(self.engine)
+            self._tell_refusals(self.engine)
             self.log.info("counters", sequence=self.engine.sequence(), counters=counters)
         self.loop.call_later(self.settings.counters_interval_s, self._tell_counters)
 
-    def _look_for_full_pool(self) -> None:
+    def _look_for_refusals(self) -> None:
         if self.engine is not None:
-            self._tell_full_pool(self.engine)
-            self.loop.call_later(FULL_POOL_LOOK_S, self._look_for_full_pool)
+            self._tell_refusals(self.engine)
+            self.loop.call_later(REFUSALS_LOOK_S, self._look_for_refusals)
+
+    def _tell_refusals(self, engine: _engine.Engine) -> None:
+        self._tell_full_pool(engine)
+        self._tell_cluster_behind(engine)
+
+    def _tell_cluster_behind(self, engine: _engine.Engine) -> None:
+        """Say that commands were refused because records are not shipped; a flood of refusals gives a line a minute."""
+        counters, now_s = engine.counters(), time.monotonic()
+        refused = counters["refused_cluster_behind"]
+        if refused == self._behind_told or now_s < self._behind_quiet_s:
+            return
+        self.log.warning(
+            "cluster_behind",
+            unshipped_records=counters["unshipped_records"],
+            refused=refused - self._behind_told,
+            hint="look at the publisher and at Kafka: survival_level is cluster, and the journal topic is behind",
+        )
+        self._behind_told, self._behind_quiet_s = refused, now_s + REFUSALS_QUIET_S
 
     def _tell_full_pool(self, engine: _engine.Engine) -> None:
         """Name the capacity that commands were refused for; a flood of refusals gives a line a minute."""
@@ -421,7 +442,7 @@ class Server:
             refused=refused - self._no_room_told,
             hint=f"raise {name} and restart; see which account holds so much",
         )
-        self._no_room_told, self._full_pool_told, self._full_pool_quiet_s = refused, name, now_s + FULL_POOL_QUIET_S
+        self._no_room_told, self._full_pool_told, self._full_pool_quiet_s = refused, name, now_s + REFUSALS_QUIET_S
 
     # ---- Keys --------------------------------------------------------------------------------------------------------
 
@@ -534,8 +555,12 @@ class Server:
         self._finish_handle = None
         try:
             ended = engine.finish()
-            self.log.info("finished", sequence=ended["sequence"], digest=f"{ended['digest']:016x}")
-            self._save(engine)
+            released, whole = ended["released"], ended["released"] >= ended["sequence"]
+            self.log.info(
+                "finished", sequence=ended["sequence"], released=released, digest=f"{ended['digest']:016x}"
+            )
+            if whole:  # a snapshot never knows what the survival level has not passed
+                self._save(engine)
         except (EngineNodeError, _engine.EngineError) as error:
             self.log.error("finish_failed", error)
             self.exit_code = EXIT_INPUT_OUTPUT

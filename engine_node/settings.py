@@ -164,10 +164,14 @@ class Settings:
 
     survival_level: str = _choice(
         "disk",
-        ("process", "disk"),
-        "What an acknowledgement survives: process: kill -9; disk: power loss (group fdatasync).",
+        ("process", "disk", "cluster"),
+        "What an acknowledgement survives: process: kill -9; disk: power loss; cluster: loss of the machine (Kafka).",
         group="Journal",
     )
+    unshipped_records_max: int = _integer(
+        1_000_000, 1, 1 << 40, "records",
+        "Level cluster: with more that the journal topic lacks, commands are refused; cancels with twice as many.",
+    )  # fmt: skip
     segment_records: int = _integer(
         1 << 20, 1 << 12, 1 << 24, "records of 64 bytes", "A segment, allocated before it is needed.", power_of_two=True
     )
@@ -300,7 +304,7 @@ class Settings:
     @property
     def level(self) -> int:
         """The survival level as the journal counts it."""
-        return {"process": 1, "disk": 2}[self.survival_level]
+        return {"process": 1, "disk": 2, "cluster": 3}[self.survival_level]
 
     def core_options(self) -> dict[str, int]:
         """The core's capacities (core_options in engine_node/core/core.h)."""

@@ -281,6 +281,7 @@ class Code(enum.IntEnum):
     MESSAGE_RATE_EXCEEDED = 98
     ENGINE_STOPPING = 99
     EARLIER_REFUSED = 100
+    CLUSTER_BEHIND = 101
     LOGON_REFUSED = 112
     FRAME_REFUSED = 113
     SEQUENCE_GAP = 114
@@ -359,6 +360,7 @@ CODE_TEXT: dict[int, tuple[str, str, str]] = {  # code: (class, what must hold, 
     98: ("refusal", "Frames a second must stay within the key's message rate.", "Wait, then send it again under the same client sequence."),
     99: ("refusal", "The engine must not be stopping.", "Connect again after the restart, then send it again under the same client sequence."),
     100: ("refusal", "A frame with a lower client sequence was refused without being recorded, so this one cannot be taken yet.", "Send again from the first refused client sequence on."),
+    101: ("refusal", "The journal topic must not be behind by more than unshipped_records_max records, nor by more reports of one session than may wait.", "Wait and send it again under the same client sequence; cancels are taken for longer. The owner of the engine looks at the publisher and at Kafka."),
     112: ("end", "A logon needs a live key, a right signature, an allowed address, a fresh nonce and a timestamp within the window.", "Check key, secret, clock and address; the engine's log of refused logons names the count, never the reason to the peer."),
     113: ("end", "Every frame must carry a right signature.", "Log on again; sign the 48 bytes that are sent with the session key."),
     114: ("end", "Client sequences must rise by one within a key.", "Log on again and resend from the last client sequence recorded."),

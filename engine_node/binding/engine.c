@@ -128,6 +128,7 @@ static int engine_options(engine_object *self, PyObject *args, PyObject *kwargs,
                             "shard",
                             "node",
                             "level",
+                            "unshipped_records_max",
                             "segment_records",
                             "sync_interval_us",
                             "free_bytes_min",
@@ -143,20 +144,22 @@ static int engine_options(engine_object *self, PyObject *args, PyObject *kwargs,
                             "failed",
                             NULL};
     PyObject *core_mapping, *closed, *want_write, *failed;
-    unsigned long long shard, node, segment_records;
+    unsigned long long shard, node, unshipped_records_max, segment_records;
     long long free_bytes_min;
     int level;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$OO&KKiKILiIIIIIIOOO:Engine", names, &core_mapping,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$OO&KKiKKILiIIIIIIOOO:Engine", names, &core_mapping,
                                      PyUnicode_FSConverter, &self->journal_directory, &shard, &node, &level,
-                                     &segment_records, &o->sync_interval_us, &free_bytes_min, &o->sync_cpu,
-                                     &o->connection_count_max, &o->idle_ms, &o->logon_timeout_ms, &o->tick_interval_ms,
-                                     &o->digest_interval_records, &o->refused_peer_max, &closed, &want_write, &failed))
+                                     &unshipped_records_max, &segment_records, &o->sync_interval_us, &free_bytes_min,
+                                     &o->sync_cpu, &o->connection_count_max, &o->idle_ms, &o->logon_timeout_ms,
+                                     &o->tick_interval_ms, &o->digest_interval_records, &o->refused_peer_max, &closed,
+                                     &want_write, &failed))
         return -1;
     o->shard = shard;
     o->node = node;
     o->segment_records = segment_records;
     o->free_bytes_min = free_bytes_min;
     o->level = (journal_level)level;
+    o->unshipped_records_max = unshipped_records_max;
     o->journal_directory = PyBytes_AS_STRING(self->journal_directory);
     o->core = core_options_default();
     PyObject *dict = PyDict_New();
@@ -204,12 +207,13 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 /* ---- Start ------------------------------------------------------------------------------------------------------- */
 
 static PyObject *recovery_dict(const ingress_recovery *r) {
-    return Py_BuildValue("{sK sK sK sK ss sK sK sK sK sK sK sK}", "first_sequence", r->journal.first_sequence,
+    return Py_BuildValue("{sK sK sK sK sK ss sK sK sK sK sK sK sK}", "first_sequence", r->journal.first_sequence,
                          "last_sequence", r->journal.last_sequence, "durable_sequence", r->journal.durable_sequence,
-                         "torn_records", r->journal.torn_records, "torn_segment", r->journal.torn_segment,
-                         "torn_offset", r->journal.torn_offset, "snapshot_sequence", r->snapshot_sequence,
-                         "replayed_records", r->replayed_records, "sessions_ended", r->sessions_ended, "term", r->term,
-                         "sequence", r->sequence, "digest", r->digest);
+                         "shipped_sequence", r->journal.shipped_sequence, "torn_records", r->journal.torn_records,
+                         "torn_segment", r->journal.torn_segment, "torn_offset", r->journal.torn_offset,
+                         "snapshot_sequence", r->snapshot_sequence, "replayed_records", r->replayed_records,
+                         "sessions_ended", r->sessions_ended, "term", r->term, "sequence", r->sequence, "digest",
+                         r->digest);
 }
 
 static PyObject *engine_recover(engine_object *self, PyObject *args, PyObject *kwargs) {
@@ -457,7 +461,8 @@ static PyObject *engine_finish(engine_object *self, PyObject *none) {
     ingress_error error;
     if (ingress_finish(self->in, &error) != INGRESS_OK) return raise_ingress(self, &error);
     const core *c = ingress_core(self->in);
-    return Py_BuildValue("{sK sK}", "sequence", core_sequence(c), "digest", core_digest(c));
+    return Py_BuildValue("{sK sK sK}", "sequence", core_sequence(c), "released", ingress_released(self->in), "digest",
+                         core_digest(c));
 }
 
 /* ---- Questions --------------------------------------------------------------------------------------------------- */

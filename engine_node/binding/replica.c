@@ -553,8 +553,18 @@ static PyObject *reader_next(reader_object *self, PyObject *args, PyObject *kwar
 READER_NUMBER(written)
 READER_NUMBER(durable)
 READER_NUMBER(released)
+READER_NUMBER(shipped)
+READER_NUMBER(shippable)
 READER_NUMBER(first)
 READER_NUMBER(place)
+
+static PyObject *reader_ship(reader_object *self, PyObject *argument) {
+    const uint64_t sequence = PyLong_AsUnsignedLongLong(argument);
+    journal_error error = {0};
+    if (PyErr_Occurred() || !reader_is_open(self)) return NULL;
+    if (journal_reader_ship(self->reader, sequence, &error) != JOURNAL_OK) return raise_journal(&error);
+    Py_RETURN_NONE;
+}
 
 static PyObject *reader_core_options(reader_object *self, PyObject *none) {
     (void)none;
@@ -587,6 +597,9 @@ static PyMethodDef reader_methods[] = {
     {"written", (PyCFunction)reader_written, METH_NOARGS, "Published by the writer."},
     {"durable", (PyCFunction)reader_durable, METH_NOARGS, "On disk."},
     {"released", (PyCFunction)reader_released, METH_NOARGS, "The survival level has passed."},
+    {"shipped", (PyCFunction)reader_shipped, METH_NOARGS, "The journal topic has it."},
+    {"shippable", (PyCFunction)reader_shippable, METH_NOARGS, "How far copies may leave this machine."},
+    {"ship", (PyCFunction)reader_ship, METH_O, "ship(sequence): another machine holds all records up to here."},
     {"first", (PyCFunction)reader_first, METH_NOARGS, "Oldest sequence kept."},
     {"place", (PyCFunction)reader_place, METH_NOARGS, "Sequence of the next record to read."},
     {"core_options", (PyCFunction)reader_core_options, METH_NOARGS, "The capacities of the engine's core."},

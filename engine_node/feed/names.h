@@ -76,6 +76,7 @@ static const wire_name code_names[122] = {
     [98] = {"message_rate_exceeded", 21},
     [99] = {"engine_stopping", 15},
     [100] = {"earlier_refused", 15},
+    [101] = {"cluster_behind", 14},
     [112] = {"logon_refused", 13},
     [113] = {"frame_refused", 13},
     [114] = {"sequence_gap", 12},

@@ -94,6 +94,11 @@ static bool cancels_first(const connection *c) {
     return false;
 }
 
+/* Cancels of every kind, and a halt. */
+static bool takes_risk_away(const kind_rule *rule, uint8_t kind) {
+    return rule->permission == PERMISSION_CANCEL || kind == KIND_HALT;
+}
+
 /* The record that stands for a command that the key may not send. */
 static void make_refused(wire_record *record, const kind_rule *rule, const uint8_t *command, uint16_t code) {
     wire_header header;
@@ -117,6 +122,7 @@ static outcome refuse(ingress *in, connection *c, uint16_t code, uint64_t client
                         : code == CODE_CORE_NO_ROOM          ? &n->refused_core_no_room
                         : code == CODE_MESSAGE_RATE_EXCEEDED ? &n->refused_message_rate
                         : code == CODE_ENGINE_STOPPING       ? &n->refused_stopping
+                        : code == CODE_CLUSTER_BEHIND        ? &n->refused_cluster_behind
                                                              : &n->refused_earlier;
     *counter += c->prefix_count + 1u;
     for (uint64_t s = client_sequence - c->prefix_count; s <= client_sequence; s++)
@@ -183,12 +189,14 @@ static outcome take_command(ingress *in, connection *c, const key_slot *slot, co
     const room room = journal_room(in, count);
     if (room == ROOM_WAIT) return STALLED;
     if (room == ROOM_NONE) return refuse(in, c, CODE_JOURNAL_NO_ROOM, client_sequence);
+    const kind_rule *rule = &rules[frame[0]];
+    if (in->clustered && cluster_behind(in, takes_risk_away(rule, frame[0])))
+        return refuse(in, c, CODE_CLUSTER_BEHIND, client_sequence);
     if (!keys_rate_take(slot, count, &k->ahead_ns, in->steady_ns))
         return refuse(in, c, CODE_MESSAGE_RATE_EXCEEDED, client_sequence);
 
     wire_record records[CORE_GROUP_MAX];
     for (uint32_t i = 0; i < c->prefix_count; i++) memcpy(records[i].command, c->prefixes[i].command, COMMAND_BYTES);
-    const kind_rule *rule = &rules[frame[0]];
     uint16_t code = forbidden(slot, rule, frame);
     if ((code == CODE_NONE || code == CODE_ACCOUNT_FORBIDDEN) && cancels_first(c) &&
         (slot->permissions & PERMISSION_CANCEL) == 0)

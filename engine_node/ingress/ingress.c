@@ -44,8 +44,10 @@ static ingress_status check_options(const ingress_options *o, ingress_error *err
     if (o->logon_timeout_ms < 1 || o->logon_timeout_ms > TIMER_MS_MAX)
         return refuse_option(error, "logon_timeout_ms must be from 1 ms to a day");
     if (o->tick_interval_ms > TIMER_MS_MAX) return refuse_option(error, "tick_interval_ms must be at most a day");
-    if (o->level != JOURNAL_PROCESS && o->level != JOURNAL_DISK)
-        return refuse_option(error, "level must be process (1) or disk (2)");
+    if (o->level < JOURNAL_PROCESS || o->level > JOURNAL_CLUSTER)
+        return refuse_option(error, "level must be process (1), disk (2) or cluster (3)");
+    if (o->level == JOURNAL_CLUSTER && o->unshipped_records_max - 1 >= UNSHIPPED_RECORDS_MAX)
+        return refuse_option(error, "unshipped_records_max must be from 1 to 2^40 at level cluster");
     return INGRESS_OK;
 }
 
@@ -93,8 +95,8 @@ static void lay_out(ingress *in) {
     }
     in->free_count = connections;
     in->chunk.room = EVENT_CHUNK_COUNT < in->reports_kept / 4 ? EVENT_CHUNK_COUNT : (uint32_t)(in->reports_kept / 4);
-    in->press_at =
-        in->reports_kept - 2 * in->chunk.room; /* one chunk to notice it in, one more to come before relief */
+    in->full_at = in->reports_kept - 2 * in->chunk.room; /* one chunk to notice it in, one to come before relief */
+    in->press_at = in->clustered ? in->full_at / 2 : in->full_at; /* the other half is for cancels */
 }
 
 static bool take_randomness(ingress *in) {
@@ -117,6 +119,7 @@ ingress_status ingress_open(const ingress_options *options, const host *host, in
         in->host = host;
         in->full_pool = "";
         in->reports_kept = options->core.reports_kept;
+        in->clustered = options->level == JOURNAL_CLUSTER;
         in->peers.bad_max = options->refused_peer_max;
     }
     if (in == NULL || !take_memory(in) || !take_randomness(in)) {
@@ -295,17 +298,29 @@ void ingress_stall(ingress *in) {
 
 /* What came in before reading stopped is taken now, as far as the journal lets it. */
 static void resume_reading(ingress *in) {
-    in->stalled = outbound_must_wait(in);
+    in->stalled = outbound_waits(in, in->away ? in->full_at : in->press_at);
     for (uint32_t i = 0; i < in->options.connection_count_max && !in->stalled; i++) {
         connection *c = &in->connections[i];
         if (c->state >= PENDING && c->buffer_used >= FRAME_BYTES) frames_take(in, c);
     }
 }
 
+/* Level cluster: has nothing been released for so long that whoever ships it must be away? Then commands are refused,
+ * for a client that hears nothing can do nothing; a short wait is better waited for. */
+static void look_at_release(ingress *in) {
+    const uint64_t released = journal_released(in->journal);
+    if (released != in->released_seen || released == journal_written(in->journal)) in->released_seen_ns = in->steady_ns;
+    in->released_seen = released;
+    in->away = in->steady_ns - in->released_seen_ns >= AWAY_NS;
+    in->reports_wait = in->away && outbound_waits(in, in->press_at);
+    in->counters.unshipped_records = journal_last(in->journal) - journal_shipped(in->journal);
+}
+
 static void wake(ingress *in) {
     for (uint32_t i = 0; i < in->options.connection_count_max && in->held_count > 0; i++)
         if (in->connections[i].held) outbound_mark(in, &in->connections[i]);
     outbound_drain(in);
+    if (in->clustered) look_at_release(in);
     if (in->counters.logoffs_owed > 0) session_pay_owed(in);
     if (in->stalled) resume_reading(in);
 }
@@ -396,7 +411,8 @@ ingress_status ingress_set_keys(ingress *in, const ingress_key *keys, uint32_t c
 
 void ingress_begin_stop(ingress *in) { in->stopping = true; }
 
-/* Say good-bye on every line. The journal is closed: all of it is on disk, nothing is held back any more. */
+/* Say good-bye on every line. The journal is closed: all of it is on disk, and nothing is held back any more but, at
+ * level cluster, what was not shipped. */
 static void close_all(ingress *in) {
     for (uint32_t i = 0; i < in->options.connection_count_max; i++) {
         connection *c = &in->connections[i];
@@ -422,6 +438,12 @@ ingress_status ingress_finish(ingress *in, ingress_error *error) {
     }
     if (!in->failed) session_pay_owed(in);
     if (!in->failed && in->options.digest_interval_records > 0) record_digest(in);
+    in->told_until = core_sequence(in->core);
+    if (in->clustered && !in->failed) {
+        journal_publish(in->journal);
+        outbound_await_release(in);
+        in->told_until = journal_released(in->journal);
+    }
     const journal_status status = journal_close(in->journal, &error->journal);
     in->journal = NULL;
     in->finished = true;
@@ -436,6 +458,8 @@ ingress_status ingress_finish(ingress *in, ingress_error *error) {
 }
 
 /* ---- Questions --------------------------------------------------------------------------------------------------- */
+
+uint64_t ingress_released(const ingress *in) { return in->failed ? 0 : in->told_until; }
 
 const core *ingress_core(const ingress *in) { return in->core; }
 

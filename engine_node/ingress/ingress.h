@@ -73,12 +73,13 @@ typedef struct ingress_options {
     uint32_t sync_interval_us;
     int64_t free_bytes_min;
     journal_level level;
-    int sync_cpu;                     /* -1: anywhere; JOURNAL_STEPPED: no threads, ingress_step does their work */
-    int wake;                         /* eventfd for the journal to wake the loop with; -1: none */
-    uint32_t connection_count_max;    /* 1 .. INGRESS_CONNECTIONS_MAX */
-    uint32_t idle_ms;                 /* a session that sends nothing for so long is ended */
-    uint32_t logon_timeout_ms;        /* a connection that has not logged on by then is closed */
-    uint32_t tick_interval_ms;        /* a clock tick so often, while anybody is there or anything happens; 0: none */
+    uint64_t unshipped_records_max; /* level cluster: 1 .. 2^40; beyond it commands are refused, cancels beyond twice */
+    int sync_cpu;                   /* -1: anywhere; JOURNAL_STEPPED: no threads, ingress_step does their work */
+    int wake;                       /* eventfd for the journal to wake the loop with; -1: none */
+    uint32_t connection_count_max;  /* 1 .. INGRESS_CONNECTIONS_MAX */
+    uint32_t idle_ms;               /* a session that sends nothing for so long is ended */
+    uint32_t logon_timeout_ms;      /* a connection that has not logged on by then is closed */
+    uint32_t tick_interval_ms;      /* a clock tick so often, while anybody is there or anything happens; 0: none */
     uint32_t digest_interval_records; /* a digest record each so many records; 0: none */
     uint32_t refused_peer_max;        /* bad logons or frames of one address in a minute; 0: never refused */
     ingress_calls calls;
@@ -166,7 +167,8 @@ void ingress_begin_stop(ingress *in);
 
 /* End all sessions (server_stopping), write a last digest, bring the journal to disk and close it, send what was held
  * back.
- * ensures   bounded: each socket is written to once and then closed, whether or not its peer read everything.
+ * ensures   bounded: each socket is written to once and then closed, whether or not its peer read everything; at level
+ *           cluster what is not shipped within a moment stays recorded and is not told.
  * fails     INGRESS_E_JOURNAL: the last sync failed; some of what was acknowledged at level process may not survive a
  *           loss of power. */
 ingress_status ingress_finish(ingress *in, ingress_error *error);
@@ -176,6 +178,10 @@ ingress_status ingress_finish(ingress *in, ingress_error *error);
 void ingress_close(ingress *in);
 
 /* ---- Questions --------------------------------------------------------------------------------------------------- */
+
+/* After ingress_finish: the survival level has passed up to here. A snapshot of later state must not be kept: at level
+ * cluster it would speak of records that only this machine has. */
+uint64_t ingress_released(const ingress *in);
 
 const core *ingress_core(const ingress *in); /* valid until ingress_close; for core_save only after ingress_finish */
 
@@ -212,6 +218,7 @@ const char *ingress_full_pool(const ingress *in);
     COUNTER(refused_core_no_room)                                                                                      \
     COUNTER(refused_message_rate)                                                                                      \
     COUNTER(refused_stopping)                                                                                          \
+    COUNTER(refused_cluster_behind)                                                                                    \
     COUNTER(refused_earlier)                                                                                           \
     COUNTER(ended_frame_refused)                                                                                       \
     COUNTER(ended_sequence_gap)                                                                                        \
@@ -224,8 +231,9 @@ const char *ingress_full_pool(const ingress *in);
     COUNTER(reports_made)                                                                                              \
     COUNTER(reports_sent)                                                                                              \
     COUNTER(messages_sent)                                                                                             \
-    COUNTER(stalls)       /* times that reading stopped until the journal was ready */                                 \
-    COUNTER(logoffs_owed) /* ended sessions whose logoff the journal has no room for yet: now */
+    COUNTER(stalls)            /* times that reading stopped until the journal was ready */                            \
+    COUNTER(unshipped_records) /* level cluster: appended, and not in the journal topic for all we know: lately */     \
+    COUNTER(logoffs_owed)      /* ended sessions whose logoff the journal has no room for yet: now */
 
 typedef struct ingress_counters {
 #define COUNTER(name) uint64_t name;

@@ -5,7 +5,8 @@
  *
  * A message waits behind the reports that were made before it, so that a pong tells that all reports of earlier frames
  * have come. It also waits until the journal has released what it vouches for: a client believes a pong or an answer
- * that names recorded numbers, so they must be as safe as a report. Nothing overtakes what is held. An item that the
+ * that names recorded numbers, so they must be as safe as a report. Nothing overtakes what is held, with one exception:
+ * at level cluster, where the wait can be long, a refusal, which tells of nothing recorded, does. An item that the
  * kernel took only a part of is copied into the tail: the stream stays whole even if the ring moves on. Reports
  * above journal_released stay where they are until ingress_on_wake. Nothing else is ever copied here.
  *
@@ -20,7 +21,7 @@
 
 #define DOOMED_LINE_LOST 0xffff /* in `doomed`: the peer is gone, nothing is said */
 
-enum what { TAIL, REPORTS, MESSAGES };
+enum what { TAIL, REPORTS, MESSAGES, REFUSALS };
 
 typedef struct plan {
     struct iovec parts[PART_COUNT_MAX];
@@ -50,6 +51,14 @@ static uint64_t newest_report(const ingress *in, const connection *c) {
     return c->state == LIVE ? in->states[c->key].last_report : 0;
 }
 
+/* A refused ping names the last number recorded; a refused command one that is not. */
+static bool tells_of_records(const ingress *in, const connection *c, const void *message) {
+    wire_report m;
+    memcpy(&m, message, sizeof m);
+    if (m.kind == MESSAGE_REFUSED) return m.reference <= in->states[c->key].last_client_sequence;
+    return m.kind == MESSAGE_LOGON_ANSWER || m.kind == MESSAGE_PONG || m.kind == MESSAGE_REPEAT;
+}
+
 void outbound_put(ingress *in, connection *c, const void *message) {
     if (c->message_end == MESSAGE_COUNT_MAX) {
         publish(in);
@@ -60,18 +69,35 @@ void outbound_put(ingress *in, connection *c, const void *message) {
             return;
         }
     }
-    const uint8_t kind = *(const uint8_t *)message;
-    const bool vouches = kind == MESSAGE_LOGON_ANSWER || kind == MESSAGE_PONG || kind == MESSAGE_REPEAT;
     memcpy(&c->messages[c->message_end], message, REPORT_BYTES);
-    c->vouches[c->message_end] = vouches ? core_sequence(in->core) : 0;
+    c->vouches[c->message_end] = tells_of_records(in, c, message) ? core_sequence(in->core) : 0;
     c->behind[c->message_end++] = newest_report(in, c);
     outbound_mark(in, c);
+}
+
+/* Keep messages[m] at place `to` of the queue. */
+static void queue_keep(connection *c, uint32_t to, uint32_t m) {
+    if (to == m) return;
+    c->messages[to] = c->messages[m];
+    c->behind[to] = c->behind[m];
+    c->vouches[to] = c->vouches[m];
+}
+
+/* Of pongs that stand together only the last one stays: it says all that the others would have said. */
+static void pongs_thin(connection *c) {
+    uint32_t to = c->message_first;
+    for (uint32_t m = c->message_first; m < c->message_end; m++) {
+        const bool last = m + 1 == c->message_end || c->messages[m + 1].kind != MESSAGE_PONG;
+        if (c->messages[m].kind != MESSAGE_PONG || last) queue_keep(c, to++, m);
+    }
+    c->message_end = to;
 }
 
 bool outbound_room(ingress *in, connection *c, uint32_t count) {
     if (MESSAGE_COUNT_MAX - c->message_end >= count) return true;
     publish(in);
     outbound_flush(in, c);
+    if (in->away && c->held && !c->blocked && c->doomed == 0) pongs_thin(c); /* or pings would stop all reading */
     return MESSAGE_COUNT_MAX - c->message_end >= count || c->blocked || c->doomed != 0 || !c->held;
 }
 
@@ -131,7 +157,7 @@ static void plan_reports(const ingress *in, connection *c, plan *p, uint64_t *ne
 }
 
 static void plan_make(const ingress *in, connection *c, plan *p) {
-    const uint64_t released = in->failed ? 0 : in->finished ? UINT64_MAX : journal_released(in->journal);
+    const uint64_t released = in->failed ? 0 : in->finished ? in->told_until : journal_released(in->journal);
     const uint64_t last = newest_report(in, c);
     uint64_t next = c->sent_report + 1;
     p->count = 0;
@@ -149,7 +175,21 @@ static void plan_make(const ingress *in, connection *c, plan *p) {
     if (p->count < PART_COUNT_MAX && last > 0) plan_reports(in, c, p, &next, last, released);
 }
 
-/* Note that `items` whole items of a part went out. */
+static bool is_refusal(const connection *c, uint32_t m) {
+    return c->messages[m].kind == MESSAGE_REFUSED && c->vouches[m] == 0;
+}
+
+/* Take the first `count` refusals out of the queue, from between what stays. */
+static void refusals_take(connection *c, uint32_t count) {
+    uint32_t to = c->message_first;
+    for (uint32_t m = c->message_first; m < c->message_end; m++) {
+        if (count > 0 && is_refusal(c, m)) count--;
+        else queue_keep(c, to++, m);
+    }
+    c->message_end = to;
+}
+
+/* Note that `items` items of a part went out, the last one perhaps into the tail. */
 static void consume(ingress *in, connection *c, enum what what, uint32_t items) {
     if (what == REPORTS) {
         c->sent_report += items;
@@ -157,12 +197,16 @@ static void consume(ingress *in, connection *c, enum what what, uint32_t items) 
     } else if (what == MESSAGES) {
         c->message_first += items;
         in->counters.messages_sent += items;
+    } else if (what == REFUSALS) {
+        refusals_take(c, items);
+        in->counters.messages_sent += items;
     }
 }
 
 /* Note that the first `bytes` of a plan went out. True if that was all of it. */
 static bool plan_sent(ingress *in, connection *c, const plan *p, size_t bytes) {
     bool all = true;
+    uint32_t refusals = 0; /* taken at the end: that moves what later parts point to */
     for (uint32_t i = 0; i < p->count && all; i++) {
         const size_t part = p->parts[i].iov_len, sent = bytes < part ? bytes : part;
         const uint8_t *from = p->parts[i].iov_base;
@@ -173,13 +217,16 @@ static bool plan_sent(ingress *in, connection *c, const plan *p, size_t bytes) {
             memmove(c->tail, c->tail + sent, c->tail_bytes);
             continue;
         }
-        consume(in, c, p->what[i], (uint32_t)(sent / REPORT_BYTES));
         const size_t cut = sent % REPORT_BYTES;
-        if (cut == 0) continue;
-        c->tail_bytes = (uint32_t)(REPORT_BYTES - cut);
-        memcpy(c->tail, from + sent, c->tail_bytes);
-        consume(in, c, p->what[i], 1);
+        if (cut > 0) {
+            c->tail_bytes = (uint32_t)(REPORT_BYTES - cut);
+            memcpy(c->tail, from + sent, c->tail_bytes);
+        }
+        const uint32_t items = (uint32_t)(sent / REPORT_BYTES) + (cut > 0);
+        if (p->what[i] == REFUSALS) refusals += items;
+        else consume(in, c, p->what[i], items);
     }
+    if (refusals > 0) consume(in, c, REFUSALS, refusals);
     if (c->message_first == c->message_end) c->message_first = c->message_end = 0;
     return all;
 }
@@ -202,11 +249,18 @@ static void set_held(ingress *in, connection *c, bool held) {
     else in->held_count--;
 }
 
+/* Refusals that stand behind what is held back: they need not wait for it. */
+static void plan_refusals(const connection *c, plan *p) {
+    for (uint32_t m = c->message_first; m < c->message_end && p->count < PART_COUNT_MAX; m++)
+        if (is_refusal(c, m)) plan_add(p, REFUSALS, &c->messages[m], REPORT_BYTES);
+}
+
 void outbound_flush(ingress *in, connection *c) {
     plan p;
     while (!c->blocked && c->doomed == 0) {
         plan_make(in, c, &p);
         set_held(in, c, p.held);
+        if (p.count == 0 && p.held && in->clustered && c->doomed == 0) plan_refusals(c, &p);
         if (p.count == 0 || c->doomed != 0) break;
         const ssize_t sent = in->host->send(in->host->self, c->socket, p.parts, (int)p.count);
         if (sent < 0 && sent != -EAGAIN && sent != -EINTR) {
@@ -253,7 +307,7 @@ void outbound_drain(ingress *in) {
 }
 
 /* A single command makes more reports than the ring can hold back: wait for the disk, but not for ever. */
-static void await_release(const ingress *in) {
+void outbound_await_release(const ingress *in) {
     const uint64_t until = journal_written(in->journal);
     for (uint32_t i = 0; i < RELEASE_WAIT_COUNT && journal_released(in->journal) < until; i++) {
         if (journal_failure(in->journal) != NULL) return;
@@ -265,10 +319,10 @@ static uint64_t backlog(const ingress *in, const connection *c) {
     return c->state == LIVE ? in->states[c->key].last_report - c->sent_report : 0;
 }
 
-bool outbound_must_wait(const ingress *in) {
+bool outbound_waits(const ingress *in, uint64_t count) {
     for (uint32_t i = 0; i < in->options.connection_count_max && in->held_count > 0; i++) {
         const connection *c = &in->connections[i];
-        if (c->held && !c->blocked && backlog(in, c) > in->press_at) return true;
+        if (c->held && !c->blocked && backlog(in, c) > count) return true;
     }
     return false;
 }
@@ -277,12 +331,14 @@ static void relieve_one(ingress *in, connection *c, bool command_under_way) {
     publish(in);
     outbound_flush(in, c);
     if (backlog(in, c) <= in->press_at || c->doomed != 0) return;
+    const bool full = backlog(in, c) > in->full_at;
     if (!c->blocked && !command_under_way) {
-        ingress_stall(in);
+        if (in->away && !full) in->reports_wait = true;
+        else ingress_stall(in);
         return;
     }
-    if (!c->blocked) {
-        await_release(in);
+    if (!c->blocked && full) {
+        outbound_await_release(in);
         outbound_flush(in, c);
     }
     if (backlog(in, c) + in->chunk.room > in->reports_kept) c->doomed = CODE_SLOW_READER;

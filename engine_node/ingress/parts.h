@@ -39,7 +39,9 @@ _Noreturn void ingress_broken(const char *what, const char *file, int line);
 #define EVENT_CHUNK_COUNT 256u    /* reports that the core makes at a time */
 #define RECENT_NONCE_COUNT 1024u  /* logons remembered whose record is not in the core, or not yet */
 #define RELEASE_WAIT_COUNT 200000 /* looks at the journal while a single command waits for the disk */
-#define ROOM_WAIT_COUNT 1000000   /* looks at the journal while a start or a stop waits for its next segment */
+#define AWAY_NS 500000000ull      /* level cluster: nothing released for so long, so whoever ships it is away */
+#define UNSHIPPED_RECORDS_MAX (1ull << 40)
+#define ROOM_WAIT_COUNT 1000000 /* looks at the journal while a start or a stop waits for its next segment */
 #define NS_PER_MS 1000000ull
 
 static_assert(EVENT_CHUNK_COUNT >= CORE_EVENTS_CHUNK_MIN, "the core can always run a step");
@@ -115,14 +117,19 @@ struct ingress {
     uint64_t now_ns;    /* time of records: one reading a call; never falls, so it may be ahead of the clock */
     uint64_t wall_ns;   /* the clock itself, of the same reading */
     uint64_t steady_ns; /* for time-outs and rates: nobody sets it */
-    uint64_t reports_kept, press_at;
-    key_table *keys; /* the one in use */
+    uint64_t reports_kept;
+    uint64_t press_at; /* so many reports wait for one session: sending them comes before the next command */
+    uint64_t full_at;  /* so many: no command at all can be taken; at levels process and disk the same number */
+    key_table *keys;   /* the one in use */
     key_state *states;
     bool unpublished; /* records were appended since the last journal_publish */
     bool pressed;     /* a live session has nearly a ring to send */
     bool stalled;     /* the journal must come first: nothing is read until ingress_on_wake */
     bool was_stalled; /* at some time since the last ingress_on_timer */
     bool recovered, stopping, finished, failed;
+    bool clustered;    /* level cluster: the four below count */
+    bool away;         /* nothing was released for AWAY_NS: refuse rather than wait */
+    bool reports_wait; /* and press_at reports wait for some session: new orders are refused */
     core_events chunk;
     ingress_counters counters;
     const char *full_pool; /* the last pool without room; "" if there never was one */
@@ -140,6 +147,8 @@ struct ingress {
     uint64_t digest_sequence;                  /* of the last digest record */
     uint64_t last_tick_ns, last_tick_sequence; /* of the last clock tick, or of the start */
     uint64_t last_timer_ns;                    /* steady: of the last ingress_on_timer, or of the start */
+    uint64_t released_seen, released_seen_ns;  /* level cluster: journal_released, and when (steady) it last moved */
+    uint64_t told_until;                       /* once finished: what the survival level had passed by then */
     recent_nonce recent[RECENT_NONCE_COUNT];
     uint32_t recent_next;
     void *core_memory, *buffers, *memory;
@@ -157,6 +166,10 @@ outcome logon_take(ingress *in, connection *c);
 typedef enum room { ROOM_YES, ROOM_WAIT, ROOM_NONE } room;
 room journal_room(ingress *in, uint32_t count);
 room journal_room_waiting(ingress *in, uint32_t count); /* for a start and a stop: nobody is kept waiting by it */
+
+/* Level cluster: is the journal topic too far behind for a command? One that takes risk away (`relief`: a cancel, a
+ * halt) is taken up to twice the bound. Never true at another level. */
+bool cluster_behind(const ingress *in, bool relief);
 
 /* Apply and append a whole group; reports are collected, sessions marked for sending. Room must have been made.
  * CORE_OK, or CORE_E_FULL with nothing done. */
@@ -185,7 +198,8 @@ void frames_take(ingress *in, connection *c);
 /* ---- outbound.c -------------------------------------------------------------------------------------------------- */
 
 /* Put a message into the queue. The connection may be doomed afterwards, if it does not read. A message that tells what
- * is recorded (logon answer, pong, repeat) is held back until all that was recorded when it was made is released. */
+ * is recorded (logon answer, pong, repeat, a refused ping) is held back until all that was recorded when it was made is
+ * released. */
 void outbound_message(ingress *in, connection *c, uint8_t kind, uint16_t code, uint64_t reference, uint64_t order_id);
 void outbound_put(ingress *in, connection *c, const void *message);
 
@@ -208,8 +222,11 @@ void outbound_drain(ingress *in);
 /* Between two chunks of one command, or between two commands: send before a ring laps its reader. */
 void outbound_relieve(ingress *in, bool command_under_way);
 
-/* Is nearly a ring of some session still held back, so that no command may be taken yet? */
-bool outbound_must_wait(const ingress *in);
+/* Do more reports than `count` of some session wait for the journal alone? */
+bool outbound_waits(const ingress *in, uint64_t count);
+
+/* Wait until all that is published is released, but not for ever. */
+void outbound_await_release(const ingress *in);
 
 /* ---- ingress.c --------------------------------------------------------------------------------------------------- */
 

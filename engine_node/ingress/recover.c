@@ -201,7 +201,7 @@ ingress_status ingress_recover(ingress *in, const void *snapshot, size_t bytes, 
     in->digest_sequence = core_sequence(in->core);
     in->last_tick_ns = in->now_ns;
     in->last_tick_sequence = core_sequence(in->core);
-    in->last_timer_ns = in->steady_ns;
+    in->last_timer_ns = in->released_seen_ns = in->steady_ns;
     journal_publish(in->journal);
     in->unpublished = false;
     found->sequence = core_sequence(in->core);

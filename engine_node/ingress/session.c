@@ -25,6 +25,13 @@ room journal_room_waiting(ingress *in, uint32_t count) {
     return room;
 }
 
+bool cluster_behind(const ingress *in, bool relief) {
+    if (!in->clustered) return false;
+    if (in->reports_wait && !relief) return true;
+    const uint64_t most = in->options.unshipped_records_max * (relief ? 2 : 1);
+    return journal_last(in->journal) - journal_shipped(in->journal) > most;
+}
+
 /* ---- Recording --------------------------------------------------------------------------------------------------- */
 
 /* Whose reports were just made, and is anybody getting far behind? */
@@ -152,6 +159,7 @@ static outcome begin_refused(ingress *in, connection *c, uint16_t code, uint64_t
     if (code == CODE_JOURNAL_NO_ROOM) in->counters.refused_journal_no_room++;
     if (code == CODE_CORE_NO_ROOM) in->counters.refused_core_no_room++;
     if (code == CODE_ENGINE_STOPPING) in->counters.refused_stopping++;
+    if (code == CODE_CLUSTER_BEHIND) in->counters.refused_cluster_behind++;
     outbound_message(in, c, MESSAGE_REFUSED, code, client_sequence, 0);
     return DONE;
 }
@@ -163,6 +171,7 @@ outcome session_begin(ingress *in, connection *c, uint64_t client_sequence) {
         return ENDED;
     }
     if (in->stopping) return begin_refused(in, c, CODE_ENGINE_STOPPING, client_sequence);
+    if (cluster_behind(in, true)) return begin_refused(in, c, CODE_CLUSTER_BEHIND, client_sequence);
     if (!core_nonce_room(in->core, in->now_ns)) { /* asked first: the old session ends only for one that can begin */
         in->full_pool = "nonce_count_max";
         return begin_refused(in, c, CODE_CORE_NO_ROOM, client_sequence);

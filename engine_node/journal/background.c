@@ -4,13 +4,16 @@
  *   ┌▶ written > synced? ──no──▶ sleep interval ─┐      ┌▶ durable moved, 100 ms passed? ─▶ write the mark, synced
  *   │        │ yes                               │      │  oldest segment durable and left? ─▶ unmap, close
  *   │   msync the range: one group               │      │  newest one half full? ─▶ make the next, hand it over
- *   │   durable, released, wake                  │      │
+ *   │   durable, and if shipped released: wake   │      │
  *   └────────┴───────────────────────────────────┘      └──── sleep until woken, 50 ms at most
  *
  * Two threads, because zero-filling a segment takes far longer than a group may wait. The range is synced, not the
  * file: pages made writable ahead of the writer are dirty too, and would all be written each time. A sync
  * write-protects the pages it writes; the next store to the page the writer is in would fault, on the engine's core. So
  * this thread touches that page, and a window ahead, as soon as the sync is over.
+ *
+ * At level cluster another process stores `shipped` and can't wake anybody here, so this thread looks at it in every
+ * round, each CLUSTER_LOOK_US at the latest. At level disk the same step releases what was just synced.
  *
  * A failed sync is final: the kernel has told it once and then calls the pages clean. Nothing more becomes durable, and
  * the caller ends the process. A segment that can't be made is no such thing: it is tried again until there is room.
@@ -81,12 +84,23 @@ bool background_sync(journal *j) {
     uint64_t group = written - j->synced;
     j->synced = written;
     atomic_store_explicit(&j->state->durable, written, memory_order_release);
-    if (j->options.level == JOURNAL_DISK) {
-        atomic_store_explicit(&j->state->released, written, memory_order_release);
-        if (j->options.wake >= 0) j->host->wake(j->host->self, j->options.wake);
-    }
+    if (j->options.level == JOURNAL_DISK) background_release(j);
     prefault(j, written, group);
     if (hurry && !j->stepped) background_hurry(j);
+    return true;
+}
+
+bool background_release(journal *j) {
+    if (j->options.level == JOURNAL_PROCESS || j->freed == j->synced) return false;
+    uint64_t passed = j->synced;
+    if (j->options.level == JOURNAL_CLUSTER) {
+        uint64_t shipped = atomic_load_explicit(&j->state->shipped, memory_order_acquire);
+        if (shipped < passed) passed = shipped;
+    }
+    if (passed <= j->freed || atomic_load_explicit(&j->broken, memory_order_relaxed)) return false;
+    j->freed = passed;
+    atomic_store_explicit(&j->state->released, passed, memory_order_release);
+    if (j->options.wake >= 0) j->host->wake(j->host->self, j->options.wake);
     return true;
 }
 
@@ -182,6 +196,7 @@ bool background_keep(journal *j) {
 
 void background_finish(journal *j) {
     while (background_sync(j)) continue;
+    background_release(j);
     keep_mark(j, true);
 }
 
@@ -199,8 +214,10 @@ static void *sync_main(void *self) {
     uint64_t interval_us = j->options.sync_interval_us;
     bool gather = j->options.level == JOURNAL_PROCESS;
     if (gather && interval_us < PROCESS_SYNC_INTERVAL_US) interval_us = PROCESS_SYNC_INTERVAL_US;
+    if (j->options.level == JOURNAL_CLUSTER && interval_us > CLUSTER_LOOK_US) interval_us = CLUSTER_LOOK_US;
     while (!stopping(j)) {
         bool synced = background_sync(j);
+        background_release(j);
         if (!synced || gather) sleep_ns(interval_us * 1000);
     }
     return NULL;
@@ -281,7 +298,7 @@ int background_start(journal *j) {
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the threads that expect them */
     j->maker.pause = keeper_pause;
     j->maker.self = j;
-    int result = thread_start(j, &j->sync_thread, sync_main, "journal-sync", j->options.level == JOURNAL_DISK);
+    int result = thread_start(j, &j->sync_thread, sync_main, "journal-sync", j->options.level != JOURNAL_PROCESS);
     if (result == 0) {
         result = thread_start(j, &j->keeper_thread, keeper_main, "journal-keeper", false);
         if (result != 0) {

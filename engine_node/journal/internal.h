@@ -3,13 +3,13 @@
  *   engine thread              sync thread                         keeper thread
  *   reserve append publish     written ─▶ sync ─▶ durable          makes the next segment (room, zeros, sync, name),
  *        │    ▲                    ▲          └─▶ released, wake   puts it into `next`; records the durable mark;
- *        │    └── next ────────────┼────────────────────────────── lets go of segments that are durable and left behind
- *        └── stores into slots     │
- *            release store of ── written ──▶ readers in other processes
+ *        │    └── next ────────────┼─────────────────▲──────────── lets go of segments that are durable and left behind
+ *        └── stores into slots     │                 │ level cluster: no further than
+ *            release store of ── written ──▶ readers ── shipped      (in other processes)
  *
  * Memory order: `written` is stored with release after the records it covers, and loaded with acquire before any of
- * them is read or synced: by the sync thread, and by readers through their own mapping of the same page. `durable` and
- * `released` alike. `next` is handed over the same way, from the keeper to the engine thread.
+ * them is read or synced: by the sync thread, and by readers through their own mapping of the same page. `durable`,
+ * `released` and `shipped` alike. `next` is handed over the same way, from the keeper to the engine thread.
  *
  * Files: crc32c.c · format.c (headers, names, errors) · segment.c (make, open, list) · recovery.c (what a start finds)
  * · writer.c (open, reserve, append, publish, close) · background.c (the two threads) · reader.c.
@@ -43,6 +43,7 @@ _Noreturn void journal_broken(const char *what, const char *file, int line);
 #define SEGMENTS_OPEN_MAX 8       /* mapped by the writer: unsynced ones, the present one, the next */
 #define SYNC_INTERVAL_US_MAX 1000000u
 #define PROCESS_SYNC_INTERVAL_US 20000u   /* at level process nobody waits for a sync, and each disturbs the engine */
+#define CLUSTER_LOOK_US 200u              /* at level cluster `shipped` is looked at no later than this */
 #define MARK_INTERVAL_NS 100000000u       /* the durable mark is recorded at most this often */
 #define ROOM_RETRY_NS 200000000u          /* a full disk is asked again this often */
 #define ZERO_CHUNK_BYTES (1u << 20)       /* zeros written between two looks at the mark and at the clock */
@@ -107,7 +108,8 @@ typedef struct state_page {
     alignas(CACHE_LINE) _Atomic uint64_t written;
     alignas(CACHE_LINE) _Atomic uint64_t durable;
     alignas(CACHE_LINE) _Atomic uint64_t released;
-    alignas(CACHE_LINE) uint8_t zero[4096 - 768];
+    alignas(CACHE_LINE) _Atomic uint64_t shipped; /* stored by other processes: journal_reader_ship */
+    alignas(CACHE_LINE) uint8_t zero[4096 - 832];
     state_mark mark;
     uint8_t zero2[4096 - sizeof(state_mark)];
 } state_page;
@@ -115,6 +117,7 @@ static_assert(offsetof(state_page, process) == 512, "state_page.process");
 static_assert(offsetof(state_page, written) == 576, "state_page.written");
 static_assert(offsetof(state_page, durable) == 640, "state_page.durable");
 static_assert(offsetof(state_page, released) == 704, "state_page.released");
+static_assert(offsetof(state_page, shipped) == 768, "state_page.shipped");
 static_assert(offsetof(state_page, mark) == 4096, "state_page.mark");
 static_assert(sizeof(state_page) == 8192, "two pages");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "counters are shared between processes: no lock may hide in them");
@@ -193,6 +196,7 @@ typedef struct recovery {
     bool state_known; /* false: journal.state is missing or empty; then nothing is taken for torn */
     uint64_t durable; /* as recorded; 0 if the state is not known */
     uint64_t written; /* as recorded */
+    uint64_t shipped; /* as recorded */
     uint64_t verify_from;
 
     uint64_t last;       /* found: last good record */
@@ -236,6 +240,7 @@ struct journal {
 
     /* the sync thread's own */
     alignas(CACHE_LINE) uint64_t synced; /* durable so far */
+    uint64_t freed;                      /* released so far, at levels disk and cluster */
     uint64_t prefaulted;                 /* pages up to this sequence were made writable ahead */
     journal_error sync_error;            /* final */
 
@@ -255,8 +260,9 @@ struct journal {
 
 /* One turn of the work of each thread; true: something was done. */
 bool background_sync(journal *j);
+bool background_release(journal *j);
 bool background_keep(journal *j);
-void background_finish(journal *j); /* after background_stop: sync to the end and mark it */
+void background_finish(journal *j); /* after background_stop: sync to the end, release, and mark it */
 
 int background_start(journal *j); /* 0, or errno */
 void background_stop(journal *j);

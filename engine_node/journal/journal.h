@@ -46,8 +46,9 @@ typedef struct journal_error {
 
 typedef enum journal_level {
     JOURNAL_PROCESS = 1,
-    JOURNAL_DISK = 2
-} journal_level; /* what an acknowledgement survives */
+    JOURNAL_DISK = 2,
+    JOURNAL_CLUSTER = 3 /* on disk here, and shipped: another process says so by journal_reader_ship */
+} journal_level;        /* what an acknowledgement survives */
 
 #define JOURNAL_STEPPED (-2) /* nothing happens in the background: the caller calls journal_step (simulations, tests) */
 
@@ -59,7 +60,8 @@ typedef struct journal_options {
     int64_t free_bytes_min;    /* room to leave on the disk */
     journal_level level;
     int sync_cpu; /* CPU to pin the background threads to; -1: anywhere; JOURNAL_STEPPED: no threads */
-    int wake;     /* eventfd written when a sync moved `released`, a segment became ready, or a sync failed; -1: none */
+    int wake;     /* eventfd written when `released` moved (not at level process), a segment became ready, or a sync
+                   * failed; -1: none */
     const void *replica_options; /* up to 256 bytes kept in the shared page for readers (the core's options) */
     uint32_t replica_options_bytes;
 } journal_options;
@@ -69,6 +71,7 @@ typedef struct journal_recovery {
     uint64_t first_sequence;   /* of the oldest segment kept; 1 if nothing was ever written */
     uint64_t last_sequence;    /* of the last good record; 0 if there is none */
     uint64_t durable_sequence; /* as recorded before the crash */
+    uint64_t shipped_sequence; /* as recorded, but not above the last; counts at level cluster only */
     uint64_t torn_records;     /* slots behind the last good record that were not zero, and are now */
     char torn_segment[32];
     uint64_t torn_offset;
@@ -78,7 +81,8 @@ typedef struct journal_recovery {
  * cut a torn tail, make the present segment ready, start the background threads.
  *
  * owns      *out, until journal_close. Of options nothing is kept but the numbers; found and error may be NULL.
- * ensures   all records up to found->last_sequence are on disk: written = durable = released = that.
+ * ensures   all records up to found->last_sequence are on disk: written = durable = released = that; at level cluster
+ *           released is found->shipped_sequence, if that is less.
  * fails     JOURNAL_E_LOCKED · JOURNAL_E_DAMAGED: nothing was changed · JOURNAL_E_OPTIONS: out of range, not what the
  *           journal was begun with, or a snapshot that the journal does not reach · JOURNAL_E_CLOSED: the journal
  *           begins behind verify_from · JOURNAL_E_NO_ROOM · JOURNAL_E_SYSTEM. *error says where and what to do; nothing
@@ -107,14 +111,15 @@ uint64_t journal_last(const journal *j);     /* sequence of the last record appe
 uint64_t journal_written(const journal *j);  /* published */
 uint64_t journal_durable(const journal *j);  /* on disk */
 uint64_t journal_released(const journal *j); /* the survival level has passed: reports up to here may leave */
+uint64_t journal_shipped(const journal *j);  /* the journal topic has it: counts at level cluster */
 
 /* The error of the background work (a failed fdatasync, a failed allocation), or NULL. A failed fdatasync is final:
  * the caller must end the process without acknowledging anything more. A lack of room (status JOURNAL_E_NO_ROOM) goes
  * away by itself when there is room again. What it points to stays as it is. */
 const journal_error *journal_failure(const journal *j);
 
-/* Without threads (JOURNAL_STEPPED): do what they would do next, once: sync what is published, record the durable mark
- * if it is time, prepare a segment. true: something was done, so there may be more. */
+/* Without threads (JOURNAL_STEPPED): do what they would do next, once: sync what is published, release what was
+ * shipped, record the durable mark if it is time, prepare a segment. true: something was done, so there may be more. */
 bool journal_step(journal *j);
 
 /* Publish, sync to the end, stop the thread, unlock. Returns JOURNAL_OK, or what the last sync said. */
@@ -139,6 +144,18 @@ journal_status journal_reader_next(journal_reader *r, uint64_t limit, uint32_t r
 uint64_t journal_reader_written(const journal_reader *r); /* from the shared page */
 uint64_t journal_reader_durable(const journal_reader *r);
 uint64_t journal_reader_released(const journal_reader *r);
+uint64_t journal_reader_shipped(const journal_reader *r);
+uint64_t journal_reader_shippable(const journal_reader *r); /* how far copies may leave this machine: durable at level
+                                                             * cluster, else released */
+
+/* Tell the writer, whoever and wherever it is by now, that another machine holds all records up to `sequence`. The
+ * counter only rises: a lower number changes nothing. At level cluster the writer releases them within a millisecond.
+ * requires  it is true for good: an acknowledgement is sent on the strength of it.
+ * fails     JOURNAL_E_OPTIONS: above journal_reader_shippable · JOURNAL_E_SYSTEM: the shared page is not writable for
+ *           this process.
+ * cost      an atomic store; two system calls the first time. */
+journal_status journal_reader_ship(journal_reader *r, uint64_t sequence, journal_error *error);
+
 uint64_t journal_reader_first(const journal_reader *r); /* oldest sequence kept */
 uint64_t journal_reader_place(const journal_reader *r); /* sequence of the next record to read */
 uint32_t journal_reader_options(const journal_reader *r, void *to,

@@ -1,6 +1,6 @@
 /* The reader: the journal by sequence, in any process, while the writer writes or after it died.
  *
- *   journal.state, mapped read-only ── written, durable, released ──▶ how far one may read
+ *   journal.state, mapped read-only ── written, durable, released ──▶ how far one may read     (ship: mapped to write)
  *   the segment of the next record, mapped read-only ──▶ records, in place: nothing is copied
  *
  *      … ■ ■ ■ ■ ■ │ ■ ■ ■ ■ ■ ■ │ □ □ □ …
@@ -24,6 +24,7 @@ struct journal_reader {
     const host *host;
     int directory;
     const state_page *state;
+    state_page *told; /* the same page, mapped to write: once something was shipped; NULL before */
     uint64_t shard, segment_records;
 
     uint64_t place; /* sequence of the next record to read */
@@ -123,6 +124,7 @@ journal_status journal_reader_open(const char *directory, const host *host, uint
 void journal_reader_close(journal_reader *r) {
     let_go(r);
     if (r->state != NULL) r->host->unmap(r->host->self, (void *)r->state, sizeof(state_page));
+    if (r->told != NULL) r->host->unmap(r->host->self, r->told, sizeof(state_page));
     if (r->directory >= 0) r->host->close_file(r->host->self, r->directory);
     free(r);
 }
@@ -230,6 +232,37 @@ journal_status journal_reader_next(journal_reader *r, uint64_t limit, uint32_t r
     return JOURNAL_OK;
 }
 
+/* ---- Ship -------------------------------------------------------------------------------------------------------- */
+
+static journal_status map_told(journal_reader *r, journal_error *error) {
+    const host *h = r->host;
+    if (r->told != NULL) return JOURNAL_OK;
+    int file = h->open_file(h->self, r->directory, STATE_NAME, O_RDWR);
+    if (file < 0) return journal_fail_host(error, file, STATE_NAME, "open the shared page to write");
+    r->told = h->map(h->self, file, sizeof(state_page), 1);
+    h->close_file(h->self, file);
+    return r->told != NULL ? JOURNAL_OK : journal_fail_host(error, -ENOMEM, STATE_NAME, "map the shared page to write");
+}
+
+journal_status journal_reader_ship(journal_reader *r, uint64_t sequence, journal_error *error) {
+    uint64_t most = journal_reader_shippable(r);
+    if (sequence > most) {
+        return journal_fail(error, JOURNAL_E_OPTIONS, 0, 0, 0, sequence,
+                            "Ship what the journal holds; a copy that holds more is of another journal.",
+                            "no record may be called shipped before this machine has it safe: all up to %" PRIu64
+                            " is, and %" PRIu64 " was named",
+                            most, sequence);
+    }
+    journal_status status = map_told(r, error);
+    if (status != JOURNAL_OK) return status;
+    uint64_t before = atomic_load_explicit(&r->told->shipped, memory_order_relaxed);
+    while (before < sequence && !atomic_compare_exchange_weak_explicit(&r->told->shipped, &before, sequence,
+                                                                       memory_order_release, memory_order_relaxed)) {
+        continue;
+    }
+    return JOURNAL_OK;
+}
+
 /* ---- Questions --------------------------------------------------------------------------------------------------- */
 
 uint64_t journal_reader_written(const journal_reader *r) {
@@ -242,6 +275,14 @@ uint64_t journal_reader_durable(const journal_reader *r) {
 
 uint64_t journal_reader_released(const journal_reader *r) {
     return atomic_load_explicit(&r->state->released, memory_order_acquire);
+}
+
+uint64_t journal_reader_shipped(const journal_reader *r) {
+    return atomic_load_explicit(&r->state->shipped, memory_order_acquire);
+}
+
+uint64_t journal_reader_shippable(const journal_reader *r) {
+    return r->state->header.level == JOURNAL_CLUSTER ? journal_reader_durable(r) : journal_reader_released(r);
 }
 
 uint64_t journal_reader_first(const journal_reader *r) {

@@ -353,6 +353,7 @@ journal_status recovery_run(recovery *r, journal_recovery *found, journal_error 
     if (status == JOURNAL_OK) status = mend(r, &s, &list, found, error);
     found->first_sequence = list.count > 0 ? list.firsts[0] : 1;
     found->last_sequence = r->last;
+    found->shipped_sequence = r->shipped < r->last ? r->shipped : r->last;
     scan_close(&s);
     free(s.buffer);
     free(list.firsts);

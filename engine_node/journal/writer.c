@@ -31,7 +31,7 @@ static journal_status check_options(const journal_options *o, uint64_t verify_fr
         must = "segment_records must be a power of two from 2^12 to 2^24";
     } else if (o->sync_interval_us > SYNC_INTERVAL_US_MAX) must = "sync_interval_us must be 1,000,000 at most";
     else if (o->free_bytes_min < 0) must = "free_bytes_min must not be negative";
-    else if (o->level != JOURNAL_PROCESS && o->level != JOURNAL_DISK) must = "level must be process or disk";
+    else if (o->level < JOURNAL_PROCESS || o->level > JOURNAL_CLUSTER) must = "level must be process, disk or cluster";
     else if (o->sync_cpu < JOURNAL_STEPPED || o->sync_cpu >= CPU_SETSIZE) must = "sync_cpu must be a CPU or -1";
     else if (o->replica_options_bytes > REPLICA_OPTIONS_MAX) must = "replica_options must be of 256 bytes at most";
     else if (o->replica_options_bytes > 0 && o->replica_options == NULL) must = "replica_options must be given";
@@ -99,7 +99,17 @@ static journal_status state_read(const journal *j, recovery *r, journal_error *e
     r->state_known = true;
     r->durable = durable > page.mark.durable ? durable : page.mark.durable;
     r->written = atomic_load_explicit(&page.written, memory_order_relaxed);
+    r->shipped = atomic_load_explicit(&page.shipped, memory_order_relaxed);
     return JOURNAL_OK;
+}
+
+/* How far the records are held elsewhere. What was shipped and is not here any more (level process, and the power went)
+ * says nothing of the records that will take its numbers. */
+static uint64_t state_shipped(journal *j) {
+    uint64_t shipped = atomic_load_explicit(&j->state->shipped, memory_order_acquire);
+    if (shipped <= j->last) return shipped;
+    atomic_store_explicit(&j->state->shipped, j->last, memory_order_release);
+    return j->last;
 }
 
 /* Bring the page up to date. All that it speaks of is on disk by now, so it may reach the disk in any order. */
@@ -122,7 +132,9 @@ static journal_status state_begin(journal *j, const journal_options *options, jo
     j->state->opened_ns = j->marked_ns;
     atomic_store_explicit(&j->state->written, j->last, memory_order_release);
     atomic_store_explicit(&j->state->durable, j->last, memory_order_release);
-    atomic_store_explicit(&j->state->released, j->last, memory_order_release);
+    uint64_t shipped = state_shipped(j);
+    j->freed = options->level == JOURNAL_CLUSTER ? shipped : j->last;
+    atomic_store_explicit(&j->state->released, j->freed, memory_order_release);
     if (memcmp(&j->state->header, &header, sizeof header) != 0) {
         result = write_whole(h, j->state_file, &header, sizeof header, 0);
     }
@@ -291,6 +303,8 @@ uint64_t journal_durable(const journal *j) { return atomic_load_explicit(&j->sta
 
 uint64_t journal_released(const journal *j) { return atomic_load_explicit(&j->state->released, memory_order_acquire); }
 
+uint64_t journal_shipped(const journal *j) { return atomic_load_explicit(&j->state->shipped, memory_order_acquire); }
+
 const journal_error *journal_failure(const journal *j) {
     return atomic_load_explicit(&j->failure, memory_order_acquire);
 }
@@ -298,8 +312,9 @@ const journal_error *journal_failure(const journal *j) {
 bool journal_step(journal *j) {
     INVARIANT(j->stepped);
     bool synced = background_sync(j);
+    bool released = background_release(j);
     bool kept = background_keep(j);
-    return synced || kept;
+    return synced || released || kept;
 }
 
 journal_status journal_close(journal *j, journal_error *error) {

@@ -99,7 +99,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_known_one() -> None:
         ("idle_ms = 5.5", "was 5.5"),
         ("segment_records = 5000", "a power of two"),
         ("lock_memory = 1", "true or false, was 1"),
-        ('survival_level = "cluster"', "'process' or 'disk', was 'cluster'"),
+        ('survival_level = "paper"', "'process' or 'disk' or 'cluster', was 'paper'"),
         ('listen = "127.0.0.1:1"', "a list of addresses"),
         ('listen = ["localhost:7400"]', "127.0.0.1:7400 or [::1]:7400"),
         ('listen = ["127.0.0.1:70000"]', "addresses with a port"),

@@ -63,6 +63,7 @@ void rig_make(rig *r, uint64_t seed) {
         .segment_records = 4096,
         .sync_interval_us = 100,
         .level = JOURNAL_PROCESS,
+        .unshipped_records_max = 100000,
         .sync_cpu = JOURNAL_STEPPED,
         .wake = -1,
         .connection_count_max = 16,
@@ -122,7 +123,24 @@ void rig_wait(rig *r, uint64_t ns) {
     }
 }
 
+uint64_t rig_ship(rig *r, uint64_t most) {
+    journal_reader *reader;
+    journal_error error;
+    if (journal_reader_open(DIRECTORY, host_sim_host(r->sim), 1, &reader, &error) != JOURNAL_OK) {
+        must(host_sim_is_off(r->sim), "a publisher can read the journal");
+        return 0;
+    }
+    const uint64_t there = journal_reader_shippable(reader);
+    must(journal_reader_ship(reader, there < most ? there : most, &error) == JOURNAL_OK || host_sim_is_off(r->sim),
+         "a publisher can say what is shipped");
+    const uint64_t shipped = journal_reader_shipped(reader);
+    journal_reader_close(reader);
+    return shipped;
+}
+
 void rig_settle(rig *r) {
+    while (ingress_step(r->in)) continue;
+    if (r->options.level == JOURNAL_CLUSTER && !r->publisher_away) rig_ship(r, UINT64_MAX);
     while (ingress_step(r->in)) continue;
     ingress_on_wake(r->in);
 }

@@ -31,6 +31,7 @@ typedef struct rig {
     } closed[RIG_CLOSED_MAX];
     uint32_t want_write_count; /* sockets that are to be watched for writing */
     bool failed;
+    bool publisher_away; /* level cluster: rig_settle ships nothing */
 } rig;
 
 typedef struct client {
@@ -58,7 +59,8 @@ void rig_define_market(rig *r);
 const ingress_counters *rig_counters(const rig *r);
 void rig_wait(rig *r, uint64_t ns);                 /* time passes, and the timer with it */
 uint16_t rig_closed_code(const rig *r, int socket); /* what `closed` said; 0xffff: not closed */
-void rig_settle(rig *r); /* background work of the journal until there is none, then on_wake */
+void rig_settle(rig *r); /* background work of the journal until there is none, all of it shipped, then on_wake */
+uint64_t rig_ship(rig *r, uint64_t most); /* as a publisher would, up to `most`; what is shipped now */
 
 /* ---- Clients: each call that returns a bool or a count lets the ingress work first ------------------------------- */
 

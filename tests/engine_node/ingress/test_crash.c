@@ -1,7 +1,8 @@
 /* The power fails at every change to the disk, or the process dies after every step: whatever a client was told, by
- * report, logon answer or pong, is there after the restart, byte for byte, and it resumes without a gap.
+ * report, logon answer or pong, is there after the restart, byte for byte, and it resumes without a gap. At level
+ * cluster it had been shipped, too.
  *
- *   script ── orders of two clients, some meet ──▶ ingress at level disk ──▶ power cut at change n
+ *   script ── orders of two clients, some meet ──▶ ingress at level disk or cluster ──▶ power cut at change n
  *   restart ── replay ──▶ every report that a client received = the core's report of that number
  */
 #include "support/check.h"
@@ -22,10 +23,13 @@ static uint64_t recorded_last[2], made_last[2];
 
 static void listen_to(int i) {
     wire_report got[64];
+    const bool cluster = r.options.level == JOURNAL_CLUSTER && !host_sim_is_off(r.sim);
+    const uint64_t shipped = cluster ? rig_ship(&r, 0) : UINT64_MAX;
     for (uint32_t count; (count = client_take(&clients[i], got, 64)) > 0;)
         for (uint32_t n = 0; n < count; n++) {
             if (got[n].kind == MESSAGE_PONG && got[n].order_id > recorded_last[i]) recorded_last[i] = got[n].order_id;
             if (got[n].report_number == 0) continue;
+            CHECK(got[n].sequence <= shipped);
             CHECK_EQUAL(got[n].report_number, told_last[i] + 1); /* no gap and no repeat, over all sessions */
             CHECK(got[n].report_number < REPORTS_MAX);
             told[i][++told_last[i]] = got[n];
@@ -35,6 +39,7 @@ static void listen_to(int i) {
 static void begin(uint64_t seed, journal_level level) {
     rig_make(&r, seed);
     r.options.level = level;
+    r.publisher_away = false;
     r.options.digest_interval_records = 7;
     rig_start(&r);
     rig_define_market(&r);
@@ -71,7 +76,11 @@ static void play(int step) {
     client_queue(&clients[i], &ping);
     client_work(&clients[i]);
     if (step % 8 == 4) log_on(i);      /* while the disk is behind */
+    r.publisher_away = step % 4 == 3;  /* and now and then it ships only a part */
     if (step % 3 != 1) rig_settle(&r); /* now and then the disk is behind */
+    if (r.publisher_away && r.options.level == JOURNAL_CLUSTER && !host_sim_is_off(r.sim))
+        rig_ship(&r, core_sequence(ingress_core(r.in)) - 2);
+    r.publisher_away = false;
     for (int k = 0; k < 2; k++) listen_to(k);
 }
 
@@ -106,11 +115,11 @@ static uint64_t changes_of_script(journal_level level) {
     return changes;
 }
 
-static void test_whatever_a_client_was_told_survives_a_loss_of_power_at_every_change(void) {
-    const uint64_t changes = changes_of_script(JOURNAL_DISK);
+static void lose_power_at_every_change(journal_level level) {
+    const uint64_t changes = changes_of_script(level);
     CHECK(changes > STEP_COUNT / 2);
     for (uint64_t cut = 1; cut <= changes; cut++) {
-        begin(cut, JOURNAL_DISK);
+        begin(cut, level);
         host_sim_power_cut_at(r.sim, host_sim_changes(r.sim) + cut);
         for (int i = 0; i < 2 && !host_sim_is_off(r.sim); i++) log_on(i);
         for (int step = 0; step < STEP_COUNT && !host_sim_is_off(r.sim); step++) play(step);
@@ -125,8 +134,14 @@ static void test_whatever_a_client_was_told_survives_a_loss_of_power_at_every_ch
     }
 }
 
+static void test_whatever_a_client_was_told_survives_a_loss_of_power_at_every_change(void) {
+    lose_power_at_every_change(JOURNAL_DISK);
+}
+
+static void test_at_level_cluster_it_was_shipped_too(void) { lose_power_at_every_change(JOURNAL_CLUSTER); }
+
 static void test_whatever_a_client_was_told_survives_kill_after_every_step(void) {
-    for (int level = JOURNAL_PROCESS; level <= JOURNAL_DISK; level++) {
+    for (int level = JOURNAL_PROCESS; level <= JOURNAL_CLUSTER; level++) {
         begin(1, (journal_level)level);
         for (int step = 0; step < STEP_COUNT; step++) {
             for (int i = 0; i < 2; i++) log_on(i);
@@ -140,6 +155,7 @@ static void test_whatever_a_client_was_told_survives_kill_after_every_step(void)
 
 int main(void) {
     RUN(test_whatever_a_client_was_told_survives_a_loss_of_power_at_every_change);
+    RUN(test_at_level_cluster_it_was_shipped_too);
     RUN(test_whatever_a_client_was_told_survives_kill_after_every_step);
     return checks_done();
 }

@@ -76,6 +76,7 @@ class Rig:
             "tick_interval_ms": 1000,
             "digest_interval_records": 1000,
             "refused_peer_max": 5,
+            "unshipped_records_max": 1_000_000,
             "closed": self.on_closed,
             "want_write": self.on_want_write,
             "failed": self.failures.append,
@@ -342,7 +343,8 @@ def test_stop_snapshot_and_start_go_on_where_it_was(tmp_path: Path) -> None:
             end = rig.stop()
             assert (await client.receive())[0].code == v.Code.SERVER_STOPPING
             snapshot = rig.engine.save()
-            assert end == {"sequence": rig.engine.sequence(), "digest": rig.engine.digest()}
+            last = rig.engine.sequence()
+            assert end == {"sequence": last, "released": last, "digest": rig.engine.digest()}
             del rig
 
         replica = _engine.Core.load(snapshot, **CORE_OPTIONS)

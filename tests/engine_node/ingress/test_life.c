@@ -59,7 +59,7 @@ static void test_options_out_of_range_are_refused_with_a_sentence(void) {
         {offsetof(ingress_options, idle_ms), 0, "idle_ms"},
         {offsetof(ingress_options, logon_timeout_ms), 0, "logon_timeout_ms"},
         {offsetof(ingress_options, tick_interval_ms), 86400001, "tick_interval_ms"},
-        {offsetof(ingress_options, level), 3, "level"},
+        {offsetof(ingress_options, level), 4, "level"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rig_make(&r, 1);

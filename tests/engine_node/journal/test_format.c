@@ -128,6 +128,7 @@ static void test_the_example_of_the_shared_page(void) {
     example("state 576", bytes + 576, 8);
     example("state 640", bytes + 640, 8);
     example("state 704", bytes + 704, 8);
+    example("state 768", bytes + 768, 8);
     example("state 4096", bytes + 4096, 64);
     CHECK(state_header_check(&page.header) == NULL);
     CHECK_EQUAL(page.header.level, JOURNAL_DISK);
@@ -140,6 +141,7 @@ static void test_the_example_of_the_shared_page(void) {
     CHECK_EQUAL(page.written, 300);
     CHECK_EQUAL(page.durable, 200);
     CHECK_EQUAL(page.released, 200);
+    CHECK_EQUAL(page.shipped, 170);
     CHECK(state_mark_check(&page.mark) == NULL);
     CHECK_EQUAL(page.mark.durable, 150);
     CHECK_EQUAL(page.mark.recorded_ns, 1000000000100000000);

@@ -359,7 +359,9 @@ static void test_options_out_of_range_are_refused(void) {
     bad.free_bytes_min = -1;
     CHECK_TEXT(refused(sim, &bad, 1).text, "free_bytes_min");
     bad = good;
-    bad.level = 3;
+    bad.level = 0;
+    CHECK_TEXT(refused(sim, &bad, 1).text, "level");
+    bad.level = 4;
     CHECK_TEXT(refused(sim, &bad, 1).text, "level");
     bad = good;
     bad.sync_cpu = -3;

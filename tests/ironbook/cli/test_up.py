@@ -93,7 +93,7 @@ def test_a_wrong_setting_is_told_once_by_the_option_that_gave_it_and_nothing_is_
     code, out, err = Up(tmp_path / "one", "--json", "--level", "paper").end()
     said = orjson.loads(out)
     assert (code, said["error"], said["detail"], err) == (1, "settings", "option --level", "")
-    assert "survival_level must be 'process' or 'disk', was 'paper'" in said["message"]
+    assert "survival_level must be 'process' or 'disk' or 'cluster', was 'paper'" in said["message"]
     code, out, err = Up(tmp_path / "two", "--listen", "nonsense").end()
     assert (code, out, err.count("nonsense"), err.count("--listen")) == (1, "", 1, 1)
     assert "IRONBOOK_ENGINE" not in err

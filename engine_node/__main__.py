@@ -1,9 +1,10 @@
 """python -m engine_node: run the engine node, or look at its settings.
 
-    run          the engine (and, as the settings say, its snapshotter and TLS terminator) until SIGTERM
+    run          the engine (and, as the settings say, its snapshotter, publisher and TLS terminator) until SIGTERM
     settings     --example: an example file; --reference: the page of all settings; --check: are they good?
     doctor       what this machine lacks for steady latency, and how to mend it
     snapshotter  the process that writes snapshots; `run` starts it
+    publisher    the process that publishes to Kafka; `run` starts it if kafka_bootstrap is set
     tls          the process that ends TLS; `run` starts it
 
 Exit codes: 0 done, 1 could not start or check found something bad, 2 wrong arguments, 70 a bug, 74 the disk failed.
@@ -57,6 +58,10 @@ def _run_process(settings: Settings, chosen: argparse.Namespace) -> int:
             from engine_node import tls
 
             return tls.run(settings, log, chosen.listen_fds, chosen.parent, chosen.cpus)
+        if chosen.command == "publisher":
+            from engine_node import publisher
+
+            return publisher.run(settings, log, chosen.parent, chosen.cpus)
         from engine_node import snapshotter
 
         return snapshotter.run(settings, log, chosen.parent, chosen.cpus)
@@ -106,11 +111,12 @@ def _parser() -> argparse.ArgumentParser:
         what.add_argument(f"--{name}", dest="what", action="store_const", const=name, help=about)
     command("doctor", "what this machine lacks for steady latency").add_argument("--json", action="store_true")
     snapshotter = command("snapshotter", "write snapshots")
+    publisher = command("publisher", "publish the journal and its events to Kafka")
     tls = command("tls", "end TLS on inherited sockets")
     tls.add_argument("--listen-fds", type=_numbers, required=True, metavar="N,N", help="listening sockets")
-    for child in (run, snapshotter, tls):
+    for child in (run, snapshotter, publisher, tls):
         child.add_argument("--parent", type=int, metavar="PID", help="process to end with")
-    for helper in (snapshotter, tls):
+    for helper in (snapshotter, publisher, tls):
         helper.add_argument("--cpus", type=_numbers, default=[], metavar="N,N", help="where to run; else as started")
     return parser
 

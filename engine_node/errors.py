@@ -8,7 +8,9 @@
     │   └── SnapshotUnsound        snapshot_unsound   one just written is not the state it was made from
     ├── ReplicaError               replica            the journal cannot be followed
     ├── StartError                 start              the engine cannot start: recovery, keys, sockets
-    └── TerminatorError            terminator         TLS cannot be ended here: certificate, key, socket
+    ├── TerminatorError            terminator         TLS cannot be ended here: certificate, key, socket
+    └── PublishError           publish            topics and journal do not fit, or topics are not as agreed
+        └── PublisherFenced    publisher_fenced   another publisher of this shard has begun
 
 Errors of the compiled half (`engine_node._engine.EngineError`) and of the key store (`ironbook.keystore`) have the same
 three parts; `parts_of` reads them all. Where one of those stops a start, it is said in its own words.
@@ -22,6 +24,8 @@ __all__ = [
     "DataDirectoryError",
     "EngineNodeError",
     "MachineError",
+    "PublishError",
+    "PublisherFenced",
     "ReplicaError",
     "SettingsError",
     "SnapshotError",
@@ -93,6 +97,18 @@ class TerminatorError(EngineNodeError):
     """TLS cannot be ended here."""
 
     code = "terminator"
+
+
+class PublishError(EngineNodeError):
+    """What is in the topics and what is in the journal do not fit, or the topics are not as the contract says."""
+
+    code = "publish"
+
+
+class PublisherFenced(PublishError):
+    """Another publisher of this shard has begun; this one must end."""
+
+    code = "publisher_fenced"
 
 
 def parts_of(error: BaseException) -> dict[str, str]:

@@ -6,7 +6,7 @@
     sync thread ──eventfd══▶ on_wake      timer 100 ms ──▶ on_timer      SIGHUP, file mark ──▶ new keys  │
                        └──────────────────────────────────┬────────────────────────────────────────────┘
                             starts, watches               │
-              snapshotter (replica, other CPU)   TLS terminator (other CPU) ──PROXY v2──▶ proxy.sock
+      snapshotter, publisher (replicas, other CPU)   TLS terminator (other CPU) ──PROXY v2──▶ proxy.sock
 
 Python runs at start, accept, close, key changes and stop; an order runs none of it.
 
@@ -287,6 +287,8 @@ class Server:
         place = [f"--parent={os.getpid()}", "--cpus=" + ",".join(map(str, sorted(self._background_cpus())))]
         if self.settings.snapshot_process:
             self._children.append(Child("snapshotter", ["snapshotter", *place], **common))
+        if self.settings.kafka_bootstrap:
+            self._children.append(Child("publisher", ["publisher", *place], **common))
         if self._tls_listeners:
             for listener in self._tls_listeners:
                 listener.listen(self.settings.backlog_count)
@@ -568,7 +570,8 @@ class Server:
         for child in self._children:
             child.begin_stop()
         for child in self._children:
-            child.finish(CHILD_STOP_S)
+            flush_s = self.settings.kafka_flush_ms / 1000 if child.name == "publisher" else 0.0
+            child.finish(CHILD_STOP_S + flush_s)
         if self.settings.proxy_path is not None:
             self.settings.proxy_path.unlink(missing_ok=True)
         self.log.info("stopped", exit_code=self.exit_code)

@@ -40,6 +40,7 @@ __all__ = [
 ENVIRONMENT_PREFIX: Final = "IRONBOOK_ENGINE_"
 SETTINGS_FILE_VARIABLE: Final = "IRONBOOK_ENGINE_SETTINGS"
 SETTINGS_FILE_BYTES_MAX: Final = 1 << 20
+TOPIC_PREFIX_VARIABLE: Final = "IRONBOOK_TOPIC_PREFIX"  # the same for every process of an installation
 CPU_MAX: Final = 1023
 POOL_MAX: Final = 1 << 28  # slots of any pool of the core: engine_node/core/limits.h
 
@@ -92,6 +93,10 @@ def _choice(default: str, choices: Sequence[str], about: str, *, group: str = ""
 
 def _path(default: str, about: str, *, group: str = "") -> Any:
     return dataclasses.field(default=default, metadata={"rule": _Rule(kind="path", about=about, group=group)})
+
+
+def _words(default: str, about: str, *, group: str = "") -> Any:
+    return dataclasses.field(default=default, metadata={"rule": _Rule(kind="text", about=about, group=group)})
 
 
 def _addresses(default: Sequence[Address], about: str, *, group: str = "") -> Any:
@@ -212,7 +217,9 @@ class Settings:
     )
 
     engine_cpu: int = _integer(-1, -1, CPU_MAX, "CPU", "Pins the engine; -1: not pinned.", group="Machine")
-    background_cpu: int = _integer(-1, -1, CPU_MAX, "CPU", "Pins snapshotter and TLS; -1: anywhere but engine_cpu.")
+    background_cpu: int = _integer(
+        -1, -1, CPU_MAX, "CPU", "Pins snapshotter, publisher and TLS; -1: anywhere but engine_cpu."
+    )
     realtime_priority: int = _integer(
         0, 0, 99, "SCHED_FIFO", "Real-time priority of the engine; 0: ordinary scheduling."
     )
@@ -235,13 +242,43 @@ class Settings:
     )
     snapshot_keep_count: int = _integer(3, 1, 1_000, "files", "The newest so many are kept.")
 
+    kafka_bootstrap: str = _words(
+        "", "Brokers to begin with, host:port[,host:port]. Empty: no publisher; nothing goes to Kafka.", group="Kafka"
+    )
+    kafka_topic_prefix: str = _words(
+        "", f"Stands before every topic and transactional id of this installation. Also: {TOPIC_PREFIX_VARIABLE}."
+    )
+    kafka_security: str = _choice(
+        "plaintext", ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"), "How brokers are spoken to."
+    )
+    kafka_sasl_mechanism: str = _choice(
+        "SCRAM-SHA-512", ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"), "How the password is proved."
+    )
+    kafka_username: str = _words("", "Needed with sasl_plaintext and sasl_ssl.")
+    kafka_password_file: str = _path("", "File of mode 0600 whose first line is the password.")
+    kafka_ca_file: str = _path("", "PEM: who vouches for the brokers' certificates. Empty: the system's list.")
+    kafka_compression: str = _choice("lz4", ("none", "lz4", "gzip"), "Of event topics; the journal topic has none.")
+    kafka_linger_ms: int = _integer(
+        5, 0, 1_000, "ms", "How long events gather into a message; the first after a quiet time does not wait."
+    )
+    kafka_in_flight_bytes_max: int = _integer(
+        1 << 24, 1 << 20, 1 << 30, "bytes", "Of events not yet acknowledged by brokers; beyond it, encoding waits."
+    )
+    kafka_ship_records_max: int = _integer(8_192, 16, 12_288, "records", "One message of the journal topic.")
+    kafka_fence_ms: int = _integer(
+        60_000, 6_000, 900_000, "ms", "transaction.timeout.ms of the fence; a third of it is one transaction."
+    )
+    kafka_flush_ms: int = _integer(2_500, 0, 600_000, "ms", "At a stop: how long what is released may still go out.")
+
     drain_ms: int = _integer(
         100, 0, 60_000, "ms", "At a stop: so long commands still get an answer (engine_stopping).", group="Stop"
     )
     stop_timeout_ms: int = _integer(
         20_000, 100, 600_000, "ms", "A stop that takes longer ends the process; the journal is whole."
     )
-    child_restart_max: int = _integer(10, 0, 1_000, "restarts", "Of snapshotter or TLS without a minute's run between.")
+    child_restart_max: int = _integer(
+        10, 0, 1_000, "restarts", "Of snapshotter, publisher or TLS without a minute's run between."
+    )
 
     log_level: str = _choice("info", ("debug", "info", "warning", "error"), "Least level that is written.", group="Log")
     log_file: str = _path("", "JSON lines are appended to it. Empty: standard error.")
@@ -358,10 +395,37 @@ def _misfits(settings: Settings) -> Iterator[SettingsError]:
             detail=f"field proxy_socket: {settings.proxy_path}",
             hint="set proxy_socket to a short path, such as one in /run",
         )
+    yield from _kafka_misfits(settings)
     if settings.drain_ms >= settings.stop_timeout_ms:
         yield SettingsError(
             f"drain_ms must be below stop_timeout_ms ({settings.stop_timeout_ms}), was {settings.drain_ms}",
             detail="field drain_ms",
+        )
+
+
+def _kafka_misfits(settings: Settings) -> Iterator[SettingsError]:
+    addresses = [part.strip() for part in settings.kafka_bootstrap.split(",")] if settings.kafka_bootstrap else []
+    for address in addresses:
+        if not re.fullmatch(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", address):
+            yield SettingsError(
+                f"kafka_bootstrap must be host:port[,host:port], was {settings.kafka_bootstrap!r}",
+                detail="field kafka_bootstrap",
+                hint='for example kafka_bootstrap = "127.0.0.1:9092"',
+            )
+            break
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,100}", settings.kafka_topic_prefix):
+        yield SettingsError(
+            "kafka_topic_prefix must be at most 100 letters, digits, dots, lines and underscores, "
+            f"was {settings.kafka_topic_prefix!r}",
+            detail="field kafka_topic_prefix",
+            hint='for example kafka_topic_prefix = "dev."',
+        )
+    if settings.kafka_security.startswith("sasl") and not (settings.kafka_username and settings.kafka_password_file):
+        yield SettingsError(
+            f"kafka_username and kafka_password_file must be set where kafka_security is {settings.kafka_security}, "
+            "were not",
+            detail="field kafka_security",
+            hint="name both, or choose plaintext or ssl",
         )
 
 
@@ -545,6 +609,7 @@ def _read_environment(variables: Mapping[str, str]) -> _Found:
     found = _Found()
     by_variable = {_variable(field.name, rule): (field, rule) for field, rule in _rules()}
     by_variable[PASSPHRASE_FILE_VARIABLE] = by_variable[f"{ENVIRONMENT_PREFIX}KEY_PASSPHRASE_FILE"]
+    by_variable[TOPIC_PREFIX_VARIABLE] = by_variable[f"{ENVIRONMENT_PREFIX}KAFKA_TOPIC_PREFIX"]
     for variable in sorted(variables):
         if variable in by_variable:
             found.take(*by_variable[variable], variables[variable], f"variable {variable}", text=True)

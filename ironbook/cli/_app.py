@@ -21,6 +21,7 @@ from ironbook.cli import (
     assets,
     book,
     calendar,
+    database,
     dead_letters,
     doctor,
     instruments,
@@ -98,6 +99,7 @@ app.add_typer(journal.app, name="journal")
 app.add_typer(calendar.app, name="calendar")
 app.add_typer(margin.app, name="margin")
 app.add_typer(services.app, name="services")
+app.add_typer(database.app, name="database")
 app.add_typer(dead_letters.app, name="dead-letters")
 
 _USAGE_ERROR: type[Exception] = next(

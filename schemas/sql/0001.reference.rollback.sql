@@ -1,0 +1,4 @@
+DROP TABLE keys;
+DROP TABLE accounts;
+DROP TABLE instruments;
+DROP TABLE assets;

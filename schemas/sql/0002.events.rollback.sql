@@ -1,0 +1,10 @@
+DROP TABLE audit;
+DROP TABLE alerts;
+DROP TABLE order_rejections;
+DROP TABLE market_states;
+DROP TABLE cash_flows;
+DROP TABLE balances;
+DROP TABLE trades;
+DROP TABLE orders;
+DROP TABLE executions;
+DROP FUNCTION unsigned_64(bigint);

@@ -1,0 +1,15 @@
+DROP VIEW candles_decimal;
+DROP VIEW symbol_statistics_decimal;
+DROP VIEW trade_statistics_ratios;
+DROP VIEW daily_pnl_decimal;
+DROP VIEW positions_decimal;
+DROP VIEW cash_flows_decimal;
+DROP VIEW balances_decimal;
+DROP VIEW trades_standing;
+DROP VIEW trades_decimal;
+DROP VIEW fills_decimal;
+DROP VIEW orders_decimal;
+DROP FUNCTION time_of(bigint);
+DROP FUNCTION decimal_quantity(numeric, instruments);
+DROP FUNCTION decimal_price(numeric, instruments);
+DROP FUNCTION decimal_amount(numeric, bigint);

@@ -1,0 +1,1 @@
+"""Analytics: positions, profit and loss, candles and statistics, into topics and Postgres."""

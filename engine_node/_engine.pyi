@@ -74,7 +74,7 @@ class Core:
     def load(snapshot: Buffer, **options: int) -> Core: ...
 
 Place = tuple[int, int]  # (seq, n) of an event
-Message = tuple[str, int, bytes | None, bytes, int, Place, Place]
+FeedMessage = tuple[str, int, bytes | None, bytes, int, Place, Place]  # for type checkers only
 
 class Feed:
     """A core's events as JSON messages for the topics of schemas/topics.json. It speaks of one Core at a time."""
@@ -95,7 +95,7 @@ class Feed:
         The core must hand out reports, market and account events (event_mask 11 is enough: level3 is never told).
         """
 
-    def take(self, flush: bool, snapshots: bool = False) -> list[Message]:
+    def take(self, flush: bool, snapshots: bool = False) -> list[FeedMessage]:
         """Messages in the order in which to send them: (topic, partition, key, value, count, first, last).
 
         Definitions that changed and batches that are full, always. flush: batches that are not full, and the balances

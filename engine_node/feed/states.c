@@ -69,9 +69,18 @@ static void touch_order(feed *f, const wire_report *e) {
     if (both || !sell) touch_balance(f, e->account, m->quote_asset);
 }
 
+/* An asset, which may have another name now, and the instruments that name it. */
+static void touch_asset(feed *f, uint32_t number) {
+    core_instrument_info i;
+    touch(&f->assets, number, TOUCHED_DEFINITION);
+    for (uint32_t at = 1; at < f->instrument_count_max; at++)
+        if (core_instrument(f->of, at, &i) && (i.base_asset == number || i.quote_asset == number))
+            touch(&f->instruments, at, TOUCHED_DEFINITION);
+}
+
 static void touch_applied(feed *f, const command *told, const wire_report *e) {
     switch (told->closing->kind) {
-    case KIND_ASSET: touch(&f->assets, ((const wire_asset *)told->closing)->asset, TOUCHED_DEFINITION); break;
+    case KIND_ASSET: touch_asset(f, ((const wire_asset *)told->closing)->asset); break;
     case KIND_INSTRUMENT: touch(&f->instruments, e->instrument, TOUCHED_DEFINITION | TOUCHED_TOP | TOUCHED_BOOK); break;
     case KIND_INSTRUMENT_LIMITS:
     case KIND_PRICE_STEP: touch(&f->instruments, e->instrument, TOUCHED_DEFINITION); break;

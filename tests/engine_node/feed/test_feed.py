@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import json
 import random
 import struct
 import subprocess
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -193,7 +194,7 @@ def test_batches_are_cut_by_bytes_just_where_one_event_more_would_not_fit() -> N
     cut = 0
     for values in by_place.values():
         assert all(len(value) <= limit for value in values)
-        for value, following in zip(values, values[1:], strict=False):
+        for value, following in itertools.pairwise(values):
             first = json.dumps(json.loads(following)[0], separators=(",", ":"), ensure_ascii=False).encode()
             assert len(value) + 1 + len(first) > limit
             cut += 1

@@ -78,7 +78,7 @@ class Shipper:
 
     def target(self) -> int:
         """How far records may leave this machine."""
-        return self._marks.released()
+        return self._marks.shippable()
 
     @property
     def waiting_records(self) -> int:
@@ -245,8 +245,7 @@ class Shipper:
         self.progressed.set()
 
     def _tell_marks(self) -> None:
-        if hasattr(self._marks, "ship"):
-            self._marks.ship(min(self.acknowledged, self.target()))
+        self._marks.ship(min(self.acknowledged, self.target()))
 
     async def _begin(self) -> None:
         await self._calling(self._opened().begin_transaction())

@@ -200,13 +200,17 @@ def test_a_second_publisher_fences_the_first_which_ends(
 
 
 def test_a_quiet_market_has_one_event_a_message(
-    node: Node, market: Market, kafka: str, topics: str, publish: Publish
+    node: Node, kafka: str, topics: str, publish: Publish
 ) -> None:
+    node.settings["tick_interval_ms"] = 0  # a tick may have the book's checksum told
+    market = Market(node, seed=4)
+    node.start()
+    client = market.open().client
+    assert client is not None
     publisher = publish(kafka, topics)
     publisher.wait_line("kafka_session")
-    assert market.client is not None
     for step in range(4):
-        accepted = market.client.ask(market.client.order(1, 90 - step, 1))
+        accepted = client.ask(client.order(1, 90 - step, 1))
         assert accepted.kind == v.EventKind.ACCEPTED
 
         def messages_of(sequence: int = accepted.sequence) -> list[Read]:
@@ -216,6 +220,7 @@ def test_a_quiet_market_has_one_event_a_message(
         wait_until(lambda of=messages_of: len(of()) == 2, 30)
         assert [len(message.events) for message in messages_of()] == [1, 1]
     ended(node, publisher)
+    market.close()
 
 
 def test_a_journal_that_is_not_the_topics_is_refused_and_the_first_difference_named(

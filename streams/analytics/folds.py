@@ -21,9 +21,6 @@ from streams.analytics.rows import ALERT, AUDIT, KEY, REJECTION, SHAPES, Misshap
 Event = dict[str, Any]
 State = dict[str, Any]
 
-FIRM_TOPICS = ("executions", "balances", "orders.rejected", "risk.alerts", "risk.audit")
-SYMBOL_TOPICS = ("trades", "book.top", "book.snapshots", "market.state")
-REFERENCE_TOPICS = ("assets", "instruments", "accounts", "keys")
 REMARKS_MAX = 500  # positions revalued in one flush; the rest waits for the next
 
 
@@ -51,11 +48,11 @@ class Message:
 class Changes:
     """What a flush stores: rows for the database, states by key, messages, and the marks that go with them.
 
-    The states are the fold's own: store them, or copy them, before anything more is folded.
+    States are JSON texts: what the fold holds goes on changing while they are being stored.
     """
 
     rows: dict[str, list[Row]] = dataclasses.field(default_factory=dict)
-    states: dict[str, State] = dataclasses.field(default_factory=dict)  # "positions/1:BTC/USD": ...
+    states: dict[str, bytes] = dataclasses.field(default_factory=dict)  # by key, such as positions/1:BTC/USD
     messages: list[Message] = dataclasses.field(default_factory=list)
     marks: dict[tuple[str, int], Mark] = dataclasses.field(default_factory=dict)
     event_count: int = 0
@@ -63,6 +60,19 @@ class Changes:
     def add(self, topic: str, partition_key: str, key: str, event: State) -> None:
         """A message more."""
         self.messages.append(Message(topic=topic, partition_key=partition_key, key=key, event=event))
+
+
+def merge(parts: Sequence[Changes]) -> Changes:
+    """The changes of several folds as one."""
+    merged = Changes()
+    for part in parts:
+        for table, rows in part.rows.items():
+            merged.rows.setdefault(table, []).extend(rows)
+        merged.states |= part.states
+        merged.messages += part.messages
+        merged.marks |= part.marks
+        merged.event_count += part.event_count
+    return merged
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -100,9 +110,9 @@ class Fold:
         return refused
 
     @property
-    def pending_count(self) -> int:
-        """Events folded since the last flush."""
-        return self._changes.event_count
+    def pending(self) -> bool:
+        """Is there anything to flush?"""
+        return bool(self._changes.marks)
 
     def take(self) -> Changes:
         """All that changed since the last time."""
@@ -110,7 +120,7 @@ class Fold:
         changes, self._changes = self._changes, Changes()
         return changes
 
-    def load(self, key: str, stored: State) -> None:
+    def load(self, key: str, stored: bytes | str) -> None:
         """A state as it was stored. A fold without states has none to take."""
 
     def _gather(self, changes: Changes) -> None:
@@ -165,7 +175,7 @@ class FirmFold(Fold):
             "risk.audit": self._each(self._audit),
         }
 
-    def load(self, key: str, stored: State) -> None:
+    def load(self, key: str, stored: bytes | str) -> None:
         """A state as it was stored."""
         state = rules.from_json(stored)
         if key.startswith("accounts/"):
@@ -174,6 +184,11 @@ class FirmFold(Fold):
             place = (state["account"], state["symbol"])
             self.positions[place] = state
             self._held.setdefault(state["symbol"], {})[place] = state
+
+    @property
+    def pending(self) -> bool:
+        """Is there anything to flush?"""
+        return super().pending or bool(self._remarks)
 
     def price(self, symbol: str, price_ticks: int, seq: int, time_ns: int) -> None:
         """A newer last price of a symbol: its positions are revalued at the next flushes."""
@@ -319,9 +334,10 @@ class SymbolFold(Fold):
             "market.state": self._each(self._market_state),
         }
 
-    def load(self, key: str, stored: State) -> None:
+    def load(self, key: str, stored: bytes | str) -> None:
         """A state as it was stored."""
-        self.symbols[stored["symbol"]] = rules.from_json(stored)
+        state = rules.from_json(stored)
+        self.symbols[state["symbol"]] = state
 
     def _symbol(self, event: Event) -> State:
         key = event["symbol"]

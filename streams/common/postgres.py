@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from streams.common.errors import StreamError
+from streams.common.errors import StreamError, Unavailable
 from streams.common.retry import Backoff, Breaker, retrying
 
 __all__ = ["Mark", "Overtaken", "RowsRefused", "Store", "Table", "insert_once", "keep_newest"]
@@ -190,6 +190,7 @@ class Store:
             }
 
         async with self._busy:
+            await self._check_tables()
             marks = await self._retrying(attempt)
             self._believed = {place: mark.next_offset for place, mark in marks.items()}
             return marks
@@ -209,11 +210,14 @@ class Store:
         rows: Mapping[str, Sequence[tuple[Any, ...]]],
         marks: Mapping[Place, Mark],
         states: Mapping[str, str] | None = None,
+        held: Iterable[Place] = (),
     ) -> None:
         """Write rows by table, states (JSON texts by key) and marks, all or nothing; returns when it is committed.
 
-        The marks' places must have been opened. Raises Overtaken, or what will not pass (rows the tables refuse).
+        The marks' places must have been opened, and so must `held`: places whose rows change without anything new from
+        them. Raises Overtaken, or RowsRefused.
         """
+        marks = {**{place: Mark(next_offset=self._believed[place]) for place in held}, **marks}
 
         async def attempt() -> None:
             async with (await self._opened()).acquire() as connection:
@@ -246,6 +250,21 @@ class Store:
 
         async with self._busy:
             await self._retrying(attempt)
+
+    async def _check_tables(self) -> None:
+        async def attempt() -> Any:
+            connection = await asyncpg.connect(self.url, timeout=CONNECT_TIMEOUT_S)
+            try:
+                return await connection.fetchval("SELECT to_regclass('stream_marks')")
+            finally:
+                await connection.close()
+
+        if await self._retrying(attempt) is None:
+            raise Unavailable(
+                "the database must have the tables of this release, has not",
+                detail="table stream_marks",
+                hint="make them first: ironbook database migrate",
+            )
 
     async def _lock(self, connection: Any, marks: Mapping[Place, Mark]) -> None:
         """Lock the marks' rows; they must say what this store believes, or what a lost answer left there."""

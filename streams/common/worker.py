@@ -297,7 +297,8 @@ class Worker:
             )  # fmt: skip
             try:
                 _check_schema(batch)
-                batch.events.extend(decode(batch.value))
+                if message.value is not None:  # a tombstone has no events
+                    batch.events.extend(decode(batch.value))
             except Undecodable as error:
                 await self.dead_letter(batch, error.code, str(error))
                 self.ack(batch)

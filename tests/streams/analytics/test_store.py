@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import asyncpg
-import orjson
 import pytest
 
 from schemas import migrations
@@ -55,7 +54,7 @@ async def write(store: Store, changes: Changes) -> None:
     await store.write(
         changes.rows,
         {place: Mark(next_offset=m.next_offset, shard=m.shard, seq=m.seq, n=m.n) for place, m in changes.marks.items()},
-        {key: orjson.dumps(state).decode() for key, state in changes.states.items()},
+        {key: state.decode() for key, state in changes.states.items()},
     )
 
 
@@ -187,7 +186,7 @@ def test_marks_and_states_stand_with_the_rows_of_their_transaction(database: str
     again = FirmFold(0, INSTRUMENTS)
     for key, text in states.items():
         if not key.startswith("symbols/"):
-            again.load(key, orjson.loads(text))
+            again.load(key, text)
     assert again.positions == firm.positions
     assert again.accounts == firm.accounts
 

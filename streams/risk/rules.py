@@ -55,6 +55,7 @@ _TEXTS: Final = {
 }
 _NO_PRICE: Final = ("no_price", "a market order under a limit in money needs a trade or a quote, there was none")
 _TOO_OLD: Final = ("expired", "an order must reach the engine before its timestamp leaves the nonce window, it did not")
+_LIMITS: Final = "limits"  # what stands instead of a code with the nonce of an envelope of limits, and its place
 _FLAGGED: Final = ("accepted", "rejected", "replaced", "applied")
 
 
@@ -117,19 +118,13 @@ class RiskState:
         """Decide each; answers go to told.passed and told.refused."""
         self.advance(time_ns)
         decisions, passed = self.decisions, told.passed
-        keep_ns = self.window_ns + self.margin_ns
         for order in orders:
             nonce = order["nonce"]
             if nonce in decisions:
                 verdict = decisions[nonce]
             else:
                 verdict = self._decide(order, time_ns, told)
-                decisions[nonce] = verdict
-                second = (order["timestamp_ns"] + keep_ns) // SECOND_NS
-                try:
-                    self._expiries[second].append(nonce)
-                except KeyError:
-                    self._expiries[second] = [nonce]
+                self._decided(nonce, order["timestamp_ns"], verdict)
             if verdict is None:
                 passed.append(order)
             else:
@@ -172,21 +167,22 @@ class RiskState:
     def change(self, change: Mapping[str, Any], time_ns: int, told: Told) -> None:
         """Apply an envelope of risk.limits, or say why not.
 
-        {place, who, firm, account, code}, and if code is empty {nonce, timestamp_ns, limits, resume}.
+        {place, who, firm, account, code}; nonce and timestamp_ns if it is authentic; limits and resume if it is good.
         """
         self.advance(time_ns)
         code, nonce = change["code"], change.get("nonce")
-        if not code and nonce in self.decisions:
-            code = "nonce_repeated"
+        if nonce is not None:
+            if nonce not in self.decisions:
+                self._decided(nonce, change["timestamp_ns"], (_LIMITS, change["place"]))
+            elif self.decisions[nonce] == (_LIMITS, change["place"]):
+                return  # the same envelope, read again
+            else:
+                code = "nonce_repeated"
         audit = {"type": "audit", "audit_id": change["place"], "who": change["who"], "what": "limits_changed",
                  "firm": change["firm"], "account": change["account"]}  # fmt: skip
         if code:
             told.audits.append(audit | {"what": "limits_refused", "code": code, "time_ns": time_ns})
             return
-        if nonce is not None:
-            self.decisions[nonce] = None
-            second = (change["timestamp_ns"] + self.window_ns + self.margin_ns) // SECOND_NS
-            self._expiries.setdefault(second, []).append(nonce)
         firm = self._firm(change["firm"])
         scope = firm.account(change["account"]) if change["account"] else firm
         before = scope.limits.named if scope.limits is not None else {}
@@ -495,6 +491,14 @@ class RiskState:
             self._watch(firm, cell.scope, cell.ledger, cause, time_ns, told)
         for firm in touched.values():
             self._watch(firm, firm, firm.ledgers[price.quote], cause, time_ns, told)
+
+    def _decided(self, nonce: str, timestamp_ns: int, verdict: Verdict | None) -> None:
+        self.decisions[nonce] = verdict
+        second = (timestamp_ns + self.window_ns + self.margin_ns) // SECOND_NS
+        try:
+            self._expiries[second].append(nonce)
+        except KeyError:
+            self._expiries[second] = [nonce]
 
     def _free(self, nonce: str) -> None:
         reserved = self.reservations.pop(nonce, None)

@@ -251,7 +251,7 @@ async def hold_to_what_was_seen(desk: Desk) -> None:
     if too_high:
         desk.task.cancel()
         await table.store(desk.partition, {}, too_high)
-        raise RuntimeError(f"marks of partition {desk.partition} were too high and are set back to {too_high}; start again")
+        raise RuntimeError(f"marks of partition {desk.partition} were too high, are set back to {too_high}; start again")
 
 
 async def submit(batches: AsyncIterator[Batch]) -> None:

@@ -1,11 +1,11 @@
 """What risk wants done on the engine, done: an admin session on risk.actions, and each outcome in risk.audit.
 
 Actions say what is to be, not what is to change: halting twice is harmless, so after a crash an action is carried out
-again and told under the same id. While the engine is away the action waits, with backoff and a breaker, and those behind
-it; nothing is given up. What the engine refuses is told as action_failed with its code.
+again and told under the same id. While the engine is away the action waits, with backoff and a breaker, and those
+behind it; nothing is given up. What the engine refuses is told as action_failed with its code.
 
-account_limits sets all limits of an account at once on the engine; those that the action does not name stay as the topic
-`accounts` has them.
+account_limits sets all limits of an account at once on the engine; those that the action does not name stay as the
+topic `accounts` has them.
 """
 
 from __future__ import annotations

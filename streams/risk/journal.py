@@ -36,7 +36,9 @@ Row = dict[str, Any]
 class Kept:
     """What a table held: a state, what was folded into it since, and the rows that are over."""
 
-    def __init__(self, state: Any, entries: list[Row], offsets: dict[str, int], stale: list[str], began_ns: int) -> None:
+    def __init__(
+        self, state: Any, entries: list[Row], offsets: dict[str, int], stale: list[str], began_ns: int
+    ) -> None:
         self.state = state  # None: nothing was kept
         self.entries = entries
         self.offsets = offsets  # topic -> next offset to be folded

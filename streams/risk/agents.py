@@ -88,7 +88,7 @@ class Desk:
                 event["seq"], event.get("last_price_ticks", 0), event.get("bid_price_ticks", 0),
                 event.get("ask_price_ticks", 0), event["received_ns"],
             ]  # fmt: skip
-        elif topic == "accounts" and partition_of(str(event["firm"]), worker.partitions("firm")) == self.partition:
+        elif topic == "accounts" and partition_of_firm(event["firm"]) == self.partition:
             self.facts["accounts"].append([event["account"], event["firm"], event["position_lots_max"]])
 
     def take_facts(self) -> dict[str, Any]:
@@ -205,19 +205,23 @@ class Desk:
             (topics.REJECTED, [] if by_itself else told.refused),
             (topics.ALERTS, told.alerts),
             (topics.ACTIONS, told.actions),
-            (topics.AUDIT, told.audits),
         ):
             if events:
                 outputs += await worker.send(topic, self.partition, events)
+        for audit in told.audits:  # a refused envelope may speak of a firm of another partition
+            outputs += await worker.send(topics.AUDIT, partition_of_firm(audit["firm"]), [audit])
         await asyncio.gather(*outputs)
+
+
+def partition_of_firm(firm: int) -> int:
+    """Where a firm's messages are."""
+    return partition_of(str(firm), worker.partitions("firm"))
 
 
 def changes(batch: Batch) -> list[dict[str, Any]]:
     """What the envelopes of a message ask for."""
-    known = Known(
-        keys.rights, worker.reference.accounts, lambda firm: partition_of(str(firm), worker.partitions("firm")),
-        worker.settings.nonce_window * NS_PER_MS,
-    )  # fmt: skip
+    window_ns = worker.settings.nonce_window * NS_PER_MS
+    known = Known(keys.rights, worker.reference.accounts, partition_of_firm, window_ns)
     place = f"{topics.LIMITS}:{batch.partition}:{batch.offset}"
     found = []
     for index, event in enumerate(batch.events):
@@ -251,7 +255,7 @@ async def hold_to_what_was_seen(desk: Desk) -> None:
     if too_high:
         desk.task.cancel()
         await table.store(desk.partition, {}, too_high)
-        raise RuntimeError(f"marks of partition {desk.partition} were too high, are set back to {too_high}; start again")
+        raise RuntimeError(f"marks of partition {desk.partition} were too high, are now {too_high}; start again")
 
 
 async def submit(batches: AsyncIterator[Batch]) -> None:

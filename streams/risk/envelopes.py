@@ -72,12 +72,22 @@ def _read(event: Mapping[str, Any], change: dict[str, Any]) -> None:
         body = event["body"]
         if not isinstance(body, str) or len(body.encode()) > signing.BODY_BYTES_MAX:
             raise LimitsInvalid(f"body must be text of at most {signing.BODY_BYTES_MAX} bytes")
-        firm, account, limits, resume = parse_body(orjson.loads(body))
+        found = orjson.loads(body)
+        _claim(found, change)
+        firm, account, limits, resume = parse_body(found)
     except LimitsInvalid as error:
         raise _Refused("schema_invalid", str(error)) from None
     except (ValueError, UnicodeEncodeError):
         raise _Refused("schema_invalid", "the body must be JSON") from None
     change |= {"firm": firm, "account": account, "limits": limits, "resume": resume, "timestamp_ns": stamp}
+
+
+def _claim(body: Any, change: dict[str, Any]) -> None:
+    """Whom a body speaks of, even if it is refused."""
+    for name in ("firm", "account"):
+        number = body.get(name) if isinstance(body, dict) else None
+        if type(number) is int and 0 <= number < 2**32:
+            change[name] = number
 
 
 def _check(

@@ -42,7 +42,7 @@ def fields(**values: object) -> dict[str, dict[str, object]]:
 
 
 def set_up(level: str) -> None:
-    """Everything that logs in this process writes such lines; libraries only from warnings on."""
+    """Everything that logs in this process writes such lines; libraries from warnings on, at debug from info on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
     root = logging.getLogger()
@@ -50,4 +50,4 @@ def set_up(level: str) -> None:
     root.setLevel(logging.WARNING)
     LOGGER.setLevel(level.upper())
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.INFO if level == "debug" else logging.WARNING)

@@ -34,9 +34,10 @@ import faust
 import orjson
 import uvloop
 from aiohttp import web
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.types import TP
 
 from streams.common import logs
 from streams.common.codec import SCHEMA_HEADER, VERSION, decode, encode, schema_of, split
@@ -80,23 +81,17 @@ _Finishing = tuple[Batch, Waiting, State | None, Mapping[str, Any]]
 
 
 class _App(faust.App):
-    """Faust's app, reading on from our marks instead of the committed offsets.
+    """Faust's app, whose seek to the committed offsets, made before the flow is resumed, is ours.
 
-    Faust lets partitions go on and only then seeks. So the worker positions them itself when the tables are restored
-    (signal on_rebalance_complete, everything is paused), and Faust's seek is left to the case that it drops what it
-    has fetched because the flow stands still.
+    Between an assignment and the resumed flow Faust may fetch messages and drop them again; where it then goes on is
+    said by the worker: behind what its agents were given.
     """
 
-    position: Callable[[], Awaitable[None]]
+    seek: Callable[[], Awaitable[None]]
 
     def _new_consumer(self) -> Any:
         consumer: Any = super()._new_consumer()
-
-        async def perform_seek() -> None:
-            if not consumer.flow_active:
-                await self.position()
-
-        consumer.perform_seek = perform_seek
+        consumer.perform_seek = self.seek
         return consumer
 
 
@@ -115,7 +110,7 @@ class Worker:
         self.reference = Reference(settings, reference_topics)
         self.started_ns = time.time_ns()
         self.app = _make_app(name, settings)
-        self.app.position = self._position
+        self.app.seek = self._seek
         self.app.on_rebalance_complete.connect(self._before_reading)
         self.states: list[State] = []
         self.producer: AIOKafkaProducer | None = None
@@ -123,6 +118,8 @@ class Worker:
         self._sources: dict[str, Any] = {}
         self._waits_for: dict[str, str] = {"assignment": "partitions have not been assigned yet"}
         self._assigned: list[Assigned] = []
+        self._next: dict[tuple[str, int], int] = {}  # next offset to be given to an agent
+        self._skipped: dict[tuple[str, int], int] = {}  # the offset at which something before it was missing
         self._done: dict[tuple[str, int], int] = {}  # next offset to be acknowledged
         self._finishing: dict[int, asyncio.Queue[_Finishing]] = {}  # by partition
         self._web: web.AppRunner | None = None
@@ -291,6 +288,8 @@ class Worker:
     async def _batches(self, stream: Any, topic: str) -> AsyncIterator[Batch]:
         async for event in stream.noack().events():
             message = event.message
+            if not await self._is_next(topic, message.partition, message.offset):
+                continue
             batch = Batch(
                 topic, message.partition, message.offset, round(message.timestamp * 1e9), [], message.key,
                 message.value or b"", dict(message.headers or ()), event,
@@ -331,7 +330,8 @@ class Worker:
             for place in sorted(self.app.consumer.assignment()):
                 if place.topic[prefix:] in self._sources:
                     assigned[place.topic[prefix:]].append(place.partition)
-            await self._position()
+            await self._read_positions(assigned)
+            await self._seek()
             for told in self._assigned:
                 await told(assigned)
         except Exception as error:
@@ -352,22 +352,50 @@ class Worker:
         for state in self.states:
             state.producer = producer
 
-    async def _position(self) -> None:
-        """Each source partition to its mark, or to the committed offset if it has none."""
+    async def _read_positions(self, assigned: Mapping[str, Sequence[int]]) -> None:
+        """Where agents go on: at the mark of their states, else at the committed offset, else at the beginning."""
         consumer: Any = self.app.consumer
-        offsets = dict(await consumer.seek_to_committed())
-        prefix, marked = len(self.settings.topic_prefix), {}
-        for place in consumer.assignment():
-            topic = place.topic[prefix:]
-            marks = [state.next_offset(topic, place.partition) for state in self.states]
-            known = [mark for mark in marks if mark is not None]
-            if topic in self._sources and known:
-                marked[place] = min(known)
-        if marked:
-            await consumer.seek_wait(marked)
-        for place, offset in (offsets | marked).items():
-            consumer._read_offset[place] = consumer._committed_offset[place] = offset if offset and offset > 0 else None
-            self._done[place.topic[prefix:], place.partition] = max(0, offset or 0)
+        of_thread = consumer._thread._ensure_consumer()
+        self._next.clear()
+        self._skipped.clear()
+        for topic, partitions in assigned.items():
+            places = [TopicPartition(self.settings.full(topic), partition) for partition in partitions]
+            earliest = await consumer.earliest_offsets(*places)
+            for place in places:
+                marks = [state.next_offset(topic, place.partition) for state in self.states]
+                known = [mark for mark in marks if mark is not None]
+                committed = None if known else await consumer._thread.call_thread(of_thread.committed, place)
+                begin = min(known) if known else committed
+                found = max(0 if begin is None else begin, earliest.get(place) or 0)
+                self._next[topic, place.partition] = self._done[topic, place.partition] = found
+
+    async def _seek(self) -> None:
+        """Every source partition that is assigned to what its agent is to be given next."""
+        consumer: Any = self.app.consumer
+        prefix = len(self.settings.topic_prefix)
+        offsets = {
+            place: self._next[place.topic[prefix:], place.partition]
+            for place in consumer.assignment()
+            if (place.topic[prefix:], place.partition) in self._next
+        }
+        if offsets:
+            await consumer.seek_wait(offsets)
+        for place, offset in offsets.items():
+            consumer._read_offset[place] = consumer._committed_offset[place] = offset or None
+
+    async def _is_next(self, topic: str, partition: int, offset: int) -> bool:
+        """Is this what the agent must be given now? If something before it was dropped on the way, go back there."""
+        place = topic, partition
+        expected = self._next.get(place)
+        if expected is None or offset < expected:
+            return False
+        if offset > expected and self._skipped.get(place) != offset:
+            self._skipped[place] = offset  # if it comes again, then there is nothing before it any more
+            full = TP(self.settings.full(topic), partition)
+            await self.app.consumer.seek_wait({full: expected})
+            return False
+        self._next[place] = offset + 1
+        return True
 
     async def _beat(self) -> None:
         if self.producer is None:

@@ -93,7 +93,8 @@ class WorkerProcess:
         """Until holds(status) is true."""
         until_s = time.monotonic() + timeout_s
         while not holds(self.status()):
-            assert self.process is not None and self.process.poll() is None, f"it ended:\n{self.log()}"
+            assert self.process is not None
+            assert self.process.poll() is None, f"it ended:\n{self.log()}"
             assert time.monotonic() < until_s, f"waited {timeout_s} s: {self.status()}\n{self.log()}"
             time.sleep(0.1)
 

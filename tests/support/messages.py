@@ -1,4 +1,4 @@
-"""Messages of topics as the tests use them, without asyncio: all topics made, messages put, topics read to their end."""
+"""Messages of topics for tests, without asyncio: all topics made, messages put, topics read to their end."""
 
 from __future__ import annotations
 

@@ -108,10 +108,10 @@ def test_a_worker_paused_past_its_rebalance_sets_nothing_back(kafka, prefix, tmp
             load(kafka, prefix, BATCHES, 16)
             wait_counted(kafka, prefix, BATCHES + 16)
             one.process.send_signal(signal.SIGCONT)
+            one.wait(lambda status: bool(status["counters"]))
             load(kafka, prefix, BATCHES + 16, 16)
-            wait_counted(kafka, prefix, BATCHES + 32)
-        load(kafka, prefix, BATCHES + 32, 16)
-        wait_counted(kafka, prefix, BATCHES + 48)
+    with one:  # what the paused one wrote late is an older state with its mark: from there all is read once more
+        wait_counted(kafka, prefix, BATCHES + 32)
 
 
 def test_bytes_that_are_no_message_become_dead_letters_and_the_stream_goes_on(kafka, prefix, tmp_path):

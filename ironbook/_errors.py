@@ -25,7 +25,7 @@
     │   └── StreamInvalid             a topic or message that is not what the contract says
     └── LocalError
         ├── EngineFailed              an engine node could not be started, found or stopped
-        ├── ServiceFailed             Kafka or PostgreSQL could not be started, found or stopped
+        ├── ServiceFailed             Kafka or PostgreSQL could not be started or stopped, or refused what was asked
         ├── JournalInvalid            a journal that cannot be read as what it must be
         └── DependencyMissing         an optional package is not installed
 
@@ -260,7 +260,7 @@ class EngineFailed(LocalError):
 
 
 class ServiceFailed(LocalError):
-    """Kafka or PostgreSQL could not be started, found or stopped."""
+    """Kafka or PostgreSQL could not be started or stopped, or refused what was asked."""
 
     code = "service_failed"
 

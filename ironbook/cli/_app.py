@@ -30,6 +30,7 @@ from ironbook.cli import (
     margin,
     orders,
     services,
+    topics,
     trades,
     up,
     watch,
@@ -101,6 +102,7 @@ app.add_typer(margin.app, name="margin")
 app.add_typer(services.app, name="services")
 app.add_typer(database.app, name="database")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(topics.app, name="topics")
 
 _USAGE_ERROR: type[Exception] = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException" and issubclass(base, Exception)

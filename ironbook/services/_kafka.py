@@ -32,8 +32,13 @@ START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 FETCH_TIMEOUT_S = 540.0
 ADMIN = "admin"
+MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256")
 _CONTROLLER = "controller"
-_PORTS_TAKEN = ("Address already in use", "BindException")
+_QUICK = (  # for what runs for seconds
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UnlockDiagnosticVMOptions",
+    "-XX:-BytecodeVerificationRemote",
+)
 
 # What holds for a broker of development, wherever it runs; ops/compose.yaml says the same.
 SETTINGS: Mapping[str, str] = {
@@ -59,12 +64,16 @@ SETTINGS: Mapping[str, str] = {
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Kafka:
-    """A broker's directory. users: name to password; with any the broker takes SASL/SCRAM only, and rights are
-    Kafka's access rules, which bind everybody but `admin`."""
+    """A broker's directory.
+
+    users   name to password; with any the broker takes SASL/SCRAM only, and access rules bind everybody but `admin`
+    brief   for tests: it starts with half the work, and is slower under load
+    """
 
     directory: Path
     port: int
     users: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    brief: bool = False
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     @property
@@ -77,7 +86,8 @@ class Kafka:
 
     def start(self) -> Running:
         """Start it, for the first time or again on the same port and data; returns when it answers."""
-        command = [*_java(), f"-Xmx{HEAP_MIB}m", "kafka.Kafka", str(self.directory / "server.properties")]
+        quick = _QUICK if self.brief else ()
+        command = [*_java(), *quick, f"-Xmx{HEAP_MIB}m", "kafka.Kafka", str(self.directory / "server.properties")]
         running = spawn(command, self.log)
         ends_s = time.monotonic() + START_TIMEOUT_S
         while not port_is_open(self.port):
@@ -95,7 +105,9 @@ class Kafka:
         return running
 
 
-def prepare(directory: Path, port: int | None = None, users: Mapping[str, str] | None = None) -> Kafka:
+def prepare(
+    directory: Path, port: int | None = None, users: Mapping[str, str] | None = None, *, brief: bool = False
+) -> Kafka:
     """A formatted directory. port: None takes a free one. users: with `admin` among them a broker with SASL."""
     chosen, known = port or free_port(), dict(users or {})
     if known and ADMIN not in known:
@@ -104,18 +116,18 @@ def prepare(directory: Path, port: int | None = None, users: Mapping[str, str] |
     properties = directory / "server.properties"
     with open(os.open(properties, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.writelines(f"{name}={value}\n" for name, value in _properties(directory, chosen, known).items())
-    scram = [f"--add-scram=SCRAM-SHA-256=[name={name},password={known[name]}]" for name in known]
+    scram = [f"--add-scram={way}=[name={name},password={known[name]}]" for name in known for way in MECHANISMS]
     cluster = secrets.token_urlsafe(16)
     tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *scram]
     with tempfile.NamedTemporaryFile("w", dir=directory) as arguments:  # passwords are not for everybody's `ps`
         arguments.writelines(f'"{word}"\n' for word in tool)
         arguments.flush()
-        done = subprocess.run([*_java(), f"@{arguments.name}"], capture_output=True, text=True, check=False)
+        done = subprocess.run([*_java(), *_QUICK, f"@{arguments.name}"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise ServiceFailed(
             "Kafka must accept its settings, did not", detail=f"{properties}: {(done.stderr or done.stdout)[-1000:]}"
         )
-    return Kafka(directory=directory, port=chosen, users=known)
+    return Kafka(directory=directory, port=chosen, users=known, brief=brief)
 
 
 def _properties(directory: Path, port: int, users: Mapping[str, str]) -> dict[str, str]:
@@ -143,12 +155,13 @@ def _sasl(users: Mapping[str, str]) -> dict[str, str]:
     scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
     return {
         "listener.security.protocol.map": "CONTROLLER:SASL_PLAINTEXT,CLIENT:SASL_PLAINTEXT",
-        "sasl.enabled.mechanisms": "SCRAM-SHA-256",
-        "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-256",
+        "sasl.enabled.mechanisms": ",".join(MECHANISMS),
+        "sasl.mechanism.inter.broker.protocol": MECHANISMS[0],
         "sasl.mechanism.controller.protocol": "PLAIN",
-        "listener.name.client.scram-sha-256.sasl.jaas.config": (
+        f"listener.name.client.{MECHANISMS[0].lower()}.sasl.jaas.config": (
             f'{scram} required username="{ADMIN}" password="{users[ADMIN]}";'
         ),
+        f"listener.name.client.{MECHANISMS[1].lower()}.sasl.jaas.config": f"{scram} required;",
         "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
         "listener.name.controller.plain.sasl.jaas.config": (
             f'{plain} required username="{_CONTROLLER}" password="{word}" user_{_CONTROLLER}="{word}";'

@@ -125,7 +125,7 @@ class Broker(_Server):
     def start(cls, directory: Path | None = None, users: Sequence[str] = ()) -> Broker:
         names = {ADMIN, *users} if users else set()
         place = (directory or new_directory()) / "kafka"
-        return cls(prepare_kafka(place, users={name: secrets.token_urlsafe(16) for name in sorted(names)}))
+        return cls(prepare_kafka(place, users={name: secrets.token_urlsafe(16) for name in sorted(names)}, brief=True))
 
     @property
     def bootstrap(self) -> str:
@@ -135,7 +135,7 @@ class Broker(_Server):
         """What an aiokafka client needs to be this user: AIOKafkaProducer(bootstrap_servers=..., **login("risk"))."""
         return {
             "security_protocol": "SASL_PLAINTEXT",
-            "sasl_mechanism": "SCRAM-SHA-256",
+            "sasl_mechanism": "SCRAM-SHA-512",
             "sasl_plain_username": user,
             "sasl_plain_password": self.server.users[user],
         }

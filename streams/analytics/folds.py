@@ -165,6 +165,7 @@ class FirmFold(Fold):
         self._dirty_days: dict[tuple[int, str, str], tuple[State, State]] = {}
         self._balances: dict[tuple[int, int, str], Row] = {}
         self._held: dict[str, dict[tuple[int, str], State]] = {}  # symbol -> positions in it
+        self._owned: dict[int, list[State]] = {}  # account -> its positions
         self._remarks: dict[tuple[int, str], State] = {}
         self._prices: dict[str, tuple[int, int, int]] = {}  # symbol -> (price_ticks, seq, received_ns)
         self._handlers = {
@@ -183,7 +184,11 @@ class FirmFold(Fold):
         else:
             place = (state["account"], state["symbol"])
             self.positions[place] = state
-            self._held.setdefault(state["symbol"], {})[place] = state
+            self._hold(place, state)
+
+    def _hold(self, place: tuple[int, str], position: State) -> None:
+        self._held.setdefault(place[1], {})[place] = position
+        self._owned.setdefault(place[0], []).append(position)
 
     @property
     def pending(self) -> bool:
@@ -210,31 +215,28 @@ class FirmFold(Fold):
                 refused.append(Refused(index=index, code=error.code, text=str(error)))
                 continue
             kind = event["type"]
-            realised = None
             if kind == "filled":
-                realised = self._fill(event, rules.fold_fill)
+                self._fill(event, rules.fold_fill)
             elif kind == "adjustment":
                 self._fill(event, rules.fold_adjustment)
             key = event["account"]
             account = accounts.get(key)
             if account is None:
                 account = accounts[key] = rules.new_account(event)
-            if rules.fold_account(account, event, realised):
+            if rules.fold_account(account, event):
                 dirty[key] = account
         return refused
 
-    def _fill(self, event: Event, fold: Callable[[State, Event], int | None]) -> int | None:
+    def _fill(self, event: Event, fold: Callable[[State, Event], bool]) -> None:
         key = (event["account"], event["symbol"])
         position = self.positions.get(key)
         if position is None:
             position = self.positions[key] = rules.new_position(event)
-            self._held.setdefault(event["symbol"], {})[key] = position
-        realised = fold(position, event)
-        if realised is not None:
+            self._hold(key, position)
+        if fold(position, event):
             self._dirty_positions[key] = position
             day = position["day"]
             self._dirty_days[*key, day["day"]] = (position, day)
-        return realised
 
     def _balance(self, event: Event, index: int) -> None:
         kind = event.get("type")
@@ -310,8 +312,9 @@ class FirmFold(Fold):
             return
         rows = changes.rows.setdefault("trade_statistics", [])
         for key, account in self._dirty_accounts.items():
-            rows.append(account_row(account))
-            changes.add("statistics", str(key), f"account:{key}", account_event(account))
+            owned = self._owned.get(key, ())
+            rows.append(account_row(account, owned))
+            changes.add("statistics", str(key), f"account:{key}", account_event(account, owned))
             changes.states[f"accounts/{key}"] = rules.to_json(account)
         self._dirty_accounts = {}
 
@@ -527,7 +530,11 @@ def day_event(p: State, day: State, unrealised: int) -> State:
     }
 
 
-def account_row(a: State) -> Row:
+def _outcomes(positions: Sequence[State]) -> tuple[int, int]:
+    return sum(p["winning_count"] for p in positions), sum(p["losing_count"] for p in positions)
+
+
+def account_row(a: State, positions: Sequence[State]) -> Row:
     """A row of trade_statistics."""
     return (
         *rules.last_mark(a["marks"]),
@@ -540,21 +547,19 @@ def account_row(a: State) -> Row:
         a["fill_count"],
         signed_64(a["ordered_lots"]),
         signed_64(a["filled_lots"]),
-        a["winning_count"],
-        a["losing_count"],
+        *_outcomes(positions),
         signed_64(a["volume_units"]),
         a["event_count"],
     )
 
 
-def account_event(a: State) -> State:
+def account_event(a: State, positions: Sequence[State]) -> State:
     """An event account_statistics of the topic statistics."""
     left_out = ("marks", "part_filled", "event_count")
-    return {
-        "type": "account_statistics",
-        **_marked(a),
-        **{name: value for name, value in a.items() if name not in left_out},
-    }
+    event = {"type": "account_statistics", **_marked(a)}
+    event |= {name: value for name, value in a.items() if name not in left_out}
+    event["winning_count"], event["losing_count"] = _outcomes(positions)
+    return event
 
 
 _NO_TRADES: State = {"trade_count": 0, "volume_lots": 0, "buy_volume_lots": 0, "notional_units": 0}

@@ -126,6 +126,7 @@ class Shape:
         self._optional = tuple(optional.split())
         self._all = tuple(name if name in (*self.fields, *self._optional) else "" for name in COLUMNS[table])
         self._unsigned = UNSIGNED.get(table, frozenset())
+        self._unsigned_fields = tuple(name for name in self.fields if name in self._unsigned)
 
     def row(self, event: Event) -> Row:
         """The event's row. Raises Misshapen."""
@@ -139,6 +140,9 @@ class Shape:
         numbers = self._numbers(event)
         if max(numbers) > I64_MAX or min(numbers) < -I64_MAX:
             return self._checked(event)
+        for name in self._unsigned_fields:
+            if event[name] < 0:
+                return self._checked(event)
         for name in self._optional:
             if name in event:
                 return self._checked(event)

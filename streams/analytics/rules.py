@@ -108,6 +108,8 @@ def new_position(event: Event) -> State:
         "bought_lots": 0,
         "sold_lots": 0,
         "fill_count": 0,
+        "winning_count": 0,
+        "losing_count": 0,
         "price_ticks": 0,  # the last price known, and which record told it
         "price_seq": 0,
         "day": new_day(day_of(event["received_ns"])),
@@ -156,10 +158,10 @@ def enter_day(position: State, time_ns: int) -> State:
     return day
 
 
-def fold_fill(position: State, fill: Event) -> int | None:
-    """A fill into its position; the profit it realised, None if it is a repeat."""
+def fold_fill(position: State, fill: Event) -> bool:
+    """A fill into its position; False if it is a repeat."""
     if not advance(position["marks"], fill):
-        return None
+        return False
     day = enter_day(position, fill["received_ns"])
     lots, notional_units, fee_units = fill["quantity_lots"], fill["notional_units"], fill["fee_units"]
     if fill["side"] == "buy":
@@ -171,25 +173,27 @@ def fold_fill(position: State, fill: Event) -> int | None:
     if realised:
         position["realised_units"] += realised
         day["realised_units"] += realised
-        day["winning_count" if realised > 0 else "losing_count"] += 1
+        outcome = "winning_count" if realised > 0 else "losing_count"
+        position[outcome] += 1
+        day[outcome] += 1
     position["fees_units"] += fee_units
     position["fill_count"] += 1
     position["price_ticks"], position["price_seq"] = fill["price_ticks"], fill["seq"]
     day["fees_units"] += fee_units
     day["fill_count"] += 1
     day["volume_units"] += notional_units
-    return realised
+    return True
 
 
-def fold_adjustment(position: State, adjustment: Event) -> int | None:
-    """A bust or correction into the position it changes; the profit it realised, None if it is a repeat."""
+def fold_adjustment(position: State, adjustment: Event) -> bool:
+    """A bust or correction into the position it changes; False if it is a repeat."""
     if not advance(position["marks"], adjustment):
-        return None
+        return False
     day = enter_day(position, adjustment["received_ns"])
     realised = flow(position, adjustment["position_change_lots"], adjustment["amount_units"])
     position["realised_units"] += realised
     day["realised_units"] += realised
-    return realised
+    return True
 
 
 def unrealised_units(position: State, quote_units_per_tick_lot: int) -> int:
@@ -228,15 +232,17 @@ def new_account(event: Event) -> State:
         "fill_count": 0,
         "ordered_lots": 0,
         "filled_lots": 0,
-        "winning_count": 0,
-        "losing_count": 0,
         "volume_units": 0,
         "part_filled": {},  # open orders that have filled in part, so that an order counts once
     }
 
 
-def fold_account(account: State, event: Event, realised: int | None) -> bool:
-    """A report into the counts of its account; False if it is a repeat. realised: what fold_fill said of it."""
+def fold_account(account: State, event: Event) -> bool:
+    """A report into the counts of its account; False if it is a repeat.
+
+    Wins and losses are counted with the position, which knows them: a state may depend on no other's, for after a
+    crash one may be older than the other.
+    """
     if not advance(account["marks"], event):
         return False
     account["event_count"] += 1
@@ -248,8 +254,6 @@ def fold_account(account: State, event: Event, realised: int | None) -> bool:
         account["fill_count"] += 1
         account["filled_lots"] += event["quantity_lots"]
         account["volume_units"] += event["notional_units"]
-        if realised:
-            account["winning_count" if realised > 0 else "losing_count"] += 1
         order, part_filled = f"{event['shard']}:{event['order_id']}", account["part_filled"]
         if order not in part_filled:
             account["filled_orders_count"] += 1

@@ -6,6 +6,7 @@ import asyncio
 import collections
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +25,8 @@ from tests.support.services import Database
 from tests.support.topics import make_topics, partition, writing
 from tests.support.workers import WorkerProcess
 
-WAIT_S = 90.0
+pytestmark = pytest.mark.timeout(400)
+WAIT_S = 120.0
 NAMES = [topic.name for topic in load_topics() if "analytics" in (*topic.readers, *topic.writers)]
 
 
@@ -111,6 +113,10 @@ class Pipeline:
                 await consumer.stop()
 
         return asyncio.run(run())
+
+    def count(self, database: str) -> int:
+        """Executions in the table."""
+        return int(query(database, "SELECT count(*) AS c FROM executions")[0]["c"])
 
     def counted(self, database: str) -> bool:
         """Has every event come?"""
@@ -224,17 +230,14 @@ def test_a_worker_killed_again_and_again_loses_and_repeats_nothing(
     pipeline.make()
     worker = start()
     worker.wait_ready()
-    for third in (slice(0, 60), slice(60, 120), slice(120, None)):
-        pipeline.write(third)
-        before = query(database, "SELECT count(*) AS c FROM executions")[0]["c"]
-        if third.stop is not None:
-            wait_for(
-                lambda before=before: query(database, "SELECT count(*) AS c FROM executions")[0]["c"] > before,
-                "the first rows",
-                (worker,),
-            )
-            worker.kill()
-            worker.start()
+    writer = threading.Thread(target=pipeline.write)
+    writer.start()
+    for share in (0.1, 0.4, 0.7):
+        least = share * len(pipeline.market.executions)
+        wait_for(lambda least=least: pipeline.count(database) >= least, f"{least:.0f} events", (worker,))
+        worker.kill()
+        worker.start()
+    writer.join()
     wait_for(lambda: pipeline.counted(database), "all events", (worker,))
     worker.wait_idle()
     pipeline.check(database)
@@ -249,10 +252,11 @@ def test_a_database_killed_in_the_middle_is_waited_for_and_nothing_is_lost(
         migrations.migrate(server.url)
         worker = start("b", server.url)
         worker.wait_ready()
-        pipeline.write(slice(0, 40))
-        wait_for(lambda: bool(query(server.url, "SELECT 1 FROM executions LIMIT 1")), "the first rows", (worker,))
+        writer = threading.Thread(target=pipeline.write)
+        writer.start()
+        wait_for(lambda: pipeline.count(server.url) > 300, "the first rows", (worker,))
         server.kill()
-        pipeline.write(slice(40, None))
+        writer.join()
         worker.wait(lambda status: "database" in status.get("waits_for", {}))
         assert "does not" in worker.status()["waits_for"]["database"]
         server.restart()
@@ -270,7 +274,7 @@ def test_a_worker_paused_past_its_rebalance_cannot_set_a_row_back(
     paused = start("a")
     paused.wait_ready()
     pipeline.write(slice(0, 40))
-    wait_for(lambda: bool(query(database, "SELECT 1 FROM executions LIMIT 1")), "the first rows", (paused,))
+    wait_for(lambda: pipeline.count(database) > 0, "the first rows", (paused,))
     assert paused.process is not None
     os.kill(paused.process.pid, signal.SIGSTOP)
     follower = start("b")

@@ -29,6 +29,7 @@ from ironbook.cli import (
     keys,
     margin,
     orders,
+    results,
     services,
     topics,
     trades,
@@ -89,6 +90,9 @@ app.command("cancel")(orders.cancel)
 app.command("countdown")(orders.countdown)
 app.command("book")(book.book)
 app.command("watch")(watch.watch)
+app.command("positions")(results.positions)
+app.command("pnl")(results.pnl)
+app.command("candles")(results.candles)
 app.command("workers")(workers.workers)
 app.command("doctor")(doctor.doctor)
 app.add_typer(accounts.app, name="accounts")

@@ -19,7 +19,8 @@ from rich.markup import escape
 from engine_node.errors import SettingsError
 from engine_node.settings import load
 from ironbook import Client, EngineFailed, Key
-from ironbook.cli import _demo
+from ironbook.cli import _demo, _pipeline
+from ironbook.cli._kafka import LoginOption, PrefixOption
 from ironbook.cli._output import JsonOption, say_json, stderr, stdout
 from ironbook.cli._place import (
     ADMIN_KEY,
@@ -55,6 +56,17 @@ def up(
     settings: Annotated[
         Path | None, typer.Option(help="Settings file (TOML) of the engine; --data, --listen and --level win.")
     ] = None,
+    kafka: Annotated[
+        str | None,
+        typer.Option(help="The full pipeline on these brokers, host:port; `local` starts Kafka and PostgreSQL too."),
+    ] = None,
+    prefix: PrefixOption = None,
+    login: LoginOption = None,
+    database: Annotated[
+        str | None,
+        typer.Option(envvar="IRONBOOK_DATABASE_URL", help="PostgreSQL for the results; default: one of its own."),
+    ] = None,
+    analytics: Annotated[bool, typer.Option(help="Positions, P&L and candles, into PostgreSQL.")] = True,
     demo: Annotated[bool, typer.Option(help="Define demo assets, instruments, accounts and deposits.")] = True,
     exit_after: Annotated[float | None, typer.Option(help="Stop by itself after so many seconds.", hidden=True)] = None,
     json: JsonOption = False,
@@ -64,9 +76,15 @@ def up(
     On the first start it makes a key file, a passphrase file, keys for an admin and two demo traders, and (through
     signed admin frames, like anybody) demo assets, instruments, accounts, limits and deposits. Nothing else is needed.
 
+    Beside it analytics reads the journal into a PostgreSQL of its own: `ironbook positions`, `pnl`, `candles`. With
+    --kafka the publisher and the workers run instead: signed orders come in on a topic, and all that happens goes out
+    on topics and into PostgreSQL.
+
     Examples:
 
       ironbook up
+
+      ironbook up --kafka local
 
       ironbook up --data /srv/exchange --listen 10.0.0.5:7400,[::1]:7400 --no-demo
     """
@@ -77,6 +95,7 @@ def up(
             detail=f"{data.absolute()}, listening at {', '.join(map(str, running.get('addresses', [])))}",
             hint="use it as it is, stop it first, or choose another --data",
         )
+    beside = _pipeline.choose(data, kafka, prefix, login, database, analytics, _quiet if json else _tell)
     engine = _Engine(data, listen, level, settings, json)
     engine.check_settings()
     keys = _demo.open_or_make_key_file(data)
@@ -84,20 +103,34 @@ def up(
     previous = signal.signal(signal.SIGTERM, _interrupt)
     ready, code = False, 0
     try:
+        if beside is not None:
+            beside.prepare(keys)
+            engine.environment |= beside.engine_variables()
         engine.start()
         address = engine.wait_until_ready()
         steps = _set_up(data, address, json) if demo else 0
+        more = beside.start(address) if beside is not None else {}
         ready = True
-        _greet(data, address, level, made, steps, json)
+        _greet(data, address, level, made, steps, more, json)
         code = engine.wait(exit_after)
     except KeyboardInterrupt:
         if not ready:
             raise
     finally:
-        engine.stop()
+        _stop(engine, beside)
         signal.signal(signal.SIGTERM, previous)
     if code:
         raise _ended(data, code, engine.last_problem())
+
+
+def _stop(engine: _Engine, beside: _pipeline.Embedded | _pipeline.Full | None) -> None:
+    """Who brings orders ends first, then the engine with its publisher, then who keeps the results, and the servers."""
+    if isinstance(beside, _pipeline.Full):
+        beside.stop()
+    engine.stop()
+    if beside is not None:
+        beside.stop()
+        beside.stop_services()
 
 
 class _Engine:
@@ -281,7 +314,9 @@ def _tell(what: str) -> None:
     stderr.print(f"[dim]        [/] [cyan]set up [/] {escape(what)}", soft_wrap=True)
 
 
-def _greet(data: Path, address: str, level: str, made: list[str], steps: int, as_json: bool) -> None:
+def _greet(
+    data: Path, address: str, level: str, made: list[str], steps: int, more: dict[str, Any], as_json: bool
+) -> None:
     """Where it listens, and what to try next."""
     if as_json:
         say_json(
@@ -292,12 +327,17 @@ def _greet(data: Path, address: str, level: str, made: list[str], steps: int, as
                 "level": level,
                 "keys_made": made,
                 "commands_sent": steps,
+                **more,
             }
         )
         return
     here = "" if data == DATA else f" --data {data}"
     say: Callable[[str], None] = lambda text: stdout.print(text, soft_wrap=True)  # noqa: E731
     say(f"\n[bold green]Ironbook listens at {escape(address)}[/]  (data in {escape(str(data))}, level {level})\n")
+    for name in ("kafka", "database", "workers"):
+        if more.get(name):
+            said = ", ".join(more[name]) if isinstance(more[name], dict) else str(more[name])
+            say(f"  [dim]{name:<9}[/] {escape(said)}")
     say("Try, in another terminal:")
     for command in (
         f"ironbook order sell 0.5 BTC/USD --price 60010 --key demo-2{here}",
@@ -305,6 +345,8 @@ def _greet(data: Path, address: str, level: str, made: list[str], steps: int, as
         f"ironbook book BTC/USD{here}",
         f"ironbook accounts show 1{here}",
         f"ironbook watch{here}",
+        *([f"ironbook watch executions{here}", f"ironbook workers{here}"] if more.get("kafka") else []),
+        *([f"ironbook positions{here}"] if more.get("database") else []),
     ):
         say(f"  [cyan]{escape(command)}[/]")
     say("\nCtrl-C stops it.\n")

@@ -26,8 +26,9 @@ from engine_node.replica import Replica
 from ironbook import IronbookError, services
 from ironbook._secrets import read_secret, write_secret
 from schemas.migrations import MigrationFailed, migrate
-from streams.analytics.folds import REFERENCE_TOPICS, Changes, FirmFold, Fold, ReferenceFold, SymbolFold
+from streams.analytics.folds import Changes, FirmFold, Fold, ReferenceFold, SymbolFold, merge
 from streams.analytics.store import Mark, Store, open_store
+from streams.analytics.topics import FIRM_TOPICS, REFERENCE_TOPICS, SYMBOL_TOPICS
 
 __all__ = ["CONSUMER", "DATABASE_DIRECTORY", "URL_FILE", "Analytics", "main"]
 
@@ -39,8 +40,6 @@ ROOM_RECORDS: Final = 4096
 FLUSH_COUNT_MAX: Final = 20_000  # events that are written together at most (and those of one read more)
 SNAPSHOT_S: Final = 1.0
 IDLE_S: Final = 0.05
-FIRM_TOPICS: Final = frozenset(("executions", "balances"))
-SYMBOL_TOPICS: Final = frozenset(("trades", "book.top", "book.snapshots", "market.state"))
 
 
 class Analytics:
@@ -74,7 +73,7 @@ class Analytics:
         if seq:
             for key, text in (await self.store.states()).items():
                 fold: Fold = self._symbol if key.startswith("symbols/") else self._firm
-                fold.load(key, orjson.loads(text))
+                fold.load(key, text)
         self._replica = Replica.open(self.data, event_mask=EVENT_MASK, use_snapshot=seq > 0, before=seq or None)
         self._replica.catch_up(seq)
         self._feed.touch_everything(self._replica.core)
@@ -92,8 +91,8 @@ class Analytics:
         if due:
             self._snapshot_s = time.monotonic() + SNAPSHOT_S
         count += self._fold(flush=True, snapshots=due)
-        changes = [fold.take() for fold in (self._reference, self._firm, self._symbol)]
-        if count or any(changed.rows or changed.states for changed in changes):
+        changes = merge([fold.take() for fold in (self._reference, self._firm, self._symbol)])
+        if count or changes.rows or changes.states:
             await self._write(changes)
         return count
 
@@ -140,12 +139,11 @@ class Analytics:
             if "last_price_ticks" in top:
                 self._firm.price(top["symbol"], top["last_price_ticks"], top["seq"], top["received_ns"])
 
-    async def _write(self, changes: list[Changes]) -> None:
+    async def _write(self, changes: Changes) -> None:
         seq = self.replica.core.sequence()
-        rows = {table: found for changed in changes for table, found in changed.rows.items()}
-        states = {key: orjson.dumps(value).decode() for changed in changes for key, value in changed.states.items()}
+        states = {key: value.decode() for key, value in changes.states.items()}
         mark = Mark(next_offset=seq + 1, shard=self.shard, seq=seq, n=2**32 - 1)
-        await self.store.write(rows, {self.place: mark}, states)
+        await self.store.write(changes.rows, {self.place: mark}, states)
 
 
 def say(event: str, *, level: str = "info", **fields: object) -> None:

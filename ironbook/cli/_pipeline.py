@@ -100,6 +100,11 @@ class Full:
 
     def prepare(self, keys: KeyFile) -> None:
         """Before the engine starts: services, topics, tables, keys."""
+        self.prepare_services()
+        make_worker_keys(keys, self.data)
+
+    def prepare_services(self) -> None:
+        """Servers that answer, with topics and tables."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         database = self._database
         if self._kafka == LOCAL:
@@ -116,7 +121,6 @@ class Full:
 
         applied = migrate(database)
         self.told(f"PostgreSQL at {without_password(database)}: {len(applied)} migrations applied")
-        make_worker_keys(keys, self.data)
 
     def _start_local(self, *, postgres: bool) -> tuple[str, str]:
         from ironbook import services

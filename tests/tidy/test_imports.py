@@ -4,6 +4,8 @@ schemas                imports nothing of ours
 engine_node/core       includes nothing but its own headers and three of the C library
 engine_node            may import schemas, and the key store of docs/decisions/0001
 ironbook               may import schemas, and engine_node for a replica or to start a node in a process of its own
+ironbook.embedded      may also import what analytics computes and writes, without its worker
+streams                may import schemas and ironbook, never engine_node; a processor never another one; rules are pure
 C: core <- journal (vocabulary only) <- ingress;  core <- feed;  host <- journal, ingress;  only binding knows Python
 """
 
@@ -16,13 +18,18 @@ import re
 
 import pytest
 
-OURS = {"schemas", "engine_node", "ironbook", "benchmarks", "tests"}
+OURS = {"schemas", "engine_node", "ironbook", "streams", "benchmarks", "tests"}
 MAY_IMPORT = {
     "schemas": set(),
     "engine_node": {"schemas", "ironbook.keystore"},
     "ironbook": {"schemas", "engine_node"},
-    "benchmarks": {"schemas", "engine_node", "ironbook"},
+    "streams": {"schemas", "ironbook"},
+    "benchmarks": {"schemas", "engine_node", "ironbook", "streams"},
 }
+EMBEDDED = "ironbook/embedded.py"
+EMBEDDED_MAY_TAKE = {"streams.analytics.folds", "streams.analytics.store", "streams.analytics.topics"}
+PROCESSORS = {"validation", "risk", "submitter", "analytics"}
+IMPURE = {"aiokafka", "faust", "asyncpg", "asyncio", "os", "pathlib", "random", "secrets", "socket", "time"}
 KEY_STORE_MAY_IMPORT = {"schemas", "ironbook"}
 # The client and command line take these of the engine node; the running engine only by a process of its own.
 IRONBOOK_MAY_TAKE = {
@@ -78,7 +85,25 @@ def test_a_package_imports_only_what_stands_below_it(texts, top):
         for name in sorted(names)
         if name.split(".")[0] in OURS - {top}
         and not any(name == allowed or name.startswith(allowed + ".") for allowed in MAY_IMPORT[top])
+        and not (path == EMBEDDED and any(name == taken or name.startswith(taken + ".") for taken in EMBEDDED_MAY_TAKE))
     ]
+    assert not wrong, wrong
+
+
+def test_a_processor_imports_no_other_processor_and_no_commands(texts):
+    wrong = []
+    for path, names in python_modules(texts, "streams"):
+        own = path.split("/")[1]
+        others = {f"streams.{name}" for name in PROCESSORS - {own}} | {"ironbook.cli", "ironbook.tape"}
+        taken = [name for name in sorted(names) if any(f"{name}.".startswith(f"{other}.") for other in others)]
+        wrong += [f"{path} imports {name}" for name in taken]
+    assert not wrong, wrong
+
+
+def test_rules_know_no_kafka_no_database_and_no_clock(texts):
+    rules = [row for row in python_modules(texts, "streams") if row[0].endswith("/rules.py")]
+    assert len(rules) >= 3
+    wrong = [f"{path} imports {name}" for path, names in rules for name in names if name.split(".")[0] in IMPURE]
     assert not wrong, wrong
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -23,6 +23,7 @@ from .player import Fill, Played, Player, price_text, time_text
 
 if TYPE_CHECKING:
     from ._desk import Desk
+    from ._pipeline_demo import Check
     from ._source import Source
     from .commands import Proof
 
@@ -173,6 +174,29 @@ class Show:
         for time_ns, fill in recent:
             traded = f"{fill.quantity:>6,} @ {price_text(fill.price)}"
             self.out.print(f"  {time_text(time_ns)}  {fill.symbol}  {traded}  hit order {fill.maker}", highlight=False)
+
+    def note(self, text: str) -> None:
+        """What happened on the way."""
+        self.out.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+
+    def topics(self, counts: Mapping[str, int]) -> None:
+        """How many events each topic has."""
+        self.out.print("\n[bold]Events on topics[/bold]")
+        for name, count in counts.items():
+            self.out.print(f"  {name:<20} {count:>10,}", highlight=False)
+
+    def checks(self, checks: Sequence[Check], elapsed_s: float) -> None:
+        """Totals of the journal beside those of the database."""
+        self.out.print("\n[bold]Totals[/bold] of the journal, replayed, and of PostgreSQL")
+        for check in checks:
+            sign = "✓" if check.agrees else "✗"
+            journal, pipeline = (
+                f"{len(value):,} alike" if isinstance(value, dict) and check.agrees else
+                f"{len(value):,}" if isinstance(value, dict) else f"{value:,}"
+                for value in (check.journal, check.pipeline)
+            )  # fmt: skip
+            self.out.print(f"  {check.what:<24} {journal:>14} {pipeline:>14}  {sign}", highlight=False)
+        self.out.print(f"\nDone in {elapsed_s:.1f} s; everything is stopped, its directory removed.", highlight=False)
 
     def proof(self, proof: Proof, elapsed_s: float) -> None:
         """The last lines of a demonstration."""

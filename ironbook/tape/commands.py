@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import secrets
 import signal
 import tempfile
 import threading
@@ -37,6 +38,7 @@ from .player import Player, PlayOptions, parse_pace, price_text
 DEMO_CASH_UNITS = 10**9 * 10**6
 DEMO_SHARES = 10**7
 DEMO_MAKERS = 3
+SIGNED_PAIRS = 100  # signed orders on the topic, in pairs that meet
 ALL_SYMBOLS = 16_384  # more than NASDAQ has stock locates
 
 FileArgument = Annotated[
@@ -119,11 +121,25 @@ def tape(
 def demo(
     seed: SeedOption = 7,
     orders: Annotated[int, typer.Option(help="Messages of the made-up order flow.")] = 12_000,
+    kafka: Annotated[
+        str | None,
+        typer.Option(help="Through Kafka into PostgreSQL: brokers, host:port, or `local` to start both for it."),
+    ] = None,
+    tape_file: Annotated[
+        Path | None, typer.Option("--tape", help="With --kafka: a recorded tape instead of the made-up flow.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Start an engine node, trade with signed clients, show book, fills, balances and latency, verify the journal."""
+    """Start an engine node, trade with signed clients, show book, fills, balances and latency, verify the journal.
+
+    With --kafka everything goes on through the publisher, the topics and the workers into PostgreSQL, signed orders
+    come in on a topic as well, and the totals there must be those of the journal; exit code 1 if they are not.
+    """
     began_s = time.monotonic()
     source = flow_source(orders, FlowOptions(seed=seed))
+    if kafka is not None:
+        _demo_kafka(kafka, source if tape_file is None else file_source(tape_file, "auto", 0, "", 0), json)
+        return
     options = VenueOptions(step=source.step, cash_units_per_account=DEMO_CASH_UNITS, shares_per_account=DEMO_SHARES)
     show = Show(Console(quiet=json), Console(stderr=True, quiet=json))
     show.demo(source)
@@ -150,6 +166,44 @@ def demo(
             "elapsed_s": round(time.monotonic() - began_s, 1),
         }
         print(orjson.dumps(result).decode())
+
+
+def _demo_kafka(kafka: str, source: Source, as_json: bool) -> None:
+    """The tape and signed orders through the whole pipeline. Raises TapeFailed if totals do not agree."""
+    from . import _pipeline_demo as pipeline
+
+    began_s = time.monotonic()
+    show = Show(Console(quiet=as_json), Console(stderr=True, quiet=as_json))
+    options = VenueOptions(step=source.step, cash_units_per_account=DEMO_CASH_UNITS, shares_per_account=DEMO_SHARES)
+    prefix = "" if kafka == "local" else f"demo-{secrets.token_hex(4)}."
+    show.demo(source)
+    with stopped_by_signals(), tempfile.TemporaryDirectory(prefix="ironbook-demo-") as name:
+        directory = Path(name)
+        directory.chmod(0o711)  # the database's own user must come through
+        with pipeline.pipeline_desk(directory, kafka, prefix, DEMO_MAKERS, options, show.note) as (desk, full, keys):
+            show.desk(desk)
+            player = _play(desk, source, PlayOptions(), show)
+            show.played(player.played)
+            symbol = next(iter(player.books))
+            price = price_text(player.recent[-1][1].price) if player.recent else "100.00"
+            submitted = pipeline.submit(full, keys, symbol, price, SIGNED_PAIRS)
+            show.note(f"{submitted} signed orders put on orders.submitted")
+            checks = pipeline.settle(directory, submitted)
+            counts = pipeline.count_topics(full)
+    show.topics(counts)
+    show.checks(checks, time.monotonic() - began_s)
+    wrong = [check for check in checks if not check.agrees]
+    if as_json:
+        said = {check.what: check.agrees for check in checks}
+        totals = {check.what: check.pipeline for check in checks if isinstance(check.pipeline, int)}
+        result = {"reconciles": not wrong, "checks": said, "totals": totals, "topics": counts}
+        print(orjson.dumps(result | {"elapsed_s": round(time.monotonic() - began_s, 1)}).decode())
+    if wrong:
+        raise TapeFailed(
+            f"{wrong[0].what} must be as in the journal, {wrong[0].journal}, were {wrong[0].pipeline}",
+            detail=f"{len(wrong)} of {len(checks)} totals differ",
+            hint="a bug, or the machine was too slow: run it again with fewer --orders",
+        )
 
 
 @contextlib.contextmanager

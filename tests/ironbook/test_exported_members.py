@@ -13,7 +13,9 @@ import ironbook
 from ironbook import IronbookError, _errors
 from schemas.vocabulary import CODE_TEXT
 
-PUBLIC_MODULES = {"calendar", "cli", "envelope", "keystore", "margin", "services", "subscribe", "tape", "topics"}
+PUBLIC_MODULES = {
+    *("calendar", "cli", "embedded", "envelope", "keystore", "margin", "services", "subscribe", "tape", "topics"),
+}
 
 
 def test_all_names_exactly_what_the_root_has() -> None:

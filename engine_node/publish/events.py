@@ -197,7 +197,7 @@ class Events:
             made = [message for message in made if message[0] not in DEFINITION_TOPICS]
         self._put(made)
 
-    def _put(self, made: Iterable[_engine.Message]) -> set[Lane]:
+    def _put(self, made: Iterable[_engine.FeedMessage]) -> set[Lane]:
         touched = set()
         for name, partition, key, value, count, _, last in made:
             lane = self.lanes.lane(name, partition)

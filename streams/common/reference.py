@@ -46,6 +46,8 @@ class Reference:
 
     async def start(self) -> None:
         """Read all topics to where they end now; then go on in the background. Raises BrokerMismatch."""
+        if not self.topics:
+            return
         consumer = AIOKafkaConsumer(group_id=None, enable_auto_commit=False, **kafka_options(self.settings))
         await consumer.start()
         self._consumer = consumer

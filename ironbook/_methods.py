@@ -238,7 +238,7 @@ class CommandMethods(abc.ABC, Generic[Result]):
     def define_account(
         self, account: int, firm: int = 0, *, fee_tier: int = 0, timeout_s: float | None = None
     ) -> Result:
-        """Define an account, or change its firm (0 is itself) and its fee tier (0: an instrument's own rates)."""
+        """Define an account, of a firm for good (0: itself), or change its fee tier (0: the instrument's own rates)."""
         return self._do(pack(Account(account=account, firm=firm, fee_tier=fee_tier)), timeout_s)
 
     def set_account_limits(

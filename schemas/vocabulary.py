@@ -307,7 +307,7 @@ CODE_TEXT: dict[int, tuple[str, str, str]] = {  # code: (class, what must hold, 
     9: ("reject", "The asset must have been defined.", "Define the asset first (admin), or correct its number."),
     10: ("reject", "A definition needs one text prefix of 1 to 36 bytes from A-Z a-z 0-9 . _ - /.", "Send the name as a text frame directly before the definition."),
     11: ("reject", "A definition's numbers must lie within the limits of the reference page.", "Correct decimals, units or fee rates; a maker's rebate must not exceed the taker's fee."),
-    12: ("reject", "What was defined once keeps its decimals, assets and units.", "Use a new number for a new definition; fees and names may change."),
+    12: ("reject", "What was defined once keeps its decimals, assets, units and firm.", "Use a new number for a new definition; fees and names may change."),
     13: ("reject", "Limits must not be negative, a least value must not exceed the greatest, bounds in millionths must be at most 1000000, and levels and rows must rise.", "Correct the number; zero is no limit."),
     14: ("reject", "The order must be open, in this instrument, and belong to this account.", "It may have been filled or cancelled; look at the reports before this one."),
     35: ("reject", "The linked order must be of the same side, not linked yet, and neither pegged nor all-or-none.", "Link it to a plain open order of the same side."),
@@ -785,7 +785,7 @@ class Account:
     flags: int = 0  # zero in all kinds so far
     client_sequence: int = 0  # rises by one with each frame of a key, prefixes too; 0 in system records
     account: int = 0  # its number, from 1
-    firm: int = 0  # the firm it belongs to; 0: itself
+    firm: int = 0  # the firm it belongs to, for good; 0: itself
     fee_tier: int = 0  # which of an instrument's fee tiers it pays; 0: the instrument's own rates
 
     def pack(self) -> bytes:

@@ -170,8 +170,10 @@ static uint16_t define_account(core *c, const wire_account *o) {
     if (o->account == 0 || o->account > ACCOUNT_NUMBER_MAX) return CODE_UNKNOWN_ACCOUNT;
     if (o->fee_tier > FEE_TIER_MAX) return CODE_DEFINITION_INVALID;
     account *a = &c->accounts[o->account];
+    const uint32_t firm = o->firm == 0 ? o->account : o->firm;
+    if (a->firm != 0 && a->firm != firm) return CODE_DEFINITION_CONFLICT; /* whoever follows the events goes by it */
     if (a->firm == 0) DIGEST_ADD(c, a, 1, 1);
-    SET(c, a, firm, 2, o->firm == 0 ? o->account : o->firm);
+    SET(c, a, firm, 2, firm);
     SET(c, a, fee_tier, 12, o->fee_tier);
     put_applied(c, o->account, 0, 0, 0, 0);
     return CODE_NONE;

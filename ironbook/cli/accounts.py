@@ -77,7 +77,7 @@ def create(
     key: KeyOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Define an account, or change its firm and fee tier.
+    """Define an account, of a firm for good, or change its fee tier.
 
     Example:  ironbook accounts create 7 --firm 3
     """

@@ -74,7 +74,7 @@ def instrument_limits(state: State, events: Events, command: InstrumentLimits) -
 def account(state: State, events: Events, command: Account) -> None:
     firm = command.firm or command.account
     known = state.accounts.setdefault(command.account, AccountState(firm=firm))
-    known.firm, known.fee_tier = firm, command.fee_tier
+    known.fee_tier = command.fee_tier
     events.applied(account=command.account)
 
 

@@ -547,6 +547,9 @@ def account_faults(state: State, command: Account) -> Faults:
         yield Code.UNKNOWN_ACCOUNT
     if command.fee_tier > FEE_TIER_MAX:
         yield Code.DEFINITION_INVALID
+    old = state.accounts.get(command.account)
+    if old is not None and old.firm != (command.firm or command.account):
+        yield Code.DEFINITION_CONFLICT
 
 
 def account_limits_faults(state: State, command: AccountLimits) -> Faults:

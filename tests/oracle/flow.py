@@ -232,10 +232,16 @@ def instrument_limits(choice: Choice) -> commands.Closing:
     )
 
 
+def first_firm(number: int) -> int:
+    """The firm that an account is defined with: the first one is its own, the others are of one."""
+    return 7 if number > 1 else 0
+
+
 def account(choice: Choice) -> commands.Closing:
+    number = some_account(choice)
     return Account(
-        account=some_account(choice),
-        firm=choice.one_of((0, 1, 7, 2**32 - 1)),
+        account=number,
+        firm=usually(choice, (first_firm(number),), (0, 1, 7, 2**32 - 1)),
         fee_tier=usually(choice, (0, 1, 2, 7), (8, 255)),
     )
 
@@ -494,7 +500,7 @@ def prelude() -> list[Step]:
         )
         steps.append(Step(command=definition, text=name))
     for number in (1, 2, 3):
-        steps.append(Step(command=Account(account=number)))
+        steps.append(Step(command=Account(account=number, firm=first_firm(number))))
         steps += [
             Step(command=Deposit(account=number, asset=held, amount_units=units if number < 3 else RICH_UNITS))
             for held, units in ((1, 200), (2, 2000), (3, 500))

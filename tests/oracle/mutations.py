@@ -68,7 +68,7 @@ def own_orders_count(instrument: InstrumentState, taker: OrderState, wanted: int
 
 
 def account_with_firm_as_said(state: State, events: Events, command: Account) -> None:
-    state.accounts.setdefault(command.account, AccountState(firm=command.firm)).firm = command.firm
+    state.accounts.setdefault(command.account, AccountState(firm=command.firm))
     events.applied(account=command.account)
 
 

@@ -102,15 +102,17 @@ static uint16_t define_account(plain *book, const command *c) {
     if (w->account == 0 || w->account > ACCOUNT_NUMBER_MAX) return CODE_UNKNOWN_ACCOUNT;
     if (w->fee_tier > FEE_TIER_MAX) return CODE_DEFINITION_INVALID;
     account *who = plain_account_find(book, w->account);
+    const uint32_t firm = w->firm == 0 ? w->account : w->firm;
+    if (who != NULL && who->firm != firm) return CODE_DEFINITION_CONFLICT;
     if (who == NULL) {
         who = plain_new(sizeof *who);
         who->number = w->account;
+        who->firm = firm;
         account **at = &book->accounts;
         while (*at != NULL && (*at)->number < who->number) at = &(*at)->next;
         who->next = *at;
         *at = who;
     }
-    who->firm = w->firm == 0 ? w->account : w->firm;
     who->tier = w->fee_tier;
     return CODE_NONE;
 }

@@ -57,8 +57,8 @@ Command: TypeAlias = (
 
 ASSETS = {"USD": 1, "BTC": 2, "ETH": 3}
 INSTRUMENTS = {"BTC-USD": 1, "ETH-USD": 2}
-ACCOUNTS = {"alice": 1, "bob": 2, "carol": 3}
-KEYS = {**ACCOUNTS, "admin": 4, "desk": 5}
+KEYS = {"alice": 1, "bob": 2, "carol": 3, "admin": 4, "desk": 5, "dave": 6, "erin": 7}
+ACCOUNTS = {name: number for name, number in KEYS.items() if name not in ("admin", "desk")}
 NAMES = {**ASSETS, **INSTRUMENTS, **ACCOUNTS}
 UNITS_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 TIMES = {

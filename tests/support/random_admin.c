@@ -46,8 +46,13 @@ static void make_instrument_limits(random_commands *r, void *to) {
     memcpy(to, &w, sizeof w);
 }
 
+/* The firm that an account is defined with: 1, 2, 3, and then these again. */
+static uint32_t first_firm(uint32_t account) { return 1 + (account - 1) % 3; }
+
 static void make_account(random_commands *r, void *to) {
-    wire_account w = {.kind = KIND_ACCOUNT, .account = random_account(r), .firm = (uint32_t)random_below(r, 4)};
+    const uint32_t account = random_account(r);
+    wire_account w = {.kind = KIND_ACCOUNT, .account = account, .firm = first_firm(account)};
+    if (random_one_in(r, 4)) w.firm = (uint32_t)random_below(r, 4);
     memcpy(to, &w, sizeof w);
 }
 
@@ -310,7 +315,7 @@ bool random_setup(random_commands *r, void *to, bool *named) {
     }
     i -= p->instrument_count;
     if (i < p->account_count) {
-        const wire_account w = {.kind = KIND_ACCOUNT, .account = i + 1};
+        const wire_account w = {.kind = KIND_ACCOUNT, .account = i + 1, .firm = first_firm(i + 1)};
         memcpy(to, &w, sizeof w);
         return true;
     }

@@ -13,11 +13,6 @@ static void halt(venue *v, uint8_t scope, uint32_t target, uint8_t action) {
     CHECK(venue_code(v) == CODE_NONE);
 }
 
-static void set_firm(venue *v, uint32_t account, uint32_t firm) {
-    wire_account o = {.kind = KIND_ACCOUNT, .account = account, .firm = firm};
-    venue_send(v, &o);
-}
-
 static const wire_report *event_of(const venue *v, uint8_t kind, uint32_t which) {
     for (uint32_t i = 0; i < v->count; i++)
         if (v->events[i].kind == kind && which-- == 0) return &v->events[i];
@@ -106,9 +101,7 @@ static void test_an_account_is_halted_killed_and_resumed(void) {
 
 static void test_a_firm_is_halted_and_killed_account_by_account(void) {
     static venue v;
-    venue_open(&v);
-    set_firm(&v, 1, 7);
-    set_firm(&v, 3, 7);
+    venue_open_firm(&v, 7);
     fill_books(&v);
     halt(&v, HALT_SCOPE_FIRM, 7, HALT_ACTION_HALT);
     EXPECT(&v, "state 2\nstate 2\n");

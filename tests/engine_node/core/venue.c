@@ -145,7 +145,7 @@ void venue_tick(venue *v, uint64_t now_ns) {
     venue_system(v, 0, &tick);
 }
 
-void venue_open_with(venue *v, core_options options) {
+static void open_all(venue *v, core_options options, uint32_t firm_of_odd) {
     memset(v, 0, sizeof *v);
     v->options = options;
     v->now_ns = 1000000;
@@ -164,7 +164,7 @@ void venue_open_with(venue *v, core_options options) {
                          .quote_units_per_tick_lot = 1};
     venue_send_named(v, "BASE-QUOTE", &i);
     for (uint32_t account = 1; account <= 4; account++) {
-        wire_account a = {.kind = KIND_ACCOUNT, .account = account};
+        wire_account a = {.kind = KIND_ACCOUNT, .account = account, .firm = account % 2 * firm_of_odd};
         venue_send(v, &a);
         for (uint32_t asset = 1; asset <= 2; asset++) {
             wire_deposit d = {.kind = KIND_DEPOSIT, .account = account, .asset = asset, .amount_units = 1ll << 30};
@@ -173,7 +173,11 @@ void venue_open_with(venue *v, core_options options) {
     }
 }
 
+void venue_open_with(venue *v, core_options options) { open_all(v, options, 0); }
+
 void venue_open(venue *v) { venue_open_with(v, venue_options()); }
+
+void venue_open_firm(venue *v, uint32_t firm) { open_all(v, venue_options(), firm); }
 
 void venue_close(venue *v) {
     free(v->memory);

@@ -42,6 +42,7 @@ typedef struct venue {
 core_options venue_options(void);
 void venue_open(venue *v); /* instrument 1 is open; no fees; one unit a lot and a tick */
 void venue_open_with(venue *v, core_options options);
+void venue_open_firm(venue *v, uint32_t firm); /* accounts 1 and 3 are of this firm */
 void venue_close(venue *v);
 
 /* Send a group that ends with `command`; client sequences are filled in. `prefixes`: any, each of 48 bytes. */

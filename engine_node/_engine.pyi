@@ -129,6 +129,17 @@ class JournalReader:
     def __enter__(self) -> JournalReader: ...
     def __exit__(self, *exc: object) -> None: ...
 
+class JournalWriter:
+    """Writes a journal of records that exist already, into an empty directory: engine_node/restore.py."""
+
+    def __init__(
+        self, directory: str, *, shard: int, segment_records: int, core_options: Mapping[str, int]
+    ) -> None: ...
+    def append(self, records: Buffer) -> None:
+        """Further records, whose crc fields continue the chain. On an error nothing of them is written."""
+    def last(self) -> int: ...
+    def close(self) -> None: ...  # bring everything to disk
+
 def crc32c(data: Buffer, crc: int = 0) -> int: ...
 def seal(records: Buffer, previous_crc: int = 0) -> bytes:
     """The same records with their crc fields chained from previous_crc."""

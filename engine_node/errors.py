@@ -7,6 +7,7 @@
     ├── SnapshotError              snapshot           a snapshot cannot be written or read
     │   └── SnapshotUnsound        snapshot_unsound   one just written is not the state it was made from
     ├── ReplicaError               replica            the journal cannot be followed
+    ├── RestoreError               restore            a journal cannot be rebuilt from these records
     ├── StartError                 start              the engine cannot start: recovery, keys, sockets
     ├── TerminatorError            terminator         TLS cannot be ended here: certificate, key, socket
     └── PublishError           publish            topics and journal do not fit, or topics are not as agreed
@@ -27,6 +28,7 @@ __all__ = [
     "PublishError",
     "PublisherFenced",
     "ReplicaError",
+    "RestoreError",
     "SettingsError",
     "SnapshotError",
     "SnapshotUnsound",
@@ -85,6 +87,12 @@ class ReplicaError(EngineNodeError):
     """The journal cannot be followed from where the state stands."""
 
     code = "replica"
+
+
+class RestoreError(EngineNodeError):
+    """A journal cannot be rebuilt from these records, or not there."""
+
+    code = "restore"
 
 
 class StartError(EngineNodeError):

@@ -2,6 +2,7 @@
  *
  *   module.c   PyInit__engine, the exceptions, crc32c and seal
  *   replica.c  Core and JournalReader
+ *   writer.c   JournalWriter: a journal made of records that exist already
  *   feed.c     Feed: a core's events as JSON messages
  *   engine.c   Engine and Connection: the primary
  */
@@ -43,6 +44,7 @@ core *core_of(PyObject *object);
 PyObject *add_type(PyObject *module, PyType_Spec *spec, const char *name);
 
 int replica_add_types(PyObject *module);
+int writer_add_types(PyObject *module);
 int feed_add_types(PyObject *module);
 int engine_add_types(PyObject *module);
 

@@ -2,7 +2,7 @@
  *
  *   00000000000000000001.jnl   [ header 64 ][ record 1 ][ record 2 ] … [ record N ]      N = segment_records
  *   00000000000000004097.jnl   [ header 64 ][ record N + 1 ] … [ zeros: not written yet ]
- *   journal.state              [ header 512 ][ process ][ counters, a cache line each ] … | page 2: [ durable mark 64 ] …
+ *   journal.state              [ header 512 ][ process ][ counters, a line each ] … | page 2: [ durable mark 64 ] …
  *
  * Numbers are little-endian, as the machine has them; another byte order would be refused at compile time.
  */

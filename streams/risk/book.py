@@ -105,20 +105,34 @@ class Cell:
         self.sell_lots = 0
         self.sell_units = 0
 
+    def open_buy(self, lots: int, units: int) -> None:
+        """Open or reserved buys change by so much, here and with the firm."""
+        self.buy_lots += lots
+        self.buy_units += units
+        self.ledger.buy_units += units
+        up = self.up
+        if up is not None:
+            up.buy_lots += lots
+            up.buy_units += units
+            up.ledger.buy_units += units
+
+    def open_sell(self, lots: int, units: int) -> None:
+        """Open or reserved sells change by so much, here and with the firm."""
+        self.sell_lots += lots
+        self.sell_units += units
+        self.ledger.sell_units += units
+        up = self.up
+        if up is not None:
+            up.sell_lots += lots
+            up.sell_units += units
+            up.ledger.sell_units += units
+
     def open(self, buy_lots: int, buy_units: int, sell_lots: int, sell_units: int) -> None:
-        """Open or reserved orders change by so much."""
-        cell: Cell | None = self
-        while cell is not None:
-            ledger = cell.ledger
-            if buy_units or buy_lots:
-                cell.buy_lots += buy_lots
-                cell.buy_units += buy_units
-                ledger.buy_units += buy_units
-            if sell_units or sell_lots:
-                cell.sell_lots += sell_lots
-                cell.sell_units += sell_units
-                ledger.sell_units += sell_units
-            cell = cell.up
+        """Both."""
+        if buy_lots or buy_units:
+            self.open_buy(buy_lots, buy_units)
+        if sell_lots or sell_units:
+            self.open_sell(sell_lots, sell_units)
 
     def hold(self, lots: int, cash_units: int) -> None:
         """The position changes by so much, and the cash."""
@@ -162,13 +176,14 @@ class Scope:
 
     __slots__ = (
         "cancel_count", "cancel_window", "cells", "engine_position_lots_max", "firm_number", "halted", "ledgers",
-        "limits", "number", "order_count", "order_window", "raised", "reduce_only",
+        "limits", "number", "order_count", "order_window", "raised", "reduce_only", "watched",
     )  # fmt: skip
 
     def __init__(self, number: int, firm_number: int) -> None:
         self.number = number
         self.firm_number = firm_number
         self.limits: Limits | None = None
+        self.watched = False  # it has limits, is halted or may only reduce
         self.halted = ""  # why; empty: it is not
         self.reduce_only = ""
         self.raised: set[str] = set()  # limits that are broken and were told
@@ -178,10 +193,9 @@ class Scope:
         self.cancel_window = self.cancel_count = 0
         self.engine_position_lots_max = 0  # as the engine had it when risk first changed it
 
-    @property
-    def stopped(self) -> bool:
-        """It is halted, or may only reduce."""
-        return bool(self.halted or self.reduce_only)
+    def settle(self) -> None:
+        """After limits, halted or reduce_only were set."""
+        self.watched = bool(self.limits is not None or self.halted or self.reduce_only)
 
     @property
     def name(self) -> str:
@@ -217,12 +231,12 @@ class Order:
     def become(self, remaining_lots: int) -> None:
         """So much of it is open now."""
         units = remaining_lots * self.worth_ticks * self.cell.price.scale
-        lots, change = remaining_lots - self.remaining_lots, units - self.units
-        self.remaining_lots, self.units = remaining_lots, units
         if self.buy:
-            self.cell.open(lots, change, 0, 0)
+            self.cell.open_buy(remaining_lots - self.remaining_lots, units - self.units)
         else:
-            self.cell.open(0, 0, lots, change)
+            self.cell.open_sell(remaining_lots - self.remaining_lots, units - self.units)
+        self.remaining_lots = remaining_lots
+        self.units = units
 
 
 class Firm(Scope):
@@ -280,6 +294,7 @@ def load_scope(scope: Scope, data: dict[str, Any]) -> None:
     scope.raised = set(data["raised"])
     scope.order_window, scope.order_count, scope.cancel_window, scope.cancel_count = data["rates"]
     scope.engine_position_lots_max = data["engine_position_lots_max"]
+    scope.settle()
 
 
 def dump_firm(firm: Firm) -> dict[str, Any]:

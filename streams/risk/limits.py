@@ -49,6 +49,7 @@ class Limits:
     __slots__ = (
         "cancel_rate",
         "cancel_window_ns",
+        "concentrated",
         "concentration_floor",
         "concentration_ppm",
         "daily_loss",
@@ -59,6 +60,7 @@ class Limits:
         "net_exposure",
         "order_rate",
         "order_window_ns",
+        "paced",
         "price_distance_ppm",
         "what",
     )
@@ -77,9 +79,10 @@ class Limits:
         self.cancel_window_ns: int = named.get("cancel_window_ms", 1000) * NS_PER_MS
         self.price_distance_ppm: int = named.get("price_distance_ppm", UNLIMITED)
         self.what: dict[str, str] = dict.fromkeys(CODES, REFUSE) | named.get("actions", {})
-        self.in_money = any(
-            limit != UNLIMITED for limit in (self.gross_exposure, self.net_exposure, self.concentration_ppm)
-        )
+        # What is not looked at costs nothing: which limits there are at all.
+        self.concentrated = self.concentration_ppm != UNLIMITED
+        self.paced = self.order_rate != UNLIMITED
+        self.in_money = self.concentrated or min(self.gross_exposure, self.net_exposure) != UNLIMITED
 
 
 def parse_body(body: Any) -> tuple[int, int, dict[str, Any], bool]:

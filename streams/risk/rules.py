@@ -32,7 +32,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from streams.risk.book import Cell, Firm, Ledger, Order, Price, Scope, dump_firm, load_firm, worth
-from streams.risk.limits import CODES, HALT, LIMIT_MAX, PPM, REDUCE_ONLY, WARN, Limits
+from streams.risk.limits import CODES, HALT, LIMIT_MAX, PPM, REDUCE_ONLY, UNLIMITED, WARN, Limits
 
 SECOND_NS: Final = 1_000_000_000
 DAY_NS: Final = 86_400 * SECOND_NS
@@ -40,6 +40,9 @@ SHARD_SHIFT: Final = 64
 
 Event = dict[str, Any]
 Verdict = tuple[str, str]  # code, text
+Cause = tuple[str, int]  # names an event, and when that was
+Reserved = tuple[Cell, int, int, int, int]  # what Cell.open was given
+Aim = tuple[Price, bool]  # market and side of an order, to tell how far its price is
 Breach = tuple[str, str, int, int]  # limit without its unit, the same with its quote asset if it has one, limit, found
 
 _IN_MONEY: Final = ("gross_exposure", "net_exposure", "concentration", "daily_loss", "drawdown")
@@ -56,7 +59,6 @@ _TEXTS: Final = {
 _NO_PRICE: Final = ("no_price", "a market order under a limit in money needs a trade or a quote, there was none")
 _TOO_OLD: Final = ("expired", "an order must reach the engine before its timestamp leaves the nonce window, it did not")
 _LIMITS: Final = "limits"  # what stands instead of a code with the nonce of an envelope of limits, and its place
-_FLAGGED: Final = ("accepted", "rejected", "replaced", "applied")
 
 
 class Told:
@@ -88,7 +90,7 @@ class RiskState:
         self.prices: dict[str, Price] = {}
         self.firms: dict[int, Firm] = {}
         self.decisions: dict[str, Verdict | None] = {}  # nonce -> None: passed
-        self.reservations: dict[str, tuple[Cell, int, int, int, int]] = {}  # nonce -> what Cell.open was given
+        self.reservations: dict[str, Reserved] = {}  # by nonce
         self._expiries: dict[int, list[str]] = {}  # second -> nonces of both
 
     # ---- Folds -------------------------------------------------------------------------------------------------------
@@ -112,7 +114,8 @@ class RiskState:
             price.seq = seq
             price.middle_doubled = bid + ask if bid and ask else 2 * (bid or ask)
             price.last_ticks = last or price.last_ticks
-            self._revalue(price, received_ns, f"{price.shard}:{seq}", told)
+            if price.holders:
+                self._look({price: (f"{price.shard}:{seq}", received_ns)}, {}, told)
 
     def orders(self, orders: Iterable[Event], time_ns: int, told: Told) -> None:
         """Decide each; answers go to told.passed and told.refused."""
@@ -131,31 +134,33 @@ class RiskState:
                 told.refused.append(rejection(order, verdict))
 
     def executions(self, events: Iterable[Event], told: Told) -> None:
-        """Apply what is above each firm's mark."""
+        """Apply what is above each firm's mark. Losses are looked at once, behind the last event."""
         firms = self.firms
+        moved: dict[Price, Cause] = {}
+        touched: dict[Ledger, tuple[Firm, Scope, Cause]] = {}
         for event in events:
             firm = firms.get(event["firm"]) or self._firm(event["firm"])
             shard, mark = event["shard"], (event["seq"], event["n"])
-            if mark <= firm.marks.get(shard, (0, -1)):
+            known = firm.marks.get(shard)
+            if known is not None and mark <= known:
                 continue
             firm.marks[shard] = mark
             if event["received_ns"] > self.now_ns:
                 self.advance(event["received_ns"])
             kind = event["type"]
-            if kind in _FLAGGED:
-                nonce = event.get("nonce")
-                if nonce is not None and (kind != "rejected" or event["code"] != "nonce_repeated"):
-                    self._free(nonce)
-                if kind == "rejected" or kind == "applied":
-                    continue
-            if kind == "adjustment":
-                self._adjust(firm, event, told)
-                continue
             if kind == "filled":
-                self._fill(firm, event, told)
-            elif kind not in ("accepted", "cancelled", "replaced", "triggered"):
-                continue
-            self._order(firm, event, kind)
+                self._fill(firm, event, moved, touched)
+                self._order(firm, event, None)
+            elif kind == "accepted" or kind == "replaced":
+                self._order(firm, event, self.reservations.pop(event.get("nonce", ""), None))
+            elif kind == "cancelled" or kind == "triggered":
+                self._order(firm, event, None)
+            elif kind == "applied" or (kind == "rejected" and event["code"] != "nonce_repeated"):
+                self._free(event.get("nonce", ""))
+            elif kind == "adjustment":
+                self._move(firm, event, event["position_change_lots"], event["amount_units"], touched)
+        if touched:
+            self._look(moved, touched, told)
 
     def freed(self, rejections: Iterable[Event], time_ns: int) -> None:
         """Free what the submitter gave up. Rejections of other stages are not looked at."""
@@ -187,6 +192,7 @@ class RiskState:
         scope = firm.account(change["account"]) if change["account"] else firm
         before = scope.limits.named if scope.limits is not None else {}
         scope.limits = Limits(change["limits"]) if change["limits"] else None
+        scope.settle()
         after = dict(change["limits"])
         if change["resume"]:
             after["resume"] = True
@@ -240,20 +246,19 @@ class RiskState:
             if not each and needs_money(firm, account):
                 return _NO_PRICE
             units = lots * each * price.scale
-        if firm.limits is not None or account.limits is not None or firm.stopped or account.stopped:
+        if account.watched or firm.watched:
             reducing = 0 < lots <= cell.room_lots(buy)
-            both = (units, 0) if buy else (0, units)
             verdict = self._stopped(firm, account, reducing) or self._check(
-                firm, cell, order, both, distance_ppm(price, buy, order), not reducing, told
+                firm, cell, order, units if buy else 0, 0 if buy else units, (price, buy), not reducing, told
             )
             if verdict is not None:
                 return verdict
         if buy:
             self.reservations[order["nonce"]] = (cell, lots, units, 0, 0)
-            cell.open(lots, units, 0, 0)
+            cell.open_buy(lots, units)
         else:
             self.reservations[order["nonce"]] = (cell, 0, 0, lots, units)
-            cell.open(0, 0, lots, units)
+            cell.open_sell(lots, units)
         return None
 
     def _replace(self, firm: Firm, account: Scope, order: Event, told: Told) -> Verdict | None:
@@ -269,20 +274,20 @@ class RiskState:
         found = firm.orders.get(key)
         if found is None or found.cell is not cell:
             # Not heard of (yet): it might be on either side, and all of it is counted until the engine has spoken.
-            units, far = lots * max(ticks, price.mark_ticks) * price.scale, 0
+            units, aim = lots * max(ticks, price.mark_ticks) * price.scale, None
             more = (cell, lots, units, lots, units)
         else:
             rest = max(0, lots - found.filled_lots)
             units = rest * worth(price, found.buy, ticks) * price.scale
             more_lots, more_units = max(0, rest - found.remaining_lots), max(0, units - found.units)
-            far = distance_ppm(price, found.buy, order)
+            aim = (price, found.buy)
             more = (cell, more_lots, more_units, 0, 0) if found.buy else (cell, 0, 0, more_lots, more_units)
-        if firm.limits is not None or account.limits is not None or firm.stopped or account.stopped:
+        if account.watched or firm.watched:
             grows = bool(more[2] or more[4])
             if found is not None and grows:
                 grows = not more[1] + more[3] <= cell.room_lots(found.buy)
             verdict = self._stopped(firm, account, not grows) or self._check(
-                firm, cell, order, (more[2], more[4]), far, grows, told
+                firm, cell, order, more[2], more[4], aim, grows, told
             )
             if verdict is not None:
                 return verdict
@@ -332,27 +337,26 @@ class RiskState:
         return None
 
     def _check(
-        self, firm: Firm, cell: Cell, order: Event, units: tuple[int, int], far_ppm: int, grows: bool, told: Told
-    ) -> Verdict | None:
+        self, firm: Firm, cell: Cell, order: Event, buy_units: int, sell_units: int, aim: Aim | None, grows: bool,
+        told: Told,
+    ) -> Verdict | None:  # fmt: skip
         """Against the account's limits and the firm's. What passes is counted in both rates."""
         account, above = cell.scope, cell.up
-        assert above is not None
         for scope, own in ((account, cell), (firm, above)):
-            if scope.limits is None:
+            limits = scope.limits
+            if limits is None or own is None:
                 continue
-            broken = breaches(scope, scope.limits, own, units, far_ppm, grows, order["appended_ns"])
+            far_ppm = 0
+            if limits.price_distance_ppm != UNLIMITED and aim is not None:
+                far_ppm = distance_ppm(aim[0], aim[1], order)
+            broken = breaches(scope, limits, own, buy_units, sell_units, far_ppm, grows, order["appended_ns"])
             if broken or scope.raised:
                 clear(scope, own.ledger, grows, broken)
                 verdict = self._break(firm, scope, broken, order, told)
                 if verdict is not None:
                     return verdict
-        for scope in (account, firm):
-            limits = scope.limits
-            if limits is not None:
-                window = order["appended_ns"] // limits.order_window_ns
-                if window > scope.order_window:
-                    scope.order_window, scope.order_count = window, 0
-                scope.order_count += 1
+        account.order_count += 1
+        firm.order_count += 1
         return None
 
     # ---- What a broken limit brings ----------------------------------------------------------------------------------
@@ -405,10 +409,12 @@ class RiskState:
         told.alerts.append(alert)
         if action == HALT and not scope.halted:
             scope.halted = code
+            scope.settle()
             for account in accounts_of(firm, scope):
                 told.actions.append(action_of(firm, account, "halt", {}, code, alert_id, time_ns))
         elif action == REDUCE_ONLY and not scope.reduce_only:
             scope.reduce_only = code
+            scope.settle()
             for account in accounts_of(firm, scope):
                 fields = {"position_lots_max": max(1, *(abs(cell.position_lots) for cell in account.cells.values()), 0)}
                 told.actions.append(action_of(firm, account, "account_limits", fields, code, alert_id, time_ns))
@@ -418,6 +424,7 @@ class RiskState:
         """Lift what risk set on a scope. What the other scope still forbids an account stays so on the engine."""
         was_halted, was_reduced = scope.halted, scope.reduce_only
         scope.halted = scope.reduce_only = ""
+        scope.settle()
         scope.raised.clear()
         for account in accounts_of(firm, scope):
             if was_halted and not account.halted and not firm.halted:
@@ -428,11 +435,12 @@ class RiskState:
 
     # ---- What the engine says ----------------------------------------------------------------------------------------
 
-    def _order(self, firm: Firm, event: Event, kind: str) -> None:
+    def _order(self, firm: Firm, event: Event, reserved: Reserved | None) -> None:
+        """An order is, from now on, what the event says. What was reserved for it goes."""
         key = event["shard"] << SHARD_SHIFT | event["order_id"]
         order = firm.orders.get(key)
         remaining = event["remaining_lots"]
-        if event["done"] or not remaining:
+        if not remaining or event["done"]:
             if order is not None:
                 order.become(0)
                 del firm.orders[key]
@@ -440,57 +448,65 @@ class RiskState:
                     name = (order.cell.scope.number, order.client_order_id)
                     if firm.by_client_id.get(name) == key:
                         del firm.by_client_id[name]
-            return
-        if order is None:
-            price = self.prices[event["symbol"]]
-            cell = firm.account(event["account"]).cell(price, firm)
-            order = firm.orders[key] = Order(cell, event["side"] == "buy", event["client_order_id"])
-            order.worth_ticks = worth(price, order.buy, event["price_ticks"])
+        elif order is None:
+            account = firm.accounts.get(event["account"]) or firm.account(event["account"])
+            cell = account.cells.get(event["symbol"]) or account.cell(self.prices[event["symbol"]], firm)
+            buy = event["side"] == "buy"
+            order = firm.orders[key] = Order(cell, buy, event["client_order_id"])
+            order.worth_ticks = worth(cell.price, buy, event["price_ticks"])
             if order.client_order_id:
                 firm.by_client_id[event["account"], order.client_order_id] = key
-        elif kind == "replaced" or kind == "triggered":
-            order.worth_ticks = worth(order.cell.price, order.buy, event["price_ticks"])
-        if kind == "filled":
-            order.filled_lots += event["quantity_lots"]
-        order.become(remaining)
+            order.become(remaining)
+        else:
+            kind = event["type"]
+            if kind == "replaced" or kind == "triggered":
+                order.worth_ticks = worth(order.cell.price, order.buy, event["price_ticks"])
+            elif kind == "filled":
+                order.filled_lots += event["quantity_lots"]
+            order.become(remaining)
+        if reserved is not None:
+            cell, buy_lots, buy_units, sell_lots, sell_units = reserved
+            cell.open(-buy_lots, -buy_units, -sell_lots, -sell_units)
 
-    def _fill(self, firm: Firm, event: Event, told: Told) -> None:
+    def _fill(
+        self, firm: Firm, event: Event, moved: dict[Price, Cause], touched: dict[Ledger, tuple[Firm, Scope, Cause]]
+    ) -> None:
         price = self.prices[event["symbol"]]
-        if event["seq"] >= price.seq:
-            price.seq = event["seq"]
-            if event["price_ticks"] != price.last_ticks:
-                price.last_ticks = event["price_ticks"]
-                self._revalue(price, event["received_ns"], f"{event['shard']}:{event['seq']}:{event['n']}", told)
+        seq, ticks = event["seq"], event["price_ticks"]
+        if seq >= price.seq:
+            price.seq = seq
+            if ticks != price.last_ticks:
+                price.last_ticks = ticks
+                moved[price] = (f"{event['shard']}:{seq}:{event['n']}", event["received_ns"])
         lots, units = event["quantity_lots"], event["notional_units"]
         if event["side"] == "sell":
-            lots, units = -lots, -units
-        self._move(firm, event, price, lots, -units - event["fee_units"], told)
+            self._move(firm, event, -lots, units - event["fee_units"], touched)
+        else:
+            self._move(firm, event, lots, -units - event["fee_units"], touched)
 
-    def _adjust(self, firm: Firm, event: Event, told: Told) -> None:
-        price = self.prices[event["symbol"]]
-        self._move(firm, event, price, event["position_change_lots"], event["amount_units"], told)
-
-    def _move(self, firm: Firm, event: Event, price: Price, lots: int, cash_units: int, told: Told) -> None:
+    def _move(
+        self, firm: Firm, event: Event, lots: int, cash_units: int, touched: dict[Ledger, tuple[Firm, Scope, Cause]]
+    ) -> None:
         account = firm.accounts.get(event["account"]) or firm.account(event["account"])
-        cell = account.cells.get(price.symbol) or account.cell(price, firm)
+        cell = account.cells.get(event["symbol"]) or account.cell(self.prices[event["symbol"]], firm)
         cell.hold(lots, cash_units)
-        cause = f"{event['shard']}:{event['seq']}:{event['n']}"
-        self._watch(firm, account, cell.ledger, cause, event["received_ns"], told)
-        self._watch(firm, firm, firm.ledgers[price.quote], cause, event["received_ns"], told)
+        cause = (f"{event['shard']}:{event['seq']}:{event['n']}", event["received_ns"])
+        touched[cell.ledger] = (firm, account, cause)
+        if cell.up is not None:
+            touched[cell.up.ledger] = (firm, firm, cause)
 
-    def _revalue(self, price: Price, time_ns: int, cause: str, told: Told) -> None:
-        """A price moved: positions are worth something else, and losses are looked at."""
-        if not price.holders:
-            return
-        touched: dict[int, Firm] = {}
-        holders = sorted(price.holders, key=lambda cell: (cell.scope.firm_number, cell.scope.number))
-        for cell in holders:
-            cell.value()
-        for cell in holders:
-            firm = touched[cell.scope.firm_number] = self.firms[cell.scope.firm_number]
-            self._watch(firm, cell.scope, cell.ledger, cause, time_ns, told)
-        for firm in touched.values():
-            self._watch(firm, firm, firm.ledgers[price.quote], cause, time_ns, told)
+    def _look(
+        self, moved: dict[Price, Cause], touched: dict[Ledger, tuple[Firm, Scope, Cause]], told: Told
+    ) -> None:
+        """Positions are worth what the prices say now; then losses are looked at, of what moved or was touched."""
+        for price, cause in moved.items():
+            for cell in sorted(price.holders, key=lambda own: (own.scope.firm_number, own.scope.number)):
+                cell.value()
+                firm = self.firms[cell.scope.firm_number]
+                touched.setdefault(cell.ledger, (firm, cell.scope, cause))
+                touched.setdefault(firm.ledgers[price.quote], (firm, firm, cause))
+        for ledger, (firm, scope, (cause_id, time_ns)) in touched.items():
+            self._watch(firm, scope, ledger, cause_id, time_ns, told)
 
     def _decided(self, nonce: str, timestamp_ns: int, verdict: Verdict | None) -> None:
         self.decisions[nonce] = verdict
@@ -560,36 +576,40 @@ class RiskState:
 
 
 def breaches(
-    scope: Scope, limits: Limits, cell: Cell, units: tuple[int, int], far_ppm: int, grows: bool, appended_ns: int
-) -> list[Breach]:
-    """Limits that an order of so many units (buy, sell) would break, in the order in which codes win."""
+    scope: Scope, limits: Limits, cell: Cell, buy_units: int, sell_units: int, far_ppm: int, grows: bool,
+    appended_ns: int,
+) -> list[Breach]:  # fmt: skip
+    """Limits that an order of so many units would break, in the order in which codes win. A new window begins."""
     found: list[Breach] = []
     if grows:
         ledger = cell.ledger
-        more = units[0] + units[1]
-        gross = ledger.size_units + ledger.buy_units + ledger.sell_units + more
+        buys, sells = ledger.buy_units + buy_units, ledger.sell_units + sell_units
+        gross = ledger.size_units + buys + sells
         if gross > limits.gross_exposure:
             found.append(("gross_exposure", f"gross_exposure:{ledger.quote}", limits.gross_exposure, gross))
-        net = max(
-            ledger.position_units + ledger.buy_units + units[0] if units[0] else 0,
-            ledger.sell_units - ledger.position_units + units[1] if units[1] else 0,
-        )
+        held = ledger.position_units
+        net = held + buys if buy_units else 0
+        if sell_units and sells - held > net:
+            net = sells - held
         if net > limits.net_exposure:
             found.append(("net_exposure", f"net_exposure:{ledger.quote}", limits.net_exposure, net))
-        if gross >= limits.concentration_floor and gross:
-            own = cell.gross_units + more
+        if limits.concentrated and gross >= limits.concentration_floor and gross:
+            own = cell.size_units + cell.buy_units + cell.sell_units + buy_units + sell_units
             if own * PPM > limits.concentration_ppm * gross:
-                found.append(
-                    ("concentration", f"concentration:{ledger.quote}", limits.concentration_ppm, own * PPM // gross)
-                )
-        loss, fall = ledger.look()
-        if loss > limits.daily_loss:
+                share = own * PPM // gross
+                found.append(("concentration", f"concentration:{ledger.quote}", limits.concentration_ppm, share))
+        profit = held + ledger.cash_units
+        if ledger.day_open_units - profit > limits.daily_loss:
+            loss = ledger.day_open_units - profit
             found.append(("daily_loss", f"daily_loss:{ledger.quote}", limits.daily_loss, loss))
-        if fall > limits.drawdown:
-            found.append(("drawdown", f"drawdown:{ledger.quote}", limits.drawdown, fall))
-    count = scope.order_count + 1 if appended_ns // limits.order_window_ns <= scope.order_window else 1
-    if count > limits.order_rate:
-        found.append(("order_rate", "order_rate", limits.order_rate, count))
+        if ledger.peak_units - profit > limits.drawdown:
+            found.append(("drawdown", f"drawdown:{ledger.quote}", limits.drawdown, ledger.peak_units - profit))
+    if limits.paced:
+        window = appended_ns // limits.order_window_ns
+        if window > scope.order_window:
+            scope.order_window, scope.order_count = window, 0
+        if scope.order_count >= limits.order_rate:
+            found.append(("order_rate", "order_rate", limits.order_rate, scope.order_count + 1))
     if far_ppm > limits.price_distance_ppm:
         found.append(("price_distance", "price_distance", limits.price_distance_ppm, far_ppm))
     return found

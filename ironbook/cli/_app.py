@@ -30,6 +30,7 @@ from ironbook.cli import (
     margin,
     orders,
     results,
+    risk,
     services,
     topics,
     trades,
@@ -107,6 +108,7 @@ app.add_typer(services.app, name="services")
 app.add_typer(database.app, name="database")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(topics.app, name="topics")
+app.add_typer(risk.app, name="risk")
 
 _USAGE_ERROR: type[Exception] = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException" and issubclass(base, Exception)

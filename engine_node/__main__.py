@@ -6,6 +6,7 @@
     snapshotter  the process that writes snapshots; `run` starts it
     publisher    the process that publishes to Kafka; `run` starts it if kafka_bootstrap is set
     tls          the process that ends TLS; `run` starts it
+    restore      --kafka HOST:PORT --shard N --data DIR: a journal anew from its topic
 
 Exit codes: 0 done, 1 could not start or check found something bad, 2 wrong arguments, 70 a bug, 74 the disk failed.
 """
@@ -13,10 +14,12 @@ Exit codes: 0 done, 1 could not start or check found something bad, 2 wrong argu
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from engine_node.errors import SettingsError, parts_of
 from engine_node.logs import Log
@@ -40,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if chosen.command == "doctor":
         return _doctor(settings, as_json=chosen.json)
+    if chosen.command == "restore":
+        try:
+            settings = dataclasses.replace(settings, **chosen.named)
+        except SettingsError as error:
+            return _refuse(error)
     return _run_process(settings, chosen)
 
 
@@ -58,6 +66,10 @@ def _run_process(settings: Settings, chosen: argparse.Namespace) -> int:
             from engine_node import tls
 
             return tls.run(settings, log, chosen.listen_fds, chosen.parent, chosen.cpus)
+        if chosen.command == "restore":
+            from engine_node.publish import restore
+
+            return restore.run(settings, log)
         if chosen.command == "publisher":
             from engine_node import publisher
 
@@ -114,11 +126,31 @@ def _parser() -> argparse.ArgumentParser:
     publisher = command("publisher", "publish the journal and its events to Kafka")
     tls = command("tls", "end TLS on inherited sockets")
     tls.add_argument("--listen-fds", type=_numbers, required=True, metavar="N,N", help="listening sockets")
+    restore = command("restore", "rebuild a journal from its Kafka topic, for a machine whose disk is gone")
+    restore.set_defaults(named={})
+    for option, field, kind, metavar, about in (
+        ("--kafka", "kafka_bootstrap", str, "HOST:PORT", "brokers to begin with; else kafka_bootstrap"),
+        ("--prefix", "kafka_topic_prefix", str, "TEXT", "before topics' names; else kafka_topic_prefix"),
+        ("--shard", "shard", int, "N", "whose journal; else shard"),
+        ("--data", "data_directory", str, "DIR", "where it goes; else data_directory"),
+    ):
+        restore.add_argument(option, action=_Named, field=field, type=kind, metavar=metavar, help=about)
     for child in (run, snapshotter, publisher, tls):
         child.add_argument("--parent", type=int, metavar="PID", help="process to end with")
     for helper in (snapshotter, publisher, tls):
         helper.add_argument("--cpus", type=_numbers, default=[], metavar="N,N", help="where to run; else as started")
     return parser
+
+
+class _Named(argparse.Action):
+    """An option that stands for a setting."""
+
+    def __init__(self, *given: Any, field: str, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.field = field
+
+    def __call__(self, _parser: object, chosen: argparse.Namespace, value: object, _option: str | None = None) -> None:
+        chosen.named = {**chosen.named, self.field: value}
 
 
 def _numbers(text: str) -> list[int]:

@@ -39,6 +39,7 @@ from engine_node.publish.ship import Shipper
 from engine_node.publish.topics import HEARTBEATS_TOPIC, Topics, groups_of_written
 from engine_node.replica import Replica
 from engine_node.settings import Settings
+from engine_node.snapshots import list_snapshots
 
 __all__ = ["Publisher", "run"]
 
@@ -65,7 +66,11 @@ def open_replica(settings: Settings, progress: Progress) -> Replica:
         )
     if progress.seq == 0 and first == 1:
         return Replica.open(settings.data_path, event_mask=EVENT_MASK, use_snapshot=False)
-    replica = Replica.open(settings.data_path, event_mask=EVENT_MASK, before=progress.seq or None)
+    before: int | None = progress.seq
+    if progress.seq == 0:  # from the oldest snapshot that the journal goes on from
+        usable = [found.sequence for found in list_snapshots(settings.snapshot_path) if found.sequence >= first - 1]
+        before = min(usable, default=None)
+    replica = Replica.open(settings.data_path, event_mask=EVENT_MASK, before=before)
     replica.catch_up(progress.seq)
     return replica
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ironbook._kafka import Security
 from schemas import vocabulary as v
 from tests.support.node import Node, wait_until
 from tests.support.publishing import (
@@ -269,3 +271,34 @@ def test_topics_that_are_missing_are_named(node: Node, market: Market, kafka: st
     said = publisher.wait_line("publisher_failed")
     assert f"{topic_prefix}executions" in said["message"]
     assert said["hint"] == "make them: ironbook topics create"
+
+
+def test_a_publisher_logs_on_and_has_the_rights_it_needs(
+    node: Node, market: Market, sasl_kafka: Broker, publish: Publish, tmp_path: Path
+) -> None:
+    prefix = f"t{secrets.token_hex(4)}."
+    make_topics(sasl_kafka.bootstrap, prefix, Security(username="admin", password=sasl_kafka.server.users["admin"]))
+    password = sasl_kafka.server.users["publisher"]
+    file = tmp_path / "password"
+    file.touch(mode=0o600)
+    file.write_text(password + "\n")
+    login = {
+        "kafka_security": "sasl_plaintext", "kafka_sasl_mechanism": "SCRAM-SHA-256", "kafka_username": "publisher",
+        "kafka_password_file": file,
+    }  # fmt: skip
+    publisher = publish(sasl_kafka.bootstrap, prefix, **login)
+    market.trade(300)
+    ended(node, publisher)
+    check_topics(sasl_kafka.bootstrap, prefix, node, **sasl_kafka.login("admin"))
+    assert password not in publisher.log_path.read_text()
+
+
+def test_a_password_that_others_may_read_is_refused(node: Node, market: Market, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("hardly-a-secret\n")
+    file.chmod(0o644)
+    login = {"kafka_security": "sasl_plaintext", "kafka_username": "publisher", "kafka_password_file": file}
+    publisher = PublisherProcess(node, "127.0.0.1:1", "", **login)
+    assert publisher.process.wait(30) == 1
+    assert publisher.wait_line("publisher_failed")["hint"] == f"chmod 600 {file}"
+    assert "hardly-a-secret" not in publisher.log_path.read_text()

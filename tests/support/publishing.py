@@ -15,9 +15,11 @@ from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from engine_node import _engine
+from ironbook._kafka import PLAIN_TEXT, Security
+from ironbook._topics_admin import TopicAdmin
+from ironbook.topics import planned, rules
 from schemas import vocabulary as v
 from schemas.topics import load_topics
 from tests.support.node import ROOT, Client, Node, wait_until
@@ -44,17 +46,14 @@ class Read:
         return found if isinstance(found, list) else [found]
 
 
-def make_topics(bootstrap: str, prefix: str, **login: Any) -> None:
-    """All topics of the contract."""
+def make_topics(bootstrap: str, prefix: str, security: Security = PLAIN_TEXT) -> None:
+    """All topics of the contract, and the rights on them where the broker knows users."""
 
     async def make() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **login)
-        await admin.start()
-        try:
-            topics = [NewTopic(prefix + topic.name, topic.partitions_count, 1) for topic in load_topics()]
-            await admin.create_topics(topics)
-        finally:
-            await admin.close()
+        async with TopicAdmin(bootstrap, security) as admin:
+            await admin.create(planned(load_topics(), prefix), 1)
+            if security is not PLAIN_TEXT:
+                await admin.allow(rules(load_topics(), prefix))
 
     asyncio.run(make())
 

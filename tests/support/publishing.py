@@ -251,9 +251,14 @@ class Market:
         self.secret = node.make_key()
         self.client: Client | None = None
 
+    def log_on(self) -> Client:
+        """A session on the node as it runs now."""
+        self.client = Client.connect(self.node.address(), "admin", self.secret)
+        return self.client
+
     def open(self) -> Market:
         """Log on and define what is traded."""
-        client = self.client = Client.connect(self.node.address(), "admin", self.secret)
+        client = self.log_on()
         client.define_market()
         steps: list[tuple[Any, ...]] = []
         for instrument in self.INSTRUMENTS[1:]:

@@ -257,7 +257,11 @@ class Settings:
     kafka_username: str = _words("", "Needed with sasl_plaintext and sasl_ssl.")
     kafka_password_file: str = _path("", "File of mode 0600 whose first line is the password.")
     kafka_ca_file: str = _path("", "PEM: who vouches for the brokers' certificates. Empty: the system's list.")
-    kafka_compression: str = _choice("snappy", ("none", "snappy", "zstd", "lz4", "gzip"), "Of event topics; the journal topic has none.")
+    kafka_compression: str = _choice(
+        "snappy",
+        ("none", "snappy", "zstd", "lz4", "gzip"),
+        "Of event topics; the journal topic has none.",
+    )
     kafka_linger_ms: int = _integer(
         5, 0, 1_000, "ms", "How long events gather into a message; the first after a quiet time does not wait."
     )

@@ -106,7 +106,12 @@ class Kafka:
 
 
 def prepare(
-    directory: Path, port: int | None = None, users: Mapping[str, str] | None = None, *, brief: bool = False
+    directory: Path,
+    port: int | None = None,
+    users: Mapping[str, str] | None = None,
+    *,
+    brief: bool = False,
+    cluster_id: str = "",
 ) -> Kafka:
     """A formatted directory. port: None takes a free one. users: with `admin` among them a broker with SASL."""
     chosen, known = port or free_port(), dict(users or {})
@@ -117,8 +122,8 @@ def prepare(
     with open(os.open(properties, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.writelines(f"{name}={value}\n" for name, value in _properties(directory, chosen, known).items())
     scram = [f"--add-scram={way}=[name={name},password={known[name]}]" for name in known for way in MECHANISMS]
-    cluster = secrets.token_urlsafe(16)
-    tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *scram]
+    cluster = cluster_id or secrets.token_urlsafe(16)
+    tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties), *scram]
     with tempfile.NamedTemporaryFile("w", dir=directory) as arguments:  # passwords are not for everybody's `ps`
         arguments.writelines(f'"{word}"\n' for word in tool)
         arguments.flush()
@@ -243,8 +248,8 @@ def _archive(java: str, lib: Path, archive: Path) -> None:
         port = free_port()
         properties = Path(place, "server.properties")
         properties.write_text("".join(f"{k}={v}\n" for k, v in _properties(Path(place), port, {}).items()))
-        tool = [*base, "kafka.tools.StorageTool", "format", "-t", secrets.token_urlsafe(16), "-c", str(properties)]
-        subprocess.run(tool, capture_output=True, check=False)
+        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={secrets.token_urlsafe(16)}", "-c", str(properties)]
+        subprocess.run([*base, *tool], capture_output=True, check=False)
         log = Path(place, "server.log")
         running = spawn([*base, f"-XX:ArchiveClassesAtExit={kept}", "kafka.Kafka", str(properties)], log)
         ends_s = time.monotonic() + START_TIMEOUT_S

@@ -108,6 +108,11 @@ def test_the_password_of_a_database_is_asked_for(postgres_server):
         asyncio.run(fetch(wrong, "SELECT 1"))
 
 
+def test_a_cluster_id_that_looks_like_an_option_is_taken_as_an_id(tmp_path):
+    made = services.prepare_kafka(tmp_path, cluster_id="-xAAAAAAAAAAAAAAAAAAAA")
+    assert "cluster.id=-xAAAAAAAAAAAAAAAAAAAA" in (made.directory / "log/meta.properties").read_text()
+
+
 def test_up_twice_is_up_once_and_down_ends_both(tmp_path):
     first = services.up(tmp_path)
     try:

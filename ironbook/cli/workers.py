@@ -34,7 +34,7 @@ def workers(
     """
     found = asyncio.run(heartbeats(find_kafka(data, kafka, prefix, login)))
     now_ns = time.time_ns()
-    told = [_told(name, beat, now_ns, max_silence) for name, beat in sorted(found.items())]
+    told = _living([_told(name, beat, now_ns, max_silence) for name, beat in sorted(found.items())])
     if json:
         for one in told:
             say_json(one)
@@ -59,11 +59,20 @@ async def heartbeats(cluster: Cluster) -> dict[str, Any]:
         return dict(await subscription.state())
 
 
+def _living(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without those that others of the same name have followed: of each worker at least the one heard last."""
+    heard: dict[str, float] = {}
+    for one in told:
+        heard[one["name"]] = min(one["silent_s"], heard.get(one["name"], one["silent_s"]))
+    return [one for one in told if one["state"] != "silent" or one["silent_s"] == heard[one["name"]]]
+
+
 def _told(name: str, beat: Any, now_ns: int, max_silence: float) -> dict[str, Any]:
     silent_s = max(now_ns - beat.time_ns, 0) / 1e9
     state = "silent" if silent_s > max_silence else "ready" if beat.ready else "not ready"
     return {
         "worker": name,
+        "name": beat.worker,
         "state": state,
         "lag": sum(beat.lag.values()),
         "silent_s": round(silent_s, 1),

@@ -108,6 +108,18 @@ def test_workers_tell_who_is_ready_and_who_is_silent(kafka: str, topic_prefix: s
     assert call("workers", "--max-silence", "30")[0] == 0
 
 
+def test_a_worker_that_another_has_followed_is_told_of_no_more(kafka: str, topic_prefix: str, call: Call) -> None:
+    now_ns = time.time_ns()
+    beats: Write = []
+    for process, age_s in ((1, 500), (2, 0), (3, 0)):
+        said = {"worker": "risk", "instance": f"node:{process}", "time_ns": now_ns - age_s * 10**9}
+        value = json.dumps(example("heartbeats", "heartbeat", **said)).encode()
+        beats.append(("heartbeats", 0, value, f"risk:node:{process}".encode()))
+    prepare(kafka, topic_prefix, ["heartbeats"], beats)
+    code, lines = call("workers", "--max-silence", "60")
+    assert (code, [line["instance"] for line in lines]) == (0, ["node:2", "node:3"])
+
+
 def test_dead_letters_are_listed_by_reason_and_one_is_shown_with_its_bytes(
     kafka: str, topic_prefix: str, call: Call, capsys: pytest.CaptureFixture[str]
 ) -> None:

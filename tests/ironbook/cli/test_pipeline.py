@@ -1,0 +1,132 @@
+"""`ironbook up --kafka`: a signed order on a topic becomes a fill, a position and rows; helpers are started again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from ironbook import Key, envelope
+from ironbook.cli._app import run
+from ironbook.cli._children import Child, Children
+from ironbook.cli._place import client_key_path
+from ironbook.subscribe import Subscription, events
+from tests.ironbook.cli.conftest import Up
+from tests.support.node import wait_until
+from tests.support.topics import partition, writing
+
+START_S = 150.0
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("IRONBOOK_") and "TEST" not in name]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, kafka: str, topic_prefix: str, postgres_url: str) -> Iterator[Path]:
+    """The data directory of a running `ironbook up --kafka`."""
+    data = tmp_path / "data"
+    place = ("--kafka", kafka, "--prefix", topic_prefix, "--database", postgres_url)
+    up = Up(data, "--json", "--level", "process", *place)
+    try:
+        said = orjson.loads(up.first_line())
+        assert said.get("ready"), said
+        assert sorted(said["workers"]) == ["analytics", "risk", "submitter", "validation"]
+        yield data
+    finally:
+        code, _, err = up.stop()
+    assert code == 0, err
+    assert not (data / "pipeline.json").exists()
+    for pid in said["workers"].values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+async def submit(kafka: str, prefix: str, data: Path, account: int, side: str, quantity: str) -> None:
+    """A signed order of a demo trader on the topic."""
+    key = Key.from_file(client_key_path(data, f"demo-{account}"))
+    body = {"action": "new", "account": account, "symbol": "BTC/USD", "side": side, "price": "60000.00"}
+    body |= {"quantity": quantity}
+    signed = envelope.sign_order(key, body, timestamp_ns=time.time_ns(), nonce=uuid.uuid4().hex)
+    async with writing(kafka, prefix) as writer:
+        at = partition("orders.submitted", str(account))
+        await writer.send_raw("orders.submitted", at, json.dumps(signed).encode(), schema=b"orders.submitted/1")
+
+
+def lines(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[Any]:
+    """What a command says with --json; nothing if it fails."""
+    capsys.readouterr()
+    code = run([*map(str, arguments), "--json"])
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return said if code == 0 else []
+
+
+def test_a_signed_order_on_a_topic_becomes_a_fill_a_position_and_rows(
+    pipeline: Path, kafka: str, topic_prefix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def trade() -> tuple[list[Any], list[Any]]:
+        async with (
+            Subscription(kafka, "executions", prefix=topic_prefix) as executions,
+            Subscription(kafka, "orders.rejected", prefix=topic_prefix) as rejected,
+        ):
+            await submit(kafka, topic_prefix, pipeline, 1, "sell", "0.5")
+            await submit(kafka, topic_prefix, pipeline, 2, "buy", "0.2")
+            await submit(kafka, topic_prefix, pipeline, 2, "buy", "NaN")
+            found: list[Any] = []
+            async with asyncio.timeout(60):
+                async for item in executions:
+                    found.append(item)
+                    if sum(isinstance(one, events.Filled) for one in found) == 2:
+                        break
+                refused = [await anext(rejected)]
+            return found, refused
+
+    found, [refused] = asyncio.run(trade())
+    accepted = [item for item in found if isinstance(item, events.Accepted)]
+    assert {(item.account, item.quantity_lots) for item in accepted} == {(1, 5000), (2, 2000)}
+    assert all(item.nonce is not None for item in accepted)
+    filled = {item.account: item.quantity for item in found if isinstance(item, events.Filled)}
+    assert filled == {1: "0.2000", 2: "0.2000"}
+    assert (refused.account, refused.code) == (2, "number_invalid")
+
+    place = ("--data", pipeline)
+    rows = wait_until(lambda: lines(capsys, "positions", *place), 60, "no positions in Postgres")
+    assert {row["account"]: row["position"] for row in rows} == {1: "-0.2000", 2: "0.2000"}
+    [day] = lines(capsys, "candles", "BTC/USD", "--interval", "1d", *place)
+    assert (day["volume"], day["trade_count"]) == ("0.2000", 1)
+    watched = lines(capsys, "watch", "positions", "--past", "--count", "2", "--seconds", "30", *place)
+    assert {event["account"]: event["position_lots"] for event in watched} == {1: -2000, 2: 2000}
+    workers = wait_until(lambda: lines(capsys, "workers", *place), 60, "not all workers are ready")
+    assert {one["name"] for one in workers} == {"publisher", "validation", "risk", "submitter", "analytics"}
+
+
+def test_a_helper_that_is_killed_is_started_again_and_all_end_within_the_bound(tmp_path: Path) -> None:
+    told: list[str] = []
+    children = Children(told.append)
+    steady = Child("steady", "http.server", ["--bind", "127.0.0.1", "0"], os.environ, tmp_path / "steady.log")
+    wrong = Child("wrong", "there_is_no_such_module", [], os.environ, tmp_path / "wrong.log")
+    children.add(steady)
+    children.add(wrong)
+    children.start()
+    try:
+        first = wait_until(lambda: steady.pid)
+        os.kill(first, signal.SIGKILL)
+        again = wait_until(lambda: steady.pid not in (None, first) and steady.pid)
+        wait_until(lambda: wrong.restart_count > 1)
+    finally:
+        children.stop(10.0)
+    assert any("steady ended with status -9 and is started again" in line for line in told)
+    assert "there_is_no_such_module" in (tmp_path / "wrong.log").read_text()
+    with pytest.raises(ProcessLookupError):
+        os.kill(again, 0)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import random
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -26,6 +27,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 import orjson
 
+from ironbook._book_view import BookState
 from ironbook._errors import ConnectionFailed, InputInvalid, StreamGap, StreamInvalid
 from ironbook._follow import N_MAX, Follower, Missing
 from ironbook._kafka import (
@@ -41,7 +43,7 @@ from ironbook._kafka import (
 from schemas import events
 from schemas.events import EVENTS, Event, EventInvalid
 
-__all__ = ["Gone", "Item", "Position", "Security", "Start", "Subscription", "events"]
+__all__ = ["BookView", "Gone", "Item", "Position", "Security", "Start", "Subscription", "events"]
 
 PROBE_TIMEOUT_S: Final = 10.0
 BACKOFF_FIRST_S: Final = 0.1
@@ -531,6 +533,64 @@ class Subscription:
                 detail=f"{self._servers}: {error}",
                 hint="`ironbook topics acls` shows who may",
             ) from error
+
+
+class BookView:
+    """A symbol's book, kept: the newest snapshot, then every change, checked against the engine's checksums.
+
+        async with BookView("127.0.0.1:9092", "BTC/USD") as book:
+            async for change in book:                    # once for each change of a level
+                print(book.bids(1), book.asks(1))
+
+    Raises StreamGap if a change is missing, StreamInvalid if the book is not the engine's; open it again then.
+    """
+
+    def __init__(
+        self, servers: str, symbol: str, *, prefix: str = "", security: Security = PLAIN_TEXT,
+        connect_timeout_s: float = 30.0,
+    ) -> None:  # fmt: skip
+        self._open = functools.partial(
+            Subscription, servers, prefix=prefix, security=security, connect_timeout_s=connect_timeout_s, symbol=symbol
+        )
+        self.state = BookState(symbol)
+        self._changes: Subscription | None = None
+
+    def bids(self, count: int | None = None) -> list[events.Level]:
+        """The levels that buy, best first."""
+        return self.state.bids(count)
+
+    def asks(self, count: int | None = None) -> list[events.Level]:
+        """The levels that sell, best first."""
+        return self.state.asks(count)
+
+    async def __aenter__(self) -> Self:
+        async with self._open("book.snapshots") as snapshots:
+            found = (await snapshots.state()).get(self.state.symbol)
+        start: Start = "beginning"
+        if isinstance(found, events.Snapshot):
+            self.state.load(found)
+            start = (found.shard, found.seq)
+        self._changes = await self._open("book", from_=start).__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._changes is not None:
+            await self._changes.__aexit__(kind, error, trace)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> events.Level:
+        if self._changes is None:
+            raise StreamInvalid("a view must be opened before it is read", hint="async with BookView(...) as book")
+        while True:
+            item = await anext(self._changes)
+            if isinstance(item, events.Checksum):
+                self.state.verify(item)
+            elif isinstance(item, events.Level) and self.state.apply(item):
+                return item
 
 
 def _is_sequenced(topic: str) -> bool:

@@ -22,7 +22,7 @@ def node(tmp_path):
     """`ironbook up` in a folder of its own, as docs/start.md says, at a free port."""
     log = (tmp_path / "log").open("wb")
     process = subprocess.Popen(
-        [sys.executable, "-m", "ironbook", "up", "--listen", "127.0.0.1:0", "--level", "process"],
+        [sys.executable, "-m", "ironbook", "up", "--listen", "127.0.0.1:0", "--level", "process", "--no-analytics"],
         cwd=tmp_path,
         stdout=log,
         stderr=subprocess.STDOUT,

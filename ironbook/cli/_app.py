@@ -131,11 +131,21 @@ def is_ours(error: BaseException) -> bool:
     return isinstance(error, IronbookError) or (hasattr(error, "detail") and hasattr(error, "hint"))
 
 
+def with_local_kafka(arguments: list[str]) -> list[str]:
+    """`up` and `demo` with a bare --kafka mean a Kafka of this machine (an option of typer's always takes a value)."""
+    if not arguments or arguments[0] not in ("up", "demo"):
+        return arguments
+    said = []
+    for word, behind in zip(arguments, [*arguments[1:], "--"], strict=True):
+        said += [word, "local"] if word == "--kafka" and behind.startswith("-") else [word]
+    return said
+
+
 def run(arguments: list[str]) -> int:
     """Run a command line; its exit code."""
     as_json = "--json" in arguments
     try:
-        result = app(args=arguments, prog_name="ironbook", standalone_mode=False)
+        result = app(args=with_local_kafka(arguments), prog_name="ironbook", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except typer.Exit as done:
         return done.exit_code

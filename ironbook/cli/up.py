@@ -58,7 +58,7 @@ def up(
     ] = None,
     kafka: Annotated[
         str | None,
-        typer.Option(help="The full pipeline on these brokers, host:port; `local` starts Kafka and PostgreSQL too."),
+        typer.Option(help="The full pipeline on these brokers, host:port; `local`, or nothing: starts them here."),
     ] = None,
     prefix: PrefixOption = None,
     login: LoginOption = None,
@@ -84,7 +84,9 @@ def up(
 
       ironbook up
 
-      ironbook up --kafka local
+      ironbook up --kafka
+
+      ironbook up --kafka 10.0.0.5:9092 --database postgresql://ironbook@10.0.0.6/ironbook
 
       ironbook up --data /srv/exchange --listen 10.0.0.5:7400,[::1]:7400 --no-demo
     """

@@ -123,7 +123,7 @@ def demo(
     orders: Annotated[int, typer.Option(help="Messages of the made-up order flow.")] = 12_000,
     kafka: Annotated[
         str | None,
-        typer.Option(help="Through Kafka into PostgreSQL: brokers, host:port, or `local` to start both for it."),
+        typer.Option(help="Through Kafka into PostgreSQL: brokers, host:port; `local`, or nothing: starts both."),
     ] = None,
     tape_file: Annotated[
         Path | None, typer.Option("--tape", help="With --kafka: a recorded tape instead of the made-up flow.")

@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 from ironbook import Key, envelope
-from ironbook.cli._app import run
+from ironbook.cli._app import run, with_local_kafka
 from ironbook.cli._children import Child, Children
 from ironbook.cli._place import client_key_path
 from ironbook.subscribe import Subscription, events
@@ -109,6 +109,21 @@ def test_a_signed_order_on_a_topic_becomes_a_fill_a_position_and_rows(
     assert {event["account"]: event["position_lots"] for event in watched} == {1: -2000, 2: 2000}
     workers = wait_until(lambda: lines(capsys, "workers", *place), 60, "not all workers are ready")
     assert {one["name"] for one in workers} == {"publisher", "validation", "risk", "submitter", "analytics"}
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["up", "--kafka"], ["up", "--kafka", "local"]),
+        (["demo", "--kafka", "--json"], ["demo", "--kafka", "local", "--json"]),
+        (["up", "--kafka", "here:1", "--json"], ["up", "--kafka", "here:1", "--json"]),
+        (["up", "--kafka=here:1"], ["up", "--kafka=here:1"]),
+        (["watch", "trades", "--kafka"], ["watch", "trades", "--kafka"]),
+        ([], []),
+    ],
+)
+def test_kafka_without_an_address_is_one_of_this_machine(given: list[str], meant: list[str]) -> None:
+    assert with_local_kafka(given) == meant
 
 
 def test_a_helper_that_is_killed_is_started_again_and_all_end_within_the_bound(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ Who may do what, for a principal P of the contract:
     a topic that P reads                            read
     consumer groups   <prefix>ironbook-P...         read           (its own; the operator may describe all)
     topics            <prefix>ironbook-P-...        read, write, create    (changelogs of its tables, made by Faust)
-    transactions      <prefix>ironbook-P...         write
-    and of a journal's writer, transactions named by the journal: <prefix>journal...
+    transactions      <prefix>ironbook-P...         write          (of who writes a journal: they are its fence)
 
 Reading and writing include to describe. There is no rule that refuses: what no rule allows is refused.
 """
@@ -163,16 +162,15 @@ def rules(topics: Topics, prefix: str, users: Mapping[str, Sequence[str]] | None
 
 
 def _rights(topics: Topics, principal: str) -> Iterator[tuple[Resource, Pattern, str, Operation]]:
+    own = APP + principal
     for topic in topics:
         if principal in topic.writers:
             yield Resource.TOPIC, Pattern.LITERAL, topic.name, Operation.WRITE
             if topic.journal:
-                yield Resource.TRANSACTIONAL_ID, Pattern.PREFIXED, topic.name.split(".")[0], Operation.WRITE
+                yield Resource.TRANSACTIONAL_ID, Pattern.PREFIXED, own, Operation.WRITE
         if principal in topic.readers:
             yield Resource.TOPIC, Pattern.LITERAL, topic.name, Operation.READ
-    own = APP + principal
     yield Resource.GROUP, Pattern.PREFIXED, own, Operation.READ
-    yield Resource.TRANSACTIONAL_ID, Pattern.PREFIXED, own, Operation.WRITE
     for operation in (Operation.READ, Operation.WRITE, Operation.CREATE):
         yield Resource.TOPIC, Pattern.PREFIXED, own + "-", operation
     if principal == OPERATOR:

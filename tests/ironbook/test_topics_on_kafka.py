@@ -153,7 +153,7 @@ def test_only_the_publisher_takes_the_journals_transactions(guarded):
     broker, prefix = guarded
 
     async def transact(user: str) -> None:
-        async with producer_of(broker, user, transactional_id=prefix + "journal.0") as producer:
+        async with producer_of(broker, user, transactional_id=prefix + f"ironbook-{user}-0") as producer:
             async with producer.transaction():
                 await producer.send_and_wait(prefix + "journal.0", b"\0" * 64, partition=0)
 

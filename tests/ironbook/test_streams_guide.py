@@ -12,7 +12,7 @@ import pytest
 from tests.support.node import ROOT
 from tests.support.topics import example, make_topics, partition, trade, writing
 
-GUIDE = (ROOT / "docs/guides/streams.md").read_text()
+GUIDE = (ROOT / "docs/guides/streams.md").read_text().partition("## Subscribing")[2]
 EXAMPLES = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 
 

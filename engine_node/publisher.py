@@ -17,6 +17,7 @@ topics are not as the contract says. The engine starts it again if it dies.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -37,7 +38,7 @@ from engine_node.publish.lanes import Lanes, Message
 from engine_node.publish.progress import Progress, read_progress
 from engine_node.publish.ship import Shipper
 from engine_node.publish.topics import HEARTBEATS_TOPIC, Topics, groups_of_written
-from engine_node.replica import Replica
+from engine_node.replica import Replica, first_kept
 from engine_node.settings import Settings
 from engine_node.snapshots import list_snapshots
 
@@ -55,8 +56,9 @@ def open_replica(settings: Settings, progress: Progress) -> Replica:
 
     Without a progress it begins where the journal does. Raises ReplicaError, _engine.EngineError.
     """
-    with _engine.JournalReader(str(settings.journal_path), 1) as reader:
-        first, written = reader.first(), reader.written()
+    first = first_kept(settings.journal_path)
+    with _engine.JournalReader(str(settings.journal_path), first) as reader:
+        written = reader.written()
     if progress.seq > written:
         raise PublishError(
             f"the journal must have all that was published, ends at sequence {written}; "
@@ -179,6 +181,8 @@ class Publisher:
             sequence=replica.core.sequence(),
             seconds=round(time.monotonic() - began_s, 3),
         )
+        gc.collect()
+        gc.freeze()  # or each full collection walks all that was imported: tens of milliseconds
         return asyncio.get_running_loop().create_task(self._events.run(self._shipper))
 
     async def _finish(self) -> None:

@@ -23,7 +23,7 @@ from engine_node import _engine
 from engine_node.errors import ReplicaError
 from engine_node.snapshots import BadSnapshot, Snapshot, list_snapshots, newest_good
 
-__all__ = ["JOURNAL_DIRECTORY", "SNAPSHOT_DIRECTORY", "Replica", "Step"]
+__all__ = ["JOURNAL_DIRECTORY", "SNAPSHOT_DIRECTORY", "Replica", "Step", "first_kept"]
 
 JOURNAL_DIRECTORY: Final = "journal"
 SNAPSHOT_DIRECTORY: Final = "snapshots"
@@ -82,7 +82,7 @@ class Replica:
         """
         journal = Path(data_directory) / JOURNAL_DIRECTORY
         snapshots = Path(data_directory) / SNAPSHOT_DIRECTORY
-        with _open_reader(journal, _first_kept(journal)) as probe:
+        with _open_reader(journal, first_kept(journal)) as probe:
             options = probe.core_options() | {"event_mask": event_mask}
         bad: list[BadSnapshot] = []
         if use_snapshot and list_snapshots(snapshots):
@@ -157,7 +157,7 @@ class Replica:
         self.close()
 
 
-def _first_kept(journal: Path) -> int:
+def first_kept(journal: Path) -> int:
     """The first sequence of the oldest segment, from its name; 1 if there is none."""
     names = sorted(path.stem for path in journal.glob("*.jnl") if path.stem.isdigit())
     return int(names[0]) if names else 1

@@ -86,6 +86,8 @@ class Events:
     async def run(self, shipper: Shipper) -> None:
         """Apply and tell what the journal topic has, until stopping."""
         linger_s = self.settings.kafka_linger_ms / 1000
+        if self._untold:
+            await self._tell(True)
         while not self.stopping:
             if self.lanes.full:
                 await self.lanes.wait()

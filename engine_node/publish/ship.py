@@ -27,6 +27,7 @@ from engine_node import _engine
 from engine_node.errors import PublisherFenced, PublishError
 from engine_node.logs import Log
 from engine_node.publish.kafka import Kafka, bounds, last_message, message_at
+from engine_node.replica import first_kept
 from engine_node.settings import Settings
 
 __all__ = ["FIRST_SEQUENCE", "RECORD_BYTES", "Shipper", "first_sequence_of"]
@@ -129,16 +130,16 @@ class Shipper:
 
     async def _take_up(self, consumer: AIOKafkaConsumer, message: Any) -> None:
         directory = str(self.settings.journal_path)
-        first_kept = self._first_kept()
+        oldest = first_kept(self.settings.journal_path)
         if message is None:
-            self.acknowledged = first_kept - 1
+            self.acknowledged = oldest - 1
         else:
             last = first_sequence_of(message) + len(message.value) // RECORD_BYTES - 1
             if last > self._marks.written() or not self._same(message):
                 raise await self._difference(consumer, message)
-            if last + 1 < first_kept:
+            if last + 1 < oldest:
                 raise PublishError(
-                    f"the journal must still have sequence {last + 1}, begins at {first_kept}",
+                    f"the journal must still have sequence {last + 1}, begins at {oldest}",
                     detail=f"{self.topic} ends at {last}; {directory}",
                     hint="put the removed segments back, or begin a new journal topic under another prefix",
                 )
@@ -150,14 +151,10 @@ class Shipper:
         self._tell_marks()
         self.log.info("journal_topic", topic=self.topic, acknowledged=self.acknowledged, target=self.target())
 
-    def _first_kept(self) -> int:
-        names = sorted(path.stem for path in self.settings.journal_path.glob("*.jnl") if path.stem.isdigit())
-        return int(names[0]) if names else 1
-
     def _same(self, message: Any) -> bool:
         """Are a message's records those of the journal? Those before the first one kept are taken as good."""
         first = first_sequence_of(message)
-        start = max(first, self._first_kept())
+        start = max(first, first_kept(self.settings.journal_path))
         theirs = message.value[(start - first) * RECORD_BYTES :]
         if start + len(theirs) // RECORD_BYTES - 1 > self._marks.written():
             return False
@@ -201,7 +198,7 @@ class Shipper:
                     detail=where,
                     hint="stop the engine and restore: python -m engine_node restore",
                 )
-            if sequence < self._first_kept():
+            if sequence < first_kept(self.settings.journal_path):
                 continue
             with _engine.JournalReader(str(self.settings.journal_path), sequence) as reader:
                 ours = reader.next(1)

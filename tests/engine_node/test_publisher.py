@@ -273,6 +273,34 @@ def test_topics_that_are_missing_are_named(node: Node, market: Market, kafka: st
     assert said["hint"] == "make them: ironbook topics create"
 
 
+def test_a_journal_whose_beginning_was_removed_is_told_as_states_first(
+    node: Node, market: Market, kafka: str, topics: str, publish: Publish
+) -> None:
+    market.trade(4500, burst=200)
+    market.close()
+    assert node.stop() == 0  # which leaves a snapshot
+    records = journal_records(node)
+    (node.directory / "journal" / f"{1:020d}.jnl").unlink()
+    begin = len(records) // 64
+    node.start()
+    market.log_on()
+    publisher = publish(kafka, topics)
+    market.trade(200)
+    ended(node, publisher)
+    shipped = read(kafka, topics, ["journal.0"])
+    assert int(shipped[0].headers["first_sequence"]) == 4097
+    assert b"".join(message.value for message in shipped).startswith(records[4096 * 64 :])
+    found = read(kafka, topics, EVENT_TOPICS)
+    assert min(event["seq"] for message in found for event in message.events) == begin
+    told = {(message.topic, message.key) for message in found}
+    assert {("instruments", b"%d" % number) for number in market.INSTRUMENTS} <= told
+    assert {("accounts", b"%d" % number) for number in market.ACCOUNTS} <= told
+    balances = {
+        (event["account"], event["asset"]) for m in found if m.topic == "balances" for event in m.events
+    }
+    assert balances == {(account, asset) for account in market.ACCOUNTS for asset in ("BTC", "USD")}
+
+
 def test_a_publisher_logs_on_and_has_the_rights_it_needs(
     node: Node, market: Market, sasl_kafka: Broker, publish: Publish, tmp_path: Path
 ) -> None:

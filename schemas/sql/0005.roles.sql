@@ -14,7 +14,7 @@ BEGIN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', role);
             EXCEPTION WHEN duplicate_object OR unique_violation THEN
-                NULL;  -- another database of this server was quicker
+                NULL;                           -- another database of this server was quicker
             END;
         END IF;
     END LOOP;
@@ -26,14 +26,18 @@ END $$;
 
 GRANT USAGE, CREATE ON SCHEMA public TO ironbook_owner;
 GRANT USAGE ON SCHEMA public TO ironbook_writer, ironbook_reader;
-GRANT SELECT ON assets, instruments, accounts, keys, executions, orders, trades, balances, cash_flows, market_states, order_rejections, alerts, audit,
-    positions, daily_pnl, trade_statistics, symbol_statistics, candles, stream_marks, orders_decimal, fills_decimal, trades_decimal, trades_standing,
-    balances_decimal, cash_flows_decimal, positions_decimal, daily_pnl_decimal, trade_statistics_ratios, symbol_statistics_decimal, candles_decimal
+GRANT SELECT ON assets, instruments, accounts, keys, executions, orders, trades, balances, cash_flows,
+    market_states, order_rejections, alerts, audit,
+    positions, daily_pnl, trade_statistics, symbol_statistics, candles, stream_marks, orders_decimal,
+    fills_decimal, trades_decimal, trades_standing,
+    balances_decimal, cash_flows_decimal, positions_decimal, daily_pnl_decimal, trade_statistics_ratios,
+    symbol_statistics_decimal, candles_decimal
     TO ironbook_reader, ironbook_writer;
 GRANT SELECT ON stream_states TO ironbook_writer;
 -- Rows of events are only ever added; of these even the writer changes none.
 GRANT INSERT ON executions, trades, cash_flows, market_states, order_rejections, alerts, audit TO ironbook_writer;
-GRANT INSERT, UPDATE ON assets, instruments, accounts, keys, orders, balances, positions, daily_pnl, trade_statistics, symbol_statistics, candles,
+GRANT INSERT, UPDATE ON assets, instruments, accounts, keys, orders, balances, positions, daily_pnl,
+    trade_statistics, symbol_statistics, candles,
     stream_marks, stream_states TO ironbook_writer;
 
 DO $$
@@ -42,9 +46,12 @@ DECLARE
 BEGIN
     FOR found IN SELECT c.oid::regclass AS name FROM pg_class c
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v') AND c.relname IN (
-            'assets', 'instruments', 'accounts', 'keys', 'executions', 'orders', 'trades', 'balances', 'cash_flows', 'market_states', 'order_rejections', 'alerts',
-            'audit', 'positions', 'daily_pnl', 'trade_statistics', 'symbol_statistics', 'candles', 'stream_marks', 'stream_states', 'orders_decimal',
-            'fills_decimal', 'trades_decimal', 'trades_standing', 'balances_decimal', 'cash_flows_decimal', 'positions_decimal', 'daily_pnl_decimal',
+            'assets', 'instruments', 'accounts', 'keys', 'executions', 'orders', 'trades', 'balances',
+            'cash_flows', 'market_states', 'order_rejections', 'alerts',
+            'audit', 'positions', 'daily_pnl', 'trade_statistics', 'symbol_statistics', 'candles', 'stream_marks',
+            'stream_states', 'orders_decimal',
+            'fills_decimal', 'trades_decimal', 'trades_standing', 'balances_decimal', 'cash_flows_decimal',
+            'positions_decimal', 'daily_pnl_decimal',
             'trade_statistics_ratios', 'symbol_statistics_decimal', 'candles_decimal') LOOP
         EXECUTE format('ALTER TABLE %s OWNER TO ironbook_owner', found.name);
     END LOOP;

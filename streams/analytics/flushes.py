@@ -119,13 +119,11 @@ class Flushes:
     def _check_chain(self, batch: Batch) -> None:
         """A message of a chained topic names the event before it: if that was never seen, something is missing."""
         place = (batch.topic, batch.partition)
-        previous, known = batch.headers.get("previous"), self._last.get(place)
-        if previous is not None and known is not None:
-            shard, seq, n = (int(part) for part in previous.split(b":"))
-            if known[0] == shard and (seq, n) > known[1:] and known[1:] != (0, 0):
-                self._worker.counters["gaps"] += 1
-                where = fields(topic=batch.topic, partition=batch.partition, offset=batch.offset)
-                LOGGER.error("gap", extra=where | {"previous": previous.decode(), "known": known})
+        previous, known = _place_of(batch.headers.get("previous", b"")), self._last.get(place, (0, 0, 0))
+        if previous is not None and known != (0, 0, 0) and previous[0] == known[0] and previous > known:
+            self._worker.counters["gaps"] += 1
+            where = {"topic": batch.topic, "partition": batch.partition, "offset": batch.offset}
+            LOGGER.error("gap", extra=fields(**where, previous=previous, known=known))
         if batch.events:
             last = batch.events[-1]
             self._last[place] = (last.get("shard", 0), last.get("seq", 0), last.get("n", 0))
@@ -207,6 +205,12 @@ class Flushes:
 
 def _partitions(assigned: Mapping[str, Sequence[int]], topics: Iterable[str]) -> list[int]:
     return sorted({partition for topic in topics for partition in assigned.get(topic, ())})
+
+
+def _place_of(header: bytes) -> tuple[int, ...] | None:
+    """shard:seq:n of a header; None if it is not that."""
+    parts = header.split(b":")
+    return tuple(map(int, parts)) if len(parts) == 3 and all(part.isdigit() for part in parts) else None
 
 
 def told_of(worker: Worker) -> Callable[[BaseException, int, float], None]:

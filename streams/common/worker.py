@@ -330,10 +330,11 @@ class Worker:
             for place in sorted(self.app.consumer.assignment()):
                 if place.topic[prefix:] in self._sources:
                     assigned[place.topic[prefix:]].append(place.partition)
-            await self._read_positions(assigned)
-            await self._seek()
+            self._next.clear()  # from here on agents are given nothing, until everything is as it was stored
             for told in self._assigned:
                 await told(assigned)
+            await self._read_positions(assigned)
+            await self._seek()
         except Exception as error:
             self.fail(error, "assignment")
         self.ready("assignment")

@@ -182,9 +182,14 @@ def start(kafka: str, topic_prefix: str, database: str, tmp_path: Path) -> Itera
     """Starts workers of this test; they end with it."""
     started: list[WorkerProcess] = []
 
-    def begin(name: str = "a", database_url: str = database) -> WorkerProcess:
+    def begin(name: str = "a", database_url: str = database, flush_interval: int = 50) -> WorkerProcess:
         worker = WorkerProcess(
-            "streams.analytics", kafka, topic_prefix, tmp_path / name, database_url=database_url, flush_interval=50
+            "streams.analytics",
+            kafka,
+            topic_prefix,
+            tmp_path / name,
+            database_url=database_url,
+            flush_interval=flush_interval,
         )
         started.append(worker)
         return worker.start()
@@ -271,10 +276,10 @@ def test_a_worker_paused_past_its_rebalance_cannot_set_a_row_back(
 ) -> None:
     pipeline = Pipeline(kafka, topic_prefix, 24, 800)
     pipeline.make()
-    paused = start("a")
+    paused = start("a", flush_interval=5000)  # long enough to be paused with folded events that are not stored yet
     paused.wait_ready()
     pipeline.write(slice(0, 40))
-    wait_for(lambda: pipeline.count(database) > 0, "the first rows", (paused,))
+    paused.wait(lambda status: status["counters"].get("events", 0) > 200)
     assert paused.process is not None
     os.kill(paused.process.pid, signal.SIGSTOP)
     follower = start("b")
@@ -284,10 +289,33 @@ def test_a_worker_paused_past_its_rebalance_cannot_set_a_row_back(
     before = query(database, "SELECT * FROM positions ORDER BY account, symbol")
     pipeline.check(database)
     os.kill(paused.process.pid, signal.SIGCONT)
+    process = paused.process
     wait_for(
-        lambda: paused.process is None or paused.process.poll() is not None or paused.status()["ready"],
+        lambda: process.poll() is not None or (paused.status()["ready"] and not paused.status()["lag"]["executions"]),
         "the paused worker to end or to have joined again",
         (paused, follower),
     )
+    follower.wait_idle()
     assert query(database, "SELECT * FROM positions ORDER BY account, symbol") == before
+    pipeline.check(database)
+
+
+def test_workers_come_and_go_while_events_come_in(
+    kafka: str, topic_prefix: str, database: str, start: Callable[..., WorkerProcess]
+) -> None:
+    pipeline = Pipeline(kafka, topic_prefix, 25, 1200)
+    pipeline.make()
+    first = start("a")
+    first.wait_ready()
+    writer = threading.Thread(target=pipeline.write)
+    writer.start()
+    wait_for(lambda: pipeline.count(database) > 100, "the first rows", (first,))
+    second = start("b")
+    second.wait_ready()
+    assert first.stop() == 0
+    third = start("c")
+    writer.join()
+    wait_for(lambda: pipeline.counted(database), "all events", (second, third))
+    third.wait_idle()
+    second.wait_idle()
     pipeline.check(database)

@@ -142,7 +142,7 @@ class Full:
         }
         if security.username:
             said["IRONBOOK_ENGINE_KAFKA_USERNAME"] = security.username
-            said["IRONBOOK_ENGINE_KAFKA_SASL_MECHANISM"] = security.mechanism.lower()
+            said["IRONBOOK_ENGINE_KAFKA_SASL_MECHANISM"] = security.mechanism
             said["IRONBOOK_ENGINE_KAFKA_PASSWORD_FILE"] = str(self._password_file())
         if security.ca_file:
             said["IRONBOOK_ENGINE_KAFKA_CA_FILE"] = security.ca_file

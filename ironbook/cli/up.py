@@ -348,7 +348,7 @@ def _greet(
         f"ironbook accounts show 1{here}",
         f"ironbook watch{here}",
         *([f"ironbook watch executions{here}", f"ironbook workers{here}"] if more.get("kafka") else []),
-        *([f"ironbook positions{here}"] if more.get("database") else []),
+        *([f"ironbook positions{here}"] if more.get("analytics") or more.get("database") else []),
     ):
         say(f"  [cyan]{escape(command)}[/]")
     say("\nCtrl-C stops it.\n")

@@ -196,7 +196,7 @@ def _demo_kafka(kafka: str, source: Source, as_json: bool) -> None:
     if as_json:
         said = {check.what: check.agrees for check in checks}
         totals = {check.what: check.pipeline for check in checks if isinstance(check.pipeline, int)}
-        result = {"reconciles": not wrong, "checks": said, "totals": totals, "topics": counts}
+        result = {"reconciles": not wrong, "checks": said, "totals": totals, "topics": counts, "prefix": prefix}
         print(orjson.dumps(result | {"elapsed_s": round(time.monotonic() - began_s, 1)}).decode())
     if wrong:
         raise TapeFailed(

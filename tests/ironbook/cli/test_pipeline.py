@@ -15,13 +15,18 @@ from typing import Any
 import orjson
 import pytest
 
+from engine_node import settings as engine_settings
 from ironbook import Key, envelope
+from ironbook._secrets import write_secret
 from ironbook.cli._app import run, with_local_kafka
 from ironbook.cli._children import Child, Children
+from ironbook.cli._pipeline import Full
 from ironbook.cli._place import client_key_path
 from ironbook.subscribe import Subscription, events
+from streams.common import settings as stream_settings
 from tests.ironbook.cli.conftest import Up
 from tests.support.node import wait_until
+from tests.support.services import delete_topics
 from tests.support.topics import partition, writing
 
 START_S = 150.0
@@ -109,6 +114,44 @@ def test_a_signed_order_on_a_topic_becomes_a_fill_a_position_and_rows(
     assert {event["account"]: event["position_lots"] for event in watched} == {1: -2000, 2: 2000}
     workers = wait_until(lambda: lines(capsys, "workers", *place), 60, "not all workers are ready")
     assert {one["name"] for one in workers} == {"publisher", "validation", "risk", "submitter", "analytics"}
+
+
+def test_engine_and_workers_are_told_of_brokers_login_and_keys_in_settings_that_they_take(tmp_path: Path) -> None:
+    login = tmp_path / "login.json"
+    login.write_text(json.dumps({"username": "operator", "password": "a secret", "mechanism": "SCRAM-SHA-256"}))
+    login.chmod(0o600)
+    data = tmp_path / "data"
+    full = Full(data, "kafka-1:9092,kafka-2:9092", "dev.", login, None, lambda text: None)
+    write_secret(data / "database-url", "postgresql://ironbook:word@db/ironbook")
+    variables = full.engine_variables()
+    engine = engine_settings.load(environment=variables | {"IRONBOOK_ENGINE_DATA_DIRECTORY": str(data)})
+    assert (engine.kafka_bootstrap, engine.kafka_topic_prefix) == ("kafka-1:9092,kafka-2:9092", "dev.")
+    assert (engine.kafka_security, engine.kafka_username) == ("sasl_plaintext", "operator")
+    assert engine.kafka_sasl_mechanism == "SCRAM-SHA-256"
+    assert Path(engine.kafka_password_file).read_text().strip() == "a secret"
+    for worker, key in (("submitter", "submitter.json"), ("risk", "risk.json"), ("analytics", "")):
+        given = full.worker_variables(worker, "127.0.0.1:7400")
+        assert "a secret" not in given.values()
+        settings = stream_settings.load(given)
+        assert (settings.brokers, settings.topic_prefix) == (["kafka-1:9092", "kafka-2:9092"], "dev.")
+        assert (settings.username, settings.password, settings.sasl_mechanism) == (
+            "operator", "a secret", "SCRAM-SHA-256",
+        )  # fmt: skip
+        assert settings.database_url == "postgresql://ironbook:word@db/ironbook"
+        assert Path(settings.engine_key).name == key
+        assert (settings.engine, Path(settings.key_file).parent) == ("127.0.0.1:7400", data)
+
+
+def test_the_demo_reconciles(kafka: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["demo", "--kafka", kafka, "--orders", "300", "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert (code, said.get("reconciles")) == (0, True), said
+    assert said["totals"]["signed orders answered"] == 200
+    assert said["topics"]["executions"] > said["totals"]["fills"] > 0
+    assert said["topics"]["dead-letters"] == 0
+    prefix = said["prefix"]
+    assert prefix.startswith("demo-")
+    delete_topics(kafka, prefix)
 
 
 @pytest.mark.parametrize(

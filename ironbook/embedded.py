@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +39,7 @@ ROOM_RECORDS: Final = 4096
 FLUSH_COUNT_MAX: Final = 20_000  # events that are written together at most (and those of one read more)
 SNAPSHOT_S: Final = 1.0
 IDLE_S: Final = 0.05
+DRAIN_S: Final = 5.0
 
 
 class Analytics:
@@ -74,10 +74,20 @@ class Analytics:
             for key, text in (await self.store.states()).items():
                 fold: Fold = self._symbol if key.startswith("symbols/") else self._firm
                 fold.load(key, text)
-        self._replica = Replica.open(self.data, event_mask=EVENT_MASK, use_snapshot=seq > 0, before=seq or None)
+        self._replica = self._open_replica(seq)
         self._replica.catch_up(seq)
         self._feed.touch_everything(self._replica.core)
         return seq
+
+    def _open_replica(self, seq: int) -> Replica:
+        """Behind the mark; without one, from the journal's beginning, or what is left of it."""
+        if seq:
+            return Replica.open(self.data, event_mask=EVENT_MASK, before=seq)
+        try:
+            return Replica.open(self.data, event_mask=EVENT_MASK, use_snapshot=False)
+        except _engine.EngineError as error:
+            say("history_not_whole", level="warning", error=str(error))
+            return Replica.open(self.data, event_mask=EVENT_MASK)
 
     def close(self) -> None:
         """Give the journal back."""
@@ -151,27 +161,41 @@ def say(event: str, *, level: str = "info", **fields: object) -> None:
     print(orjson.dumps({"time_ns": time.time_ns(), "level": level, "event": event, **fields}).decode(), flush=True)
 
 
-async def run(data: Path, url: str, stopping: Callable[[], bool]) -> None:
-    """Until it is told to stop."""
+async def run(data: Path, url: str) -> None:
+    """Until SIGTERM or SIGINT; then what is there is written, if the database takes it within DRAIN_S."""
 
     def failed(error: BaseException, attempts: int, wait_s: float) -> None:
         what = f"{type(error).__name__}: {error}"
         say("database_away", level="warning", error=what, attempts=attempts, wait_s=wait_s)
 
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     store = open_store(url, CONSUMER, failed)
     analytics = Analytics(data, store)
+    work = asyncio.create_task(_work(analytics, ended))
+    told = asyncio.create_task(ended.wait())
     try:
-        seq = await analytics.open()
-        say("analytics_started", sequence=seq)
-        while not stopping():
-            if not await analytics.step():
-                await asyncio.sleep(IDLE_S)
-        while await analytics.step():  # what the engine has released before it ended
-            pass
-        say("analytics_stopped", sequence=analytics.replica.core.sequence())
+        await asyncio.wait({work, told}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work}, timeout=DRAIN_S)
+        if work.done():
+            work.result()
     finally:
+        for task in (work, told):
+            task.cancel()
+        await asyncio.gather(work, told, return_exceptions=True)
         analytics.close()
         await store.close()
+
+
+async def _work(analytics: Analytics, ended: asyncio.Event) -> None:
+    say("analytics_started", sequence=await analytics.open())
+    while not ended.is_set():
+        if not await analytics.step():
+            await asyncio.sleep(IDLE_S)
+    while await analytics.step():  # what the engine has released before it ended
+        pass
+    say("analytics_stopped", sequence=analytics.replica.core.sequence())
 
 
 def start_database(data: Path) -> str:
@@ -187,19 +211,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--data", type=Path, required=True, help="data directory of the engine node")
     parser.add_argument("--database-url-file", type=Path, help="its first line is a PostgreSQL URL; default: its own")
     chosen = parser.parse_args(arguments)
-    ended = False
-
-    def end(number: int, frame: object) -> None:
-        nonlocal ended
-        ended = True
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     own = chosen.database_url_file is None
     try:
         url = start_database(chosen.data) if own else read_secret(chosen.database_url_file)
         say("database_migrated", applied=migrate(url))
-        asyncio.run(run(chosen.data, url, lambda: ended))
+        asyncio.run(run(chosen.data, url))
     except (IronbookError, MigrationFailed, OSError) as error:
         say("analytics_failed", level="error", error=str(error))
         return 1

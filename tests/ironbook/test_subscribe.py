@@ -15,7 +15,10 @@ from aiokafka.structs import TopicPartition
 
 from ironbook import ConnectionFailed, InputInvalid, StreamGap, StreamInvalid
 from ironbook._follow import N_MAX
-from ironbook.subscribe import Gone, Item, Position, Subscription, events
+from ironbook._topics_admin import TopicAdmin
+from ironbook.subscribe import Gone, Item, Position, Security, Subscription, events
+from ironbook.topics import planned, rules
+from schemas.topics import load_topics
 from tests.support.services import Broker
 from tests.support.topics import example, make_topics, partition, trade, writing
 
@@ -309,20 +312,33 @@ def test_a_broker_that_is_killed_and_comes_back_costs_no_event(tmp_path: Any) ->
     run(body)
 
 
-def test_a_subscriber_logs_on_and_one_without_the_right_is_told_so(sasl_kafka: Broker) -> None:
-    from ironbook.subscribe import Security
+def test_a_subscriber_reads_what_its_row_allows_and_is_told_what_it_does_not(sasl_kafka: Broker) -> None:
+    prefix, topics = f"t{os.urandom(4).hex()}.", load_topics()
+    login = sasl_kafka.login("admin")
+
+    def security(user: str, password: str = "") -> Security:
+        own = sasl_kafka.login(user)
+        return Security(
+            username=user, password=password or own["sasl_plain_password"], mechanism=own["sasl_mechanism"]
+        )
 
     async def body() -> None:
-        login = sasl_kafka.login("admin")
-        prefix = f"t{os.urandom(4).hex()}."
-        admin = AIOKafkaAdminClient(bootstrap_servers=sasl_kafka.bootstrap, **login)
-        await admin.start()
-        await admin.close()
-        security = Security(username="admin", password=login["sasl_plain_password"], mechanism="SCRAM-SHA-256")
-        with pytest.raises(StreamInvalid, match="must be there, is not"):
-            async with Subscription(sasl_kafka.bootstrap, "trades", prefix=prefix, security=security):
+        options: dict[str, Any] = {"prefix": prefix, "security": security("subscriber")}
+        async with TopicAdmin(sasl_kafka.bootstrap, security("admin")) as admin:
+            wanted = {f"{prefix}{name}" for name in ("trades", "risk.actions")}
+            await admin.create([plan for plan in planned(topics, prefix) if plan.name in wanted], 1)
+            await admin.allow(rules(topics, prefix))
+        async with writing(sasl_kafka.bootstrap, prefix, **login) as writer:
+            await writer.send("trades", BTC, [trade(1)])
+        async with Subscription(sasl_kafka.bootstrap, "trades", from_="beginning", **options) as trades:
+            assert seqs(await take(trades, 1)) == [1]
+        with pytest.raises(ConnectionFailed, match="must be allowed to read"):
+            async with Subscription(sasl_kafka.bootstrap, "risk.actions", **options):
                 pass
-        wrong = Security(username="admin", password="not it", mechanism="SCRAM-SHA-256")
+        with pytest.raises(StreamInvalid, match="must be there, is not"):
+            async with Subscription(sasl_kafka.bootstrap, "book", prefix=prefix, security=security("admin")):
+                pass
+        wrong = security("subscriber", "not it")
         with pytest.raises(ConnectionFailed) as told:
             async with Subscription(sasl_kafka.bootstrap, "trades", security=wrong, connect_timeout_s=1.0):
                 pass

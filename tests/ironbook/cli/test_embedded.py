@@ -147,6 +147,17 @@ def test_analytics_killed_between_orders_goes_on_behind_its_mark(
         assert again.stop()[0] == 0
 
 
+def test_analytics_ends_with_an_ironbook_up_that_is_killed(tmp_path: Path, postgres_url: str) -> None:
+    data = tmp_path / "data"
+    up = Up(data, "--json", "--level", "process", "--database", postgres_url)
+    try:
+        ready(up)
+        wait_until(lambda: log_lines(data, "analytics_started"), START_S)
+    finally:
+        up.stop(signal.SIGKILL)
+    wait_until(lambda: not analytics_pids(data), START_S, "analytics outlived it")
+
+
 def test_a_database_that_is_not_there_does_not_stop_trading(tmp_path: Path) -> None:
     data = tmp_path / "data"
     nowhere = "postgresql://nobody:secret@127.0.0.1:1/none"

@@ -69,6 +69,12 @@ async def submit(kafka: str, prefix: str, data: Path, account: int, side: str, q
         await writer.send_raw("orders.submitted", at, json.dumps(signed).encode(), schema=b"orders.submitted/1")
 
 
+async def put_bytes(kafka: str, prefix: str, value: bytes) -> None:
+    """Bytes that are no order, on the topic of orders."""
+    async with writing(kafka, prefix) as writer:
+        await writer.send_raw("orders.submitted", 0, value)
+
+
 def lines(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[Any]:
     """What a command says with --json; nothing if it fails."""
     capsys.readouterr()
@@ -112,8 +118,25 @@ def test_a_signed_order_on_a_topic_becomes_a_fill_a_position_and_rows(
     assert (day["volume"], day["trade_count"]) == ("0.2000", 1)
     watched = lines(capsys, "watch", "positions", "--past", "--count", "2", "--seconds", "30", *place)
     assert {event["account"]: event["position_lots"] for event in watched} == {1: -2000, 2: 2000}
+    asyncio.run(put_bytes(kafka, topic_prefix, b"\xff\xfe no order"))
+    [letter] = wait_until(lambda: lines(capsys, "dead-letters", "list", *place), 60, "no dead letter")
+    assert (letter["worker"], letter["code"], letter["topic"]) == ("validation", "undecodable", "orders.submitted")
+    assert lines(capsys, "dead-letters", "show", letter["number"], *place)[0]["hex"] == b"\xff\xfe no order".hex()
+    [put_back] = lines(capsys, "dead-letters", "replay", letter["number"], "--yes", *place)
+    wait_until(lambda: len(lines(capsys, "dead-letters", "list", *place)) == 2, 60, "what went back was not read")
+    again = lines(capsys, "dead-letters", "list", *place)[1]
+    assert (again["partition"], again["offset"]) == (put_back["partition"], put_back["offset"])
+
     workers = wait_until(lambda: lines(capsys, "workers", *place), 60, "not all workers are ready")
     assert {one["name"] for one in workers} == {"publisher", "validation", "risk", "submitter", "analytics"}
+
+
+def test_brokers_that_are_not_there_end_the_start_and_leave_nothing_running(tmp_path: Path, postgres_url: str) -> None:
+    up = Up(tmp_path / "data", "--json", "--kafka", "127.0.0.1:1", "--database", postgres_url)
+    code, out, err = up.end()
+    assert code == 4, err
+    assert "Kafka must answer" in json.loads(out)["message"]
+    assert not (tmp_path / "data" / "engine.json").exists()
 
 
 def test_engine_and_workers_are_told_of_brokers_login_and_keys_in_settings_that_they_take(tmp_path: Path) -> None:

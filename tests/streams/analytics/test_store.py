@@ -12,6 +12,7 @@ import pytest
 from schemas import migrations
 from streams.analytics.folds import Changes, FirmFold, SymbolFold
 from streams.analytics.store import Mark, Store, open_store
+from streams.common.errors import Unavailable
 from streams.common.postgres import Overtaken, RowsRefused
 from tests.streams.analytics.scenario import INSTRUMENTS, Market, batches
 
@@ -229,3 +230,56 @@ def test_decimal_views_say_the_same_in_the_units_of_people(database: str) -> Non
         assert query(database, f"SELECT * FROM {view}")
     for view in ("balances_decimal", "cash_flows_decimal", "trade_statistics_ratios", "symbol_statistics_decimal"):
         query(database, f"SELECT * FROM {view}")
+
+
+def test_a_line_that_was_cut_is_opened_again_and_the_batch_is_written_once(database: str) -> None:
+    market = Market(8).run(60)
+
+    async def run() -> None:
+        store = open_store(database, "analytics")
+        try:
+            await store.open_marks([("executions", 0)])
+            fold = FirmFold(0, INSTRUMENTS)
+            for offset, batch in enumerate(batches(market.executions, 20)):
+                fold.apply("executions", offset, 0, batch)
+                await fetch(
+                    database,
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE application_name = 'ironbook-analytics' AND datname = current_database()",
+                )
+                await write(store, fold.take())
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+    assert query(database, "SELECT count(*) AS c FROM executions")[0]["c"] == len(market.executions)
+    filled = sum(event["quantity_lots"] for event in market.executions if event["type"] == "filled")
+    assert query(database, "SELECT sum(filled_lots) AS lots FROM orders")[0]["lots"] == filled
+
+
+def test_a_batch_whose_commit_was_not_heard_of_is_written_again_without_harm(database: str) -> None:
+    market = Market(9).run(60)
+
+    async def body(lost: Store, again: Store) -> list[dict[str, Any]]:
+        place = ("executions", 0)
+        await lost.open_marks([place])
+        await again.open_marks([place])
+        for store in (lost, again):
+            fold = FirmFold(0, INSTRUMENTS)
+            for batch in batches(market.executions, len(market.executions)):
+                fold.apply("executions", 0, 0, batch)
+            await write(store, fold.take())
+            if store is lost:
+                before = await fetch(database, "SELECT * FROM orders ORDER BY order_id")
+        assert await fetch(database, "SELECT * FROM orders ORDER BY order_id") == before
+        return before
+
+    assert with_stores(database, body, 2)
+
+
+def test_a_database_without_tables_is_said_in_words(postgres_url: str) -> None:
+    async def body(store: Store) -> None:
+        with pytest.raises(Unavailable, match="must have the tables"):
+            await store.open_marks([("executions", 0)])
+
+    with_stores(postgres_url, body)

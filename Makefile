@@ -23,7 +23,7 @@ C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocab
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
 .PHONY: help venv engine build generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python services soak fuzz \
-	demo bench-ingress bench-replay bench-match bench-depth clean
+	demo bench-ingress bench-replay bench-match bench-depth bench-streams clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -147,6 +147,9 @@ bench-match: build ## nanoseconds a command, the core alone, beside exchange-cor
 
 bench-depth: build ## nanoseconds a command and the worst one, with 10^3 to 10^7 resting orders
 	@$(PY) -m benchmarks.depth --real --plot docs/reference/depth.svg
+
+bench-streams: build ## orders and events for each CPU-second of the workers, beside per-message agents; publisher, delay
+	@$(PY) -m benchmarks.streams --real
 
 clean: ## build/ and what the build left in the tree; .venv stays
 	@rm -rf build engine_node/_engine*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,5 @@
-/* The feed on random commands of every kind, at the sizes where things are cut; what it says is compared elsewhere with a
- * second encoder (test_feed.py), here it must hold together, whatever comes, under the sanitizers. */
+/* The feed on random commands of every kind, at the sizes where things are cut. What it says is compared elsewhere with
+ * a second encoder (test_feed.py); here it must hold together, whatever comes, under the sanitizers. */
 #include "engine_node/feed/feed.h"
 #include "support/check.h"
 #include "support/random_commands.h"

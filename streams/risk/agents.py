@@ -16,6 +16,7 @@ The queue is bounded, and a desk takes all that has gathered at once: while the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from typing import Any, Final
 import orjson
 
 from streams.common.codec import partition_of
+from streams.common.logs import LOGGER, fields
 from streams.common.worker import Batch
 from streams.risk import topics
 from streams.risk.app import worker
@@ -38,6 +40,7 @@ QUEUE_MAX: Final = 64
 GROUP_BYTES_MAX: Final = 400_000
 MARGIN_NS: Final = 60_000_000_000
 PRICES_S: Final = 0.1
+MARKS_S: Final = 0.2
 POLL_S: Final = 0.05
 NS_PER_MS: Final = 1_000_000
 
@@ -135,7 +138,7 @@ class Desk:
         group: list[Batch] = []
         size_bytes = 0
         while not size_bytes or (not self.queue.empty() and size_bytes < GROUP_BYTES_MAX):
-            batch = await self.queue.get()
+            batch = await self.next()
             if batch is None:
                 if not group and self.queue.empty():
                     break
@@ -144,6 +147,15 @@ class Desk:
             group.append(batch)
             size_bytes += len(batch.value)
         return group
+
+    async def next(self) -> Batch | None:
+        """The next message. While there is none the marks of those before are stored, once, a little later."""
+        if self.marks and self.queue.empty():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(MARKS_S):
+                    return await self.queue.get()
+            await self.keep({})
+        return await self.queue.get()
 
     async def do(self, group: list[Batch]) -> None:
         """Fold, keep, answer, mark, acknowledge."""
@@ -156,7 +168,7 @@ class Desk:
             steps.append([batch.topic, batch.timestamp_ns, events])
             same = batch.topic != topics.LIMITS and batch.value[:1] == b"["
             written.append([batch.topic, batch.timestamp_ns, orjson.Fragment(batch.value) if same else events])
-            self.offsets[batch.topic] = max(self.offsets.get(batch.topic, 0), batch.offset + 1)
+            self.see(batch)
         if not steps:
             return
         told = self.fold(steps)
@@ -166,13 +178,20 @@ class Desk:
         if self.journal.due:
             await self.keep(self.journal.snapshot(self.state.dump(), self.offsets))
         self.marks |= {batch.topic: batch.offset + 1 for batch in group}
-        if self.queue.empty():
-            await self.keep({})
         for batch in group:
             worker.ack(batch)
         worker.counters["passed"] += len(told.passed)
         worker.counters["refused"] += len(told.refused)
         worker.counters["alerts"] += len(told.alerts)
+
+    def see(self, batch: Batch) -> None:
+        """How far each source is read. What the broker no longer kept when its turn came is missed, and told."""
+        expected = self.offsets.get(batch.topic, batch.offset)
+        if batch.offset > expected:
+            worker.counters["messages_missed"] += batch.offset - expected
+            where = fields(topic=batch.topic, partition=self.partition, expected=expected, found=batch.offset)
+            LOGGER.error("messages_missed", extra=where)
+        self.offsets[batch.topic] = max(expected, batch.offset + 1)
 
     def fold(self, steps: Sequence[Sequence[Any]]) -> Told:
         """The same steps give the same state and the same answers."""

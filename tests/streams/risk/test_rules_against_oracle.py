@@ -249,6 +249,108 @@ def test_a_long_stream_keeps_every_figure():
     run(1, 500)
 
 
+# ---- The decision ----------------------------------------------------------------------------------------------------
+
+REFUSING = {
+    1: {"gross_exposure_units": 20_000, "net_exposure_units": 9_000, "drawdown_units": 900},
+    2: {"concentration_ppm": 700_000, "concentration_floor_units": 8_000, "daily_loss_units": 500},
+    0: {"gross_exposure_units": 30_000, "net_exposure_units": 15_000, "price_distance_ppm": 150_000},
+}
+
+
+def expected_code(state: RiskState, order: dict[str, Any]) -> str:
+    """The code of a new order, from a recount of everything, limit by limit in the order in which codes win."""
+    firm = state.firms[1]
+    account, price = firm.account(order["account"]), state.prices[order["symbol"]]
+    buy, lots, ticks = order["side"] == "buy", order["quantity_lots"], order["price_ticks"]
+    units = lots * (ticks if buy else max(ticks, price.mark_ticks)) * price.scale
+    position = account.cells[price.symbol].position_lots if price.symbol in account.cells else 0
+    same = [
+        (own.buy, own.remaining_lots)
+        for own in firm.orders.values()
+        if own.cell.scope is account and own.cell.price is price
+    ]
+    for cell, buy_lots, _, sell_lots, _ in state.reservations.values():
+        if cell.scope is account and cell.price is price:
+            same += [(True, buy_lots), (False, sell_lots)]
+    against = (-position if buy else position) - sum(left for side, left in same if side is buy)
+    for scope, accounts in ((account, [account]), (firm, list(firm.accounts.values()))):
+        found = broken_limits(state, scope, accounts, price.symbol, buy, units) if lots > against else []
+        limits = REFUSING[scope.number]
+        doubled = price.middle_doubled or 2 * price.last_ticks
+        beyond = (2 * ticks - doubled if buy else doubled - 2 * ticks) * 1_000_000
+        if doubled and beyond > limits.get("price_distance_ppm", 10**12) * doubled:
+            found.append("price_too_far")
+        if found:
+            return found[0]
+    return ""
+
+
+def broken_limits(
+    state: RiskState, scope: Scope, accounts: list[Scope], symbol: str, buy: bool, units: int
+) -> list[str]:
+    """Limits in money that a scope would break, in the order in which codes win."""
+    quote, limits = state.prices[symbol].quote, REFUSING[scope.number]
+    now = recount(state, scope, accounts, quote)
+    gross = now["size_units"] + now["buy_units"] + now["sell_units"] + units
+    net = now["position_units"] + now["buy_units"] if buy else now["sell_units"] - now["position_units"]
+    ledger = scope.ledgers.get(quote, Ledger(quote))
+    profit = now["position_units"] + ledger.cash_units
+    found = []
+    if gross > limits.get("gross_exposure_units", gross):
+        found.append("gross_exposure_exceeded")
+    if net + units > limits.get("net_exposure_units", net + units):
+        found.append("net_exposure_exceeded")
+    if "concentration_ppm" in limits and gross >= limits["concentration_floor_units"]:
+        own = scope.cells[symbol].gross_units if symbol in scope.cells else 0
+        if (own + units) * 1_000_000 > limits["concentration_ppm"] * gross:
+            found.append("concentration_exceeded")
+    if ledger.day_open_units - profit > limits.get("daily_loss_units", 10**12):
+        found.append("daily_loss_exceeded")
+    if ledger.peak_units - profit > limits.get("drawdown_units", 10**12):
+        found.append("drawdown_exceeded")
+    return found
+
+
+def decide(seed: int, step_count: int) -> set[str]:
+    """Orders one by one on a random stream; the codes that there were."""
+    chance = random.Random(seed)
+    desk = Desk()
+    venue = Venue(desk, chance)
+    for account, limits in REFUSING.items():
+        desk.limit(limits, account=account)
+    codes = set()
+    for _ in range(step_count):
+        order = random_order(desk, venue, chance)
+        if order["action"] == "new":
+            expected = expected_code(desk.state, order)
+            told = desk.send(order)
+            code = told.refused[0]["code"] if told.refused else ""
+            assert code == expected, order
+            codes.add(code)
+            venue.waiting += told.passed
+        desk.report(*(event for _ in range(2) for event in venue.step()))
+        venue.gave_up.clear()
+        if chance.random() < 0.3:
+            ticks = chance.randint(85, 115)
+            desk.price(chance.choice((BTC, ETH, EUR)), last=ticks, bid=ticks - 1, ask=ticks + 1)
+    return codes
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(min_value=0, max_value=2**32))
+def test_every_order_has_the_code_that_a_recount_of_everything_gives(seed):
+    decide(seed, 80)
+
+
+def test_the_random_orders_meet_every_limit():
+    codes = set().union(*(decide(seed, 150) for seed in range(4)))
+    assert codes == {
+        "", "gross_exposure_exceeded", "net_exposure_exceeded", "concentration_exceeded", "daily_loss_exceeded",
+        "drawdown_exceeded", "price_too_far",
+    }  # fmt: skip
+
+
 def test_the_recount_would_notice_a_figure_that_is_off_by_one():
     desk = Desk()
     venue = Venue(desk, random.Random(0))

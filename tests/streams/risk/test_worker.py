@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.support.topics import partition
 
 WINDOW_NS, MARGIN_NS = 300 * 10**9, 60 * 10**9
 MESSAGES, ORDERS = 30, 10  # of each firm, of each message
+LIMITS = {"gross_exposure_units": 850_000, "net_exposure_units": 450_000}
 
 pytestmark = pytest.mark.timeout(300)  # several starts of a worker each, on a machine that may be busy
 
@@ -145,21 +147,32 @@ def uninterrupted(stage: Stage, limits: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def test_killed_in_the_middle_of_a_load_every_order_has_the_answer_of_an_uninterrupted_run(stage: Stage) -> None:
-    limits = {"gross_exposure_units": 850_000, "net_exposure_units": 450_000}
-    chance = random.Random(7)
+def load(stage: Stage, seed: int) -> list[tuple[int, list[dict[str, Any]]]]:
+    """Messages of all firms in turn."""
+    chance = random.Random(seed)
 
     def message(firm: int) -> list[dict[str, Any]]:
         return [
             stage.order(firm, chance.randint(1, 300), side=chance.choice(("buy", "sell"))) for _ in range(ORDERS)
         ]
 
-    messages = [(firm, message(firm)) for _ in range(MESSAGES) for firm in ACCOUNTS]
-    count = sum(len(orders) for _, orders in messages)
+    return [(firm, message(firm)) for _ in range(MESSAGES) for firm in ACCOUNTS]
+
+
+def check_answers(stage: Stage, messages: list[tuple[int, list[dict[str, Any]]]]) -> None:
+    """Every order has one answer, that of an uninterrupted run."""
+    found = answers(stage)
+    assert len(found) == sum(len(orders) for _, orders in messages)
+    assert found == uninterrupted(stage, LIMITS)
+    assert set(found.values()) == {"", "gross_exposure_exceeded", "net_exposure_exceeded"}
+
+
+def test_killed_in_the_middle_of_a_load_every_order_has_the_answer_of_an_uninterrupted_run(stage: Stage) -> None:
+    messages = load(stage, 7)
     with stage.worker() as worker:
         worker.wait_ready()
         for firm in ACCOUNTS:
-            stage.limit(limits, firm)
+            stage.limit(LIMITS, firm)
         stage.until("risk.audit", len(ACCOUNTS))
         asyncio.run(submit(stage.kafka, stage.prefix, "orders.validated", messages[: len(messages) // 3]))
         stage.until("orders.accepted", 20)
@@ -173,7 +186,27 @@ def test_killed_in_the_middle_of_a_load_every_order_has_the_answer_of_an_uninter
         worker.start()
         worker.wait_idle()
         assert worker.stop() == 0
-    found = answers(stage)
-    assert len(found) == count
-    assert found == uninterrupted(stage, limits)
-    assert set(found.values()) == {"", "gross_exposure_exceeded", "net_exposure_exceeded"}
+    check_answers(stage, messages)
+
+
+def test_a_survivor_takes_over_the_firms_of_a_killed_worker_with_all_that_they_hold(stage: Stage) -> None:
+    messages = load(stage, 8)
+    half = len(messages) // 2
+    with stage.worker("one") as one, stage.worker("two") as two:
+        one.wait_ready()
+        two.wait_ready()
+        for firm in ACCOUNTS:
+            stage.limit(LIMITS, firm)
+        stage.until("risk.audit", len(ACCOUNTS))
+        asyncio.run(submit(stage.kafka, stage.prefix, "orders.validated", messages[:half]))
+        stage.until("orders.accepted", 20)
+        one.kill()
+        asyncio.run(submit(stage.kafka, stage.prefix, "orders.validated", messages[half:]))
+        count = sum(len(orders) for _, orders in messages)
+        until_s = time.monotonic() + 120
+        while len(answers(stage)) < count:
+            assert time.monotonic() < until_s, two.log()
+            time.sleep(0.5)
+        two.wait_idle()
+        assert two.stop() == 0
+    check_answers(stage, messages)

@@ -76,7 +76,7 @@ class Desk:
         ):
             for event in known.values():
                 self.note(topic, event)
-        self.task = asyncio.create_task(self.work(), name=f"desk {partition}")
+        self.task = worker.app.add_future(self.work())  # the app ends it before the producer goes
 
     # ---- What is known -----------------------------------------------------------------------------------------------
 

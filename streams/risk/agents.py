@@ -265,16 +265,18 @@ async def assigned(partitions: Mapping[str, Sequence[int]]) -> None:
 
 
 async def hold_to_what_was_seen(desk: Desk) -> None:
-    """A mark above what the state has seen is of a worker that lost the partition: messages between would be missed."""
+    """A mark above what the state has seen is of a worker that lost the partition: messages between would be missed.
+
+    Positions are read from the marks after this.
+    """
     too_high = {
         topic: desk.offsets.get(topic, 0)
         for topic in SOURCES
         if (table.next_offset(topic, desk.partition) or 0) > desk.offsets.get(topic, 0)
     }
     if too_high:
-        desk.task.cancel()
+        LOGGER.warning("marks_set_back", extra=fields(partition=desk.partition, offsets=too_high))
         await table.store(desk.partition, {}, too_high)
-        raise RuntimeError(f"marks of partition {desk.partition} were too high, are now {too_high}; start again")
 
 
 async def submit(batches: AsyncIterator[Batch]) -> None:

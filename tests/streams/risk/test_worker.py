@@ -17,7 +17,7 @@ from schemas.topics import load_topics
 from streams.risk.rules import RiskState, Told
 from tests.streams.risk.stage import Stage
 from tests.streams.support import ACCOUNTS, read_messages, submit
-from tests.support.topics import partition
+from tests.support.topics import partition, writing
 
 WINDOW_NS, MARGIN_NS = 300 * 10**9, 60 * 10**9
 MESSAGES, ORDERS = 30, 10  # of each firm, of each message
@@ -115,6 +115,29 @@ def test_a_loss_by_a_price_alone_is_told_once_with_what_is_to_be_done(stage: Sta
     assert (action["kind"], action["account"]) == ("halt", 1)
     assert rejected["code"] == "account_halted"
     check_shape(stage, "risk.alerts", "risk.actions")
+
+
+def test_a_mark_that_a_worker_wrote_after_it_lost_the_partition_makes_nobody_miss_an_order(stage: Stage) -> None:
+    number = partition("orders.validated", "1")
+    with stage.worker() as worker:
+        worker.wait_ready()
+        stage.send([stage.order(1)])
+        stage.until("orders.accepted")
+        worker.wait_idle()
+        worker.kill()
+        key, changelog = orjson.dumps(f"{number}:@orders.validated"), "ironbook-risk-desks-changelog"
+        asyncio.run(write_raw(stage, changelog, number, key, orjson.dumps(2)))
+        missed = stage.order(1)
+        stage.send([missed])
+        worker.start()
+        stage.until("orders.accepted", 2)
+        assert worker.stop() == 0
+    assert missed["nonce"] in {order["nonce"] for order in stage.read("orders.accepted")}
+
+
+async def write_raw(stage: Stage, topic: str, number: int, key: bytes, value: bytes) -> None:
+    async with writing(stage.kafka, stage.prefix) as writer:
+        await writer.send_raw(topic, number, value, key)
 
 
 def answers(stage: Stage) -> dict[str, str]:

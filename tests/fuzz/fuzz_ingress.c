@@ -165,7 +165,10 @@ static void step(input *from) {
         break;
     case 5: host_sim_advance(r.sim, (uint64_t)byte(from) * 100000000); break;
     case 6: ingress_on_timer(r.in); break;
-    case 7: rig_settle(&r); break;
+    case 7:
+        r.publisher_away = byte(from) % 4 == 0; /* level cluster */
+        rig_settle(&r);
+        break;
     case 8:
         if (t->connected) ingress_writable(r.in, t->c.name);
         break;
@@ -211,7 +214,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     stopping = false;
     rig_make(&r, 1);
     const uint8_t how = byte(&from);
-    if (how & 1) r.options.level = JOURNAL_DISK;
+    if (how & 1) r.options.level = how & 128 ? JOURNAL_CLUSTER : JOURNAL_DISK;
+    r.options.unshipped_records_max = 40 + (how & 16); /* the market itself takes some thirty */
     r.options.core.reports_kept = 256;
     r.options.refused_peer_max = how & 2 ? 2 : 0;
     r.options.tick_interval_ms = how & 4 ? 1000 : 0;

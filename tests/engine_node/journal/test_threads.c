@@ -151,6 +151,55 @@ static void test_threads_read_while_one_writes_at_level_disk(void) {
     directory_remove();
 }
 
+/* A publisher of its own process: reads what is durable, and says a little later that it is shipped. */
+static void publish_until(uint64_t last) {
+    journal_reader *r = follow_begin();
+    while (journal_reader_shipped(r) < last) {
+        nap();
+        const uint64_t there = journal_reader_shippable(r);
+        CHECK(there <= journal_reader_durable(r));
+        CHECK_EQUAL(journal_reader_ship(r, there, NULL), JOURNAL_OK);
+        CHECK(journal_reader_released(r) <= journal_reader_shipped(r));
+    }
+    journal_reader_close(r);
+}
+
+static void test_another_process_ships_and_the_writer_releases_and_wakes(void) {
+    directory_make();
+    uint64_t last = 3 * SEGMENT_RECORDS + 77;
+    journal_options options = real_options(JOURNAL_CLUSTER);
+    options.sync_interval_us = 1000000; /* shipped is looked at all the same */
+    options.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    CHECK(options.wake >= 0);
+    journal *j = begun(&options);
+    CHECK_EQUAL(journal_close(j, NULL), JOURNAL_OK);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        publish_until(last);
+        _exit(0);
+    }
+    j = begun(&options);
+    write_until(j, last);
+    while (journal_released(j) < last) {
+        const uint64_t released = journal_released(j);
+        CHECK(released <= journal_shipped(j) && released <= journal_durable(j));
+        CHECK(journal_failure(j) == NULL);
+        nap();
+    }
+    wait_for(child);
+    uint64_t wakes = 0;
+    CHECK_EQUAL(read(options.wake, &wakes, sizeof wakes), sizeof wakes);
+    CHECK_EQUAL(journal_close(j, NULL), JOURNAL_OK);
+    close(options.wake);
+    journal_recovery found;
+    CHECK_EQUAL(journal_open(&options, host_posix(), 1, &j, &found, NULL), JOURNAL_OK);
+    CHECK_EQUAL(found.shipped_sequence, last);
+    CHECK_EQUAL(journal_released(j), last);
+    CHECK_EQUAL(journal_close(j, NULL), JOURNAL_OK);
+    directory_remove();
+}
+
 static void test_another_process_is_locked_out(void) {
     directory_make();
     journal_options options = real_options(JOURNAL_PROCESS);
@@ -245,6 +294,7 @@ static void test_a_cpu_that_does_not_exist_is_refused(void) {
 int main(void) {
     RUN(test_a_process_reads_while_another_writes);
     RUN(test_threads_read_while_one_writes_at_level_disk);
+    RUN(test_another_process_ships_and_the_writer_releases_and_wakes);
     RUN(test_another_process_is_locked_out);
     RUN(test_killed_at_any_moment_nothing_published_is_lost);
     RUN(test_a_cpu_that_does_not_exist_is_refused);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -70,6 +70,12 @@ def own_orders_count(instrument: InstrumentState, taker: OrderState, wanted: int
 def account_with_firm_as_said(state: State, events: Events, command: Account) -> None:
     state.accounts.setdefault(command.account, AccountState(firm=command.firm))
     events.applied(account=command.account)
+
+
+def account_of_any_firm(
+    state: State, command: Account, faults: Callable[[State, Account], Iterable[Code]] = checks.account_faults
+) -> Iterable[Code]:
+    return (code for code in faults(state, command) if code != Code.DEFINITION_CONFLICT)
 
 
 def orders_of_every_key(state: State, events: Events, key: int, account: int, code: Code) -> None:
@@ -181,6 +187,7 @@ MUTATIONS = [
     broken("a mass cancel goes by id alone", sweeps, "orders_in_turn", lambda state, account: state.orders_of(account)),
     broken("a logoff takes other keys' orders too", sweeps, "cancel_of_key", orders_of_every_key),
     broken("firm 0 stays firm 0", admin, "account", account_with_firm_as_said),
+    broken("an account may move to another firm", checks, "account_faults", account_of_any_firm),
     broken("a prefix belongs to whatever follows", groups, "follows", lambda prefix, record: True),
     broken("any key is told its sequence", Events, "reference_for", lambda events, order: events.client_sequence),
     broken("another key is not told", orders, "tell_other_sender", lambda events, order, number: None),

@@ -51,7 +51,7 @@ def up(
         str, typer.Option(help="Addresses to listen at, separated by commas; port 0 takes a free one.")
     ] = "127.0.0.1:7400",
     level: Annotated[
-        str, typer.Option(help="What an acknowledgement survives: process (kill -9), disk (power loss), cluster (Kafka).")
+        str, typer.Option(help="What an acknowledgement survives: process (kill -9), disk (power), cluster (machine).")
     ] = "disk",
     settings: Annotated[
         Path | None, typer.Option(help="Settings file (TOML) of the engine; --data, --listen and --level win.")

@@ -34,7 +34,7 @@ WORKERS = ("validation", "risk", "submitter", "analytics")
 LOCAL = "local"
 URL_FILE = "database-url"
 STOP_TIMEOUT_S = 20.0
-READY_TIMEOUT_S = 120.0
+READY_TIMEOUT_S = 240.0
 POLL_S = 0.2
 # What a worker does on the engine, it does with a key of its own.
 WORKER_KEYS = {

@@ -18,6 +18,7 @@ from ironbook.cli._place import client_key_path
 from tests.ironbook.cli.conftest import Up
 from tests.support.node import wait_until
 
+pytestmark = pytest.mark.timeout(300)  # servers and workers start on whatever the machine leaves them
 START_S = 90.0
 
 

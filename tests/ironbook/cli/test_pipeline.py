@@ -29,6 +29,7 @@ from tests.support.node import wait_until
 from tests.support.services import delete_topics
 from tests.support.topics import partition, writing
 
+pytestmark = pytest.mark.timeout(400)  # servers and workers start on whatever the machine leaves them
 START_S = 150.0
 
 

@@ -40,6 +40,7 @@ class Server:
     process: subprocess.Popen[bytes]
     port: int
     environment: dict[str, str]
+    settings: dict[str, str] = dataclasses.field(default_factory=dict)  # of an engine node: its variables
 
     def pause(self) -> None:
         """Stop it and its children from running at all."""
@@ -136,10 +137,10 @@ def engine(
         "SNAPSHOT_PROCESS": "false",  # there is no third CPU for it
         "IDLE_MS": 600_000,
     } | (extra or {})
-    environment = dict(os.environ) | {f"IRONBOOK_ENGINE_{field}": str(value) for field, value in settings.items()}
-    environment["IRONBOOK_KEY_PASSPHRASE"] = passphrase
+    variables = {f"IRONBOOK_ENGINE_{field}": str(value) for field, value in settings.items()}
+    environment = dict(os.environ) | variables | {"IRONBOOK_KEY_PASSPHRASE": passphrase}
     log = directory / f"{data.name}.log"
     with _running([sys.executable, "-m", "engine_node"], environment, log) as process:
         port = _await_port(process, data / "engine.json", log)
         client = {"IRONBOOK_BENCH_KEY": KEY_ID, "IRONBOOK_BENCH_SECRET": made.secret.hex()}
-        yield Server(name=name, process=process, port=port, environment=client)
+        yield Server(name=name, process=process, port=port, environment=client, settings=variables)

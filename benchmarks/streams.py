@@ -39,10 +39,11 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from benchmarks import servers
 from benchmarks.machine import describe, placement
-from benchmarks.servers import ROOT
+from benchmarks.servers import PROGRAMS, ROOT, Server
 from engine_node._engine import Core, Feed
-from ironbook import Key, services, sign_order
+from ironbook import Client, Key, services, sign_order
 from ironbook._topics_admin import TopicAdmin
 from ironbook.keystore import KeyFile, make_passphrase_file
 from ironbook.topics import planned
@@ -59,6 +60,10 @@ BEGAN_NS = 1_790_000_000_000_000_000
 FIRMS, ACCOUNTS_A_FIRM, SYMBOLS = 16, 4, ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD")
 ORDERS_A_MESSAGE = 100
 FLUSH_RECORDS = 2_048  # the publisher's batches when it catches up are as large or larger
+OPEN_ORDERS = 10_000
+STEP_MS = 5  # of the steady load
+EVENTS_A_PAIR = 4  # an order that rests and its cancel: accepted, level, cancelled, level
+DELAY_TOPICS = ("executions", "book", "trades")
 READY_S, DONE_S = 120.0, 900.0
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -432,6 +437,152 @@ async def _rows(stage: Stage) -> tuple[int, int]:
         await connection.close()
 
 
+# ---- The publisher ---------------------------------------------------------------------------------------------------
+
+
+class Publisher:
+    """`python -m engine_node publisher` beside an engine; what it logs."""
+
+    def __init__(self, stage: Stage, engine: Server, name: str) -> None:
+        self.log = stage.directory / f"{name}.log"
+        settings = {
+            "KAFKA_BOOTSTRAP": stage.kafka, "KAFKA_TOPIC_PREFIX": stage.prefix, "KAFKA_FLUSH_MS": 600_000,
+            "LOG_FILE": self.log, "REALTIME_PRIORITY": 0,
+        }  # fmt: skip
+        chosen = {f"IRONBOOK_ENGINE_{field}": str(value) for field, value in settings.items()}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "engine_node", "publisher"], cwd=ROOT, env=os.environ | engine.settings | chosen
+        )
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """Its log lines of that name."""
+        lines = self.log.read_bytes().splitlines() if self.log.exists() else []
+        return [line for line in map(orjson.loads, lines) if line["event"] == event]
+
+    def wait(self, event: str, timeout_s: float) -> dict[str, Any]:
+        """The first line of that name, once it is there."""
+        until_s = time.monotonic() + timeout_s
+        while not (found := self.lines(event)):
+            if self.process.poll() is not None or time.monotonic() > until_s:
+                said = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else "nothing"
+                raise BenchmarkFailed(f"the publisher must say {event}, said {said}")
+            time.sleep(0.02)
+        return found[0]
+
+    def finish(self) -> tuple[dict[str, Any], float]:
+        """A stop, before which all that there is goes out: its last counters, and the seconds that took."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(DONE_S)
+        (flushed,) = self.lines("publisher_flushed")
+        if not flushed["complete"]:
+            raise BenchmarkFailed(f"the publisher must publish everything before it ends, says {flushed}")
+        return flushed, time.monotonic() - began
+
+    def end(self) -> None:
+        """However the run went."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextlib.contextmanager
+def publisher(stage: Stage, engine: Server, name: str) -> Iterator[Publisher]:
+    """A publisher that has begun."""
+    started = Publisher(stage, engine, name)
+    try:
+        started.wait("publisher_started", READY_S)
+        yield started
+    finally:
+        started.end()
+
+
+def load(engine: Server, *arguments: object) -> dict[str, Any]:
+    """The load generator at an engine; its last line."""
+    command = [str(PROGRAMS / "load"), str(arguments[0]), str(engine.port), *map(str, arguments[1:])]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **engine.environment})
+    if done.returncode != 0:
+        raise BenchmarkFailed(f"load {arguments[0]}: {done.stderr.strip() or done.returncode}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure_publisher(stage: Stage, size: Size) -> dict[str, float]:
+    """A journal that is there already, then an engine under a steady load."""
+    asyncio.run(_make_topics(stage))
+    room = {"REPORTS_KEPT": "16384", "KEY_COUNT_MAX": "16", "LOCK_MEMORY": "false"}
+    place = placement(0)
+    with servers.engine(
+        place, stage.directory, name="engine", level="process", busy_poll=False, extra=room
+    ) as engine:
+        load(engine, "setup", OPEN_ORDERS)
+        load(engine, "pipe", OPEN_ORDERS, size.journal_commands, 4096)
+        with publisher(stage, engine, "publisher") as one:
+            spent = cpu_seconds(one.process.pid)
+            flushed, seconds = one.finish()
+        rate = flushed["events"] / seconds
+        print(
+            f"publisher      {flushed['sequence']:,} records of a journal, {flushed['events']:,} events in "
+            f"{flushed['messages']:,} messages, {seconds:.1f} s: {rate:,.0f} events a second (start: {spent:.1f} CPU s)"
+        )
+        with publisher(stage, engine, "publisher-live") as two:
+            sent = steady_load(engine, size)
+            two.finish()
+    delays = asyncio.run(_delays(stage, sent))
+    p50, p99 = (delays[min(len(delays) - 1, int(len(delays) * part))] for part in (0.5, 0.99))
+    print(
+        f"delay          {len(delays):,} events, {len(delays) / size.delay_s:,.0f} a second: from the engine's receipt "
+        f"to the broker's append p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+    )
+    return {
+        "publisher_events_per_s": round(rate),
+        "topic_delay_p50_ms": round(p50, 1),
+        "topic_delay_p99_ms": round(p99, 1),
+    }
+
+
+def steady_load(engine: Server, size: Size) -> int:
+    """Orders that rest and are cancelled, so many events of topics a second. When it began, as the engine has it."""
+    secret = bytes.fromhex(engine.environment["IRONBOOK_BENCH_SECRET"])
+    key = Key(key_id=engine.environment["IRONBOOK_BENCH_KEY"], secret=secret)
+    draw, number, began_ns = random.Random(SEED), 0, time.time_ns()
+    with Client(("127.0.0.1", engine.port), key).connect(new_reports_only=True) as client:
+        began_s, steps = time.monotonic(), int(size.delay_s * 1000 / STEP_MS)
+        pairs = max(1, size.delay_rate * STEP_MS // 1000 // EVENTS_A_PAIR)
+        for step in range(steps):
+            commands: list[Any] = []
+            for _ in range(pairs):
+                number += 1
+                order = v.NewOrder(
+                    account=1, instrument=1, side=v.Side.BUY, price_ticks=draw.randint(1, 64), quantity_lots=1,
+                    client_order_id=(1 << 40) + number, order_type=1, time_in_force=1, self_trade_prevention=2,
+                )  # fmt: skip
+                cancel = v.Cancel(account=1, instrument=1, target_client_order_id=(1 << 40) + number)
+                commands += [order, cancel]
+            client.submit_many(commands)
+            time.sleep(max(0.0, began_s + (step + 1) * STEP_MS / 1000 - time.monotonic()))
+    return began_ns
+
+
+async def _delays(stage: Stage, since_ns: int) -> list[float]:
+    """Of the events received since then: milliseconds until the broker had them, sorted. States aside."""
+    found: list[float] = []
+    async with AIOKafkaConsumer(bootstrap_servers=stage.kafka) as consumer:
+        for topic in DELAY_TOPICS:
+            places = [TopicPartition(stage.prefix + topic, p) for p in range(load_topics()[topic].partitions_count)]
+            consumer.assign(places)
+            await consumer.seek_to_beginning(*places)
+            ends = await consumer.end_offsets(places)
+            while any([await consumer.position(place) < ends[place] for place in places]):
+                for messages in (await consumer.getmany(timeout_ms=500)).values():
+                    for message in messages:
+                        found += [
+                            message.timestamp - event["received_ns"] / 1e6
+                            for event in orjson.loads(message.value)
+                            if event["received_ns"] >= since_ns and event["n"] != 2**32 - 1
+                        ]
+    return sorted(found)
+
+
 # ---- Topics ----------------------------------------------------------------------------------------------------------
 
 
@@ -441,6 +592,11 @@ async def _make_topics(stage: Stage) -> None:
     like = next(plan for plan in plans if plan.name == stage.prefix + "orders.submitted")
     for kind in ("faust", "aiokafka"):
         plans += [dataclasses.replace(like, name=f"{stage.prefix}{kind}.{part}") for part in ("submitted", "validated")]
+    for number, plan in enumerate(plans):  # the broker's clock says when it has an event
+        if plan.name.removeprefix(stage.prefix) in DELAY_TOPICS:
+            plans[number] = dataclasses.replace(
+                plan, settings={**plan.settings, "message.timestamp.type": "LogAppendTime"}
+            )
     async with TopicAdmin(stage.kafka) as admin:
         await admin.create(plans, 1)
     admin_client = AIOKafkaAdminClient(bootstrap_servers=stage.kafka)
@@ -479,6 +635,7 @@ def run(size: Size, kafka: str, postgres: str, directory: Path) -> dict[str, flo
     figures = measure_orders(stage, size)
     figures |= measure_peers(stage, size, definitions, figures["orders_per_s_validation"])
     figures |= measure_analytics(stage, messages)
+    figures |= measure_publisher(dataclasses.replace(stage, prefix=f"{prefix}live."), size)
     return figures
 
 

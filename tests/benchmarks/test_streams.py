@@ -14,6 +14,8 @@ FIGURES = {
     "orders_per_s_validation_risk",
     "events_per_s_analytics",
     "per_message_ratio",
+    "publisher_events_per_s",
+    "topic_delay_p99_ms",
 }
 
 

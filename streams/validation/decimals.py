@@ -14,12 +14,13 @@ import math
 from typing import Final
 
 CHARACTERS_MAX: Final = 40
+_REMEMBERED_MAX: Final = 4096  # texts of one scale; prices and quantities come again and again
 
 
 class Scale:
     """What one step is worth, ready to count steps in a text."""
 
-    __slots__ = ("_factors",)
+    __slots__ = ("_factors", "_remembered")
 
     def __init__(self, numerator: int, denominator: int) -> None:
         factors = []
@@ -28,6 +29,7 @@ class Scale:
             common = math.gcd(denominator, divisor)
             factors.append((denominator // common, divisor // common))
         self._factors = factors
+        self._remembered: dict[str, int] = {}
 
     @classmethod
     def of_price(cls, base_decimals: int, quote_decimals: int, base_units: int, quote_units: int) -> Scale:
@@ -46,6 +48,16 @@ class Scale:
 
     def steps(self, text: str) -> int | None:
         """How many steps the text says: digits with at most one point between them. None if it says no whole number."""
+        found = self._remembered.get(text)
+        if found is None:
+            found = self._counted(text)
+            if found is not None:
+                if len(self._remembered) >= _REMEMBERED_MAX:
+                    self._remembered.clear()
+                self._remembered[text] = found
+        return found
+
+    def _counted(self, text: str) -> int | None:
         if len(text) > CHARACTERS_MAX or not text.isascii():
             return None
         whole, point, part = text.partition(".")

@@ -71,11 +71,6 @@ class Nonces:
     def __len__(self) -> int:
         return len(self.index)
 
-    @property
-    def full(self) -> bool:
-        """Is there no room for one more?"""
-        return len(self.index) >= self.count_max
-
     def answer(self, place: int) -> str | None:
         """The code of the answer that this place has had; "" if it was validated, None if it has had none."""
         record = self._places.get(place >> INDEX_BITS)

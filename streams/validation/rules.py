@@ -26,11 +26,20 @@ from typing import Any, Final, NamedTuple
 from schemas.vocabulary import PRICE_TICKS_MAX, QUANTITY_LOTS_MAX, UNITS_MAX, Permission, TermOption
 from streams.validation.decimals import Scale
 from streams.validation.nonces import INDEX_BITS, Nonces, Record
-from streams.validation.shapes import BODY_BYTES_MAX, ENUMERATIONS, U64_MAX, Refused, Shapes, enumerated, names_twice
+from streams.validation.shapes import (
+    BODY_BYTES_MAX,
+    ENUMERATIONS,
+    U64_MAX,
+    Refused,
+    Shape,
+    Shapes,
+    enumerated,
+    names_twice,
+)
 
 STAGE: Final = "validation"
 BATCH_COUNT_MAX: Final = 512
-_DOMAIN: Final = "IRONBOOK order 1\n"
+_DOMAIN: Final = b"IRONBOOK order 1\n"
 _ENVELOPE: Final = frozenset({"key_id", "timestamp_ns", "nonce", "body", "signature"})
 _ENVELOPE_QUOTES: Final = 18  # five names and four texts
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,15}")
@@ -39,10 +48,13 @@ _INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
 _I32: Final = 2**31
 _ACTS_FOR_OTHERS: Final = int(Permission.DELEGATE | Permission.ADMIN)
-_NEEDS: Final = {
-    "new": int(Permission.TRADE), "replace": int(Permission.TRADE), "cancel": int(Permission.CANCEL),
-    "mass_cancel": int(Permission.CANCEL),
-}  # fmt: skip
+_TRADE, _CANCEL = int(Permission.TRADE), int(Permission.CANCEL)  # an IntFlag's own & is slow
+_NEEDS: Final = {"new": _TRADE, "replace": _TRADE, "cancel": _CANCEL, "mass_cancel": _CANCEL}
+_Kind = tuple[str, str, str]
+_PLAIN_KIND: Final = ("limit", "good_till_cancelled", "cancel_taker")
+_SIDES: Final = ENUMERATIONS["side"]
+_PASSED_ON: Final = ("side", "order_id", "target_client_order_id", "client_order_id")
+_INDEX_MASK: Final = (1 << INDEX_BITS) - 1
 _AS_BEFORE: Final = "this envelope has had this answer before, and keeps it"
 
 
@@ -116,8 +128,7 @@ class Known:
         self.shapes = Shapes()
         self._instruments = instruments
         self._made: dict[str, Instrument] = {}
-        self._partition_of = partition_of
-        self._partitions: dict[int, int] = {}
+        self.partitions = _Partitions(partition_of)
 
     def instrument(self, symbol: str) -> Instrument:
         """By symbol, as it stands now. Raises Refused (unknown_instrument)."""
@@ -129,11 +140,16 @@ class Known:
             made = self._made[symbol] = Instrument(source)
         return made
 
-    def partition(self, firm: int) -> int:
-        """The partition of a firm."""
-        found = self._partitions.get(firm)
-        if found is None:
-            found = self._partitions[firm] = self._partition_of(firm)
+
+class _Partitions(dict[int, int]):
+    """The partition of each firm; asked for once and kept."""
+
+    def __init__(self, partition_of: Callable[[int], int]) -> None:
+        super().__init__()
+        self._partition_of = partition_of
+
+    def __missing__(self, firm: int) -> int:
+        found = self[firm] = self._partition_of(firm)
         return found
 
 
@@ -234,36 +250,37 @@ class _Judging:
 
     def order(self, event: dict[str, Any], index: int) -> dict[str, Any]:
         """The order of an envelope. Raises Refused."""
-        key_id, timestamp_ns, nonce, text, claimed = _fields(event)
-        body, shape = self._known.shapes.read(text)
-        action: str = body["action"]
-        if action == "new":
-            kind = _kind_of_new(body)
-        elif "side" in body:
-            enumerated(body, "side", "")
-        name_text = f"{key_id}\n{timestamp_ns}\n{nonce}"
+        message, known = self._message, self._known
+        key_id, timestamp_ns, nonce, text, claimed = _fields(event, known.keys)
+        body, shape = known.shapes.read(text)
+        if shape.plain:
+            kind = _PLAIN_KIND
+            if body["side"] not in _SIDES:
+                enumerated(body, "side", "")
+        else:
+            kind = _kind(body, shape.action)
+        name_bytes = f"{key_id}\n{timestamp_ns}\n{nonce}".encode()
         hashed = _BLANK.copy()
-        hashed.update(name_text.encode())
+        hashed.update(name_bytes)
         name = hashed.hexdigest()[:32]
-        here = self._message.offset << INDEX_BITS | index
+        here = message.offset << INDEX_BITS | index
         seen = self._nonces.index.get(name)
-        before = None
-        if seen == here:
-            before = self._nonces.answer(here)
-            if before:
-                raise Refused(before, _AS_BEFORE)
-        if before is None:
-            self._authentic(body, f"{_DOMAIN}{name_text}\n{text}", claimed, key_id, timestamp_ns)
-            self._take_nonce(name, seen, index, timestamp_ns)
+        before = self._nonces.answer(here) if seen == here else None
+        if before:
+            raise Refused(before, _AS_BEFORE)
+        first = before is None
+        if first:
+            signed = b"".join((_DOMAIN, name_bytes, b"\n", text.encode()))
+            self._authentic(body, signed, claimed, key_id, timestamp_ns)
+            self._take_nonce(name, seen, here, timestamp_ns)
         try:
-            made = self._converted(body, action, before is None, key_id)
-            if action == "new":
-                _new(made, body, self._known.instrument(body["symbol"]), kind, shape.common, before is None)
+            if first:
+                _permitted(known.keys[key_id], body["account"], shape.action)
+            made = self._converted(body, shape, kind, first)
         except Refused as refused:
             if name in self.record.names:
                 self.record.refused[str(index)] = refused.code
             raise
-        message = self._message
         made["place"] = {
             "topic": "orders.submitted", "partition": message.partition, "offset": message.offset, "index": index,
         }  # fmt: skip
@@ -273,68 +290,63 @@ class _Judging:
         made["appended_ns"] = message.appended_ns
         return made
 
-    def _authentic(self, body: dict[str, Any], signed: str, claimed: bytes, key_id: str, timestamp_ns: int) -> None:
+    def _authentic(self, body: dict[str, Any], signed: bytes, claimed: bytes, key_id: str, timestamp_ns: int) -> None:
         """Partition, signature, timestamp."""
         known = self._known
         account = known.accounts.get(body["account"])
-        if account is not None and known.partition(account["firm"]) != self._message.partition:
+        if account is not None and known.partitions[account["firm"]] != self._message.partition:
             raise Refused(
                 "partition_wrong",
-                f"an order of firm {account['firm']} must be in partition {known.partition(account['firm'])}, "
+                f"an order of firm {account['firm']} must be in partition {known.partitions[account['firm']]}, "
                 f"was in {self._message.partition}",
             )
         rights = known.keys.get(key_id)
-        if rights is None or not rights.signed(signed.encode(), claimed):
+        if rights is None or not rights.signed(signed, claimed):
             raise Refused("signature_invalid", "the signature must be by a live secret of the key, is not")
-        if abs(self._now_ns - timestamp_ns) > known.window_ns:
+        if not -known.window_ns <= self._now_ns - timestamp_ns <= known.window_ns:
             raise Refused(
                 "timestamp_outside_window",
                 f"the timestamp must lie within {known.window_ns // 1_000_000} ms of the time at which the broker took "
                 f"the message, {self._now_ns}, was {timestamp_ns}",
             )
 
-    def _take_nonce(self, name: str, seen: int | None, index: int, timestamp_ns: int) -> None:
+    def _take_nonce(self, name: str, seen: int | None, here: int, timestamp_ns: int) -> None:
+        nonces, record = self._nonces, self.record
         if seen is not None:
             raise Refused(
                 "nonce_repeated",
-                f"a nonce must be used once, was first used at offset {seen >> INDEX_BITS}, "
-                f"index {seen & (1 << INDEX_BITS) - 1}",
+                f"a nonce must be used once, was first used at offset {seen >> INDEX_BITS}, index {seen & _INDEX_MASK}",
             )
-        nonces, record = self._nonces, self.record
-        if nonces.full:
+        if len(nonces.index) >= nonces.count_max:
             raise Refused(
                 "order_rate_exceeded",
                 f"at most {nonces.count_max} orders of one partition may lie in the nonce window; there is no room",
             )
-        nonces.index[name] = self._message.offset << INDEX_BITS | index
-        record.names[name] = index
-        record.until_ns = max(record.until_ns, timestamp_ns + self._known.window_ns)
+        nonces.index[name] = here
+        record.names[name] = here & _INDEX_MASK
+        until_ns = timestamp_ns + self._known.window_ns
+        if until_ns > record.until_ns:
+            record.until_ns = until_ns
 
-    def _converted(self, body: dict[str, Any], action: str, first: bool, key_id: str) -> dict[str, Any]:
-        """What all actions share, account and instrument looked up. `first`: not the same place again."""
-        known, number = self._known, body["account"]
-        if first:
-            rights = known.keys[key_id]
-            if rights.account != number and not rights.permissions & _ACTS_FOR_OTHERS:
-                raise Refused("account_forbidden", f"a key must act for its own account, was {number}")
-            if not rights.permissions & _NEEDS[action]:
-                wanted = Permission(_NEEDS[action]).name or ""
-                raise Refused("kind_forbidden", f"{action} needs a key with the permission {wanted.lower()}")
-        account = known.accounts.get(number)
+    def _converted(self, body: dict[str, Any], shape: Shape, kind: _Kind, first: bool) -> dict[str, Any]:
+        """In whole numbers; place and names are still to come. `first`: not the same place again."""
+        number = body["account"]
+        account = self._known.accounts.get(number)
         if account is None:
             raise Refused("unknown_account", f"the account must have been defined, was {number}")
-        made: dict[str, Any] = {"action": action, "firm": account["firm"], "account": number}
         symbol = body.get("symbol")
-        if symbol is not None:
-            instrument = known.instrument(symbol)
-            made["symbol"] = symbol
-            made["instrument"] = instrument.number
-        if action == "new":
-            return made
-        for name in ("side", "order_id", "target_client_order_id", "client_order_id"):
-            if name in body:
-                made[name] = body[name]
-        if action == "replace":
+        if symbol is None:  # a mass cancel of all
+            made = {"action": shape.action, "firm": account["firm"], "account": number}
+            return made | {name: body[name] for name in _PASSED_ON if name in body}
+        instrument = self._known.instrument(symbol)
+        if shape.action == "new":
+            return _new(account["firm"], body, instrument, kind, shape.common, first)
+        made = {
+            "action": shape.action, "firm": account["firm"], "account": number, "symbol": symbol,
+            "instrument": instrument.number,
+        }  # fmt: skip
+        made |= {name: body[name] for name in _PASSED_ON if name in body}
+        if shape.action == "replace":
             made["price_ticks"] = _counted("price", body["price"], instrument.ticks, 1, PRICE_TICKS_MAX)
             made["quantity_lots"] = _counted("quantity", body["quantity"], instrument.lots, 1, QUANTITY_LOTS_MAX)
         return made
@@ -385,7 +397,7 @@ def _is_nonce(nonce: str) -> bool:
     return 1 <= len(nonce) <= 36 and nonce.isascii() and nonce.isprintable()
 
 
-def _fields(event: dict[str, Any]) -> tuple[str, int, str, str, bytes]:
+def _fields(event: dict[str, Any], keys: Mapping[str, KeyRights]) -> tuple[str, int, str, str, bytes]:
     """The five fields of an envelope, each of its type. Raises Refused (schema_invalid)."""
     try:
         key_id, timestamp_ns, nonce = event["key_id"], event["timestamp_ns"], event["nonce"]
@@ -395,11 +407,11 @@ def _fields(event: dict[str, Any]) -> tuple[str, int, str, str, bytes]:
     if len(event) != len(_ENVELOPE):
         extra = next(name for name in event if name not in _ENVELOPE)
         raise Refused("schema_invalid", f"an envelope must have no other fields, has {ascii(extra)[:60]}")
-    if type(key_id) is not str or _KEY_ID.fullmatch(key_id) is None:
+    if type(key_id) is not str or (key_id not in keys and _KEY_ID.fullmatch(key_id) is None):
         raise Refused("schema_invalid", "key_id must be 1 to 16 of A-Z a-z 0-9 . _ -")
     if type(timestamp_ns) is not int or not 0 <= timestamp_ns <= U64_MAX:
         raise Refused("schema_invalid", "timestamp_ns must be whole nanoseconds since the epoch")
-    if type(nonce) is not str or not _is_nonce(nonce):
+    if type(nonce) is not str or not (0 < len(nonce) <= 36 and nonce.isascii() and nonce.isprintable()):
         raise Refused("schema_invalid", "nonce must be 1 to 36 printable ASCII characters")
     if type(text) is not str or len(text) > BODY_BYTES_MAX or not (text.isascii() or _fits(text)):
         raise Refused("schema_invalid", f"body must be a text of at most {BODY_BYTES_MAX} bytes")
@@ -419,10 +431,12 @@ def _fits(text: str) -> bool:
         return False
 
 
-def _kind_of_new(body: dict[str, Any]) -> tuple[str, str, str]:
-    """Order type, time in force and self-trade prevention. Raises Refused (schema_invalid)."""
-    if body["side"] not in ENUMERATIONS["side"]:
+def _kind(body: dict[str, Any], action: str) -> _Kind:
+    """Order type, time in force and self-trade prevention; enumerations checked. Raises Refused (schema_invalid)."""
+    if "side" in body:
         enumerated(body, "side", "")
+    if action != "new":
+        return _PLAIN_KIND
     order_type = enumerated(body, "order_type", "limit")
     if order_type == "limit" and "price" not in body:
         raise Refused("schema_invalid", "a limit order must have a price")
@@ -433,6 +447,15 @@ def _kind_of_new(body: dict[str, Any]) -> tuple[str, str, str]:
         body, "time_in_force", "good_till_cancelled" if order_type == "limit" else "immediate_or_cancel"
     )
     return order_type, in_force, enumerated(body, "self_trade_prevention", "cancel_taker")
+
+
+def _permitted(rights: KeyRights, number: int, action: str) -> None:
+    """May the key act for the account, and do this? Raises Refused."""
+    if rights.account != number and not rights.permissions & _ACTS_FOR_OTHERS:
+        raise Refused("account_forbidden", f"a key must act for its own account, was {number}")
+    if not rights.permissions & _NEEDS[action]:
+        wanted = Permission(_NEEDS[action]).name or ""
+        raise Refused("kind_forbidden", f"{action} needs a key with the permission {wanted.lower()}")
 
 
 def _counted(name: str, text: str, scale: Scale, least: int, most: int) -> int:
@@ -450,24 +473,18 @@ def _counted(name: str, text: str, scale: Scale, least: int, most: int) -> int:
 
 
 def _new(
-    made: dict[str, Any], body: dict[str, Any], instrument: Instrument, kind: tuple[str, str, str], common: bool,
-    first: bool,
-) -> None:  # fmt: skip
-    """The numbers of a new order. `first`: not the same place again, so that limits of the day apply."""
-    order_type, made["time_in_force"], made["self_trade_prevention"] = kind
-    made["order_type"] = order_type
-    made["side"] = body["side"]
-    made["post_only"] = body.get("post_only", False)
-    made["client_order_id"] = body.get("client_order_id", 0)
+    firm: int, body: dict[str, Any], instrument: Instrument, kind: _Kind, common: bool, first: bool
+) -> dict[str, Any]:
+    """A new order. `first`: not the same place again, so that limits of the day apply."""
+    order_type, in_force, prevention = kind
     limit = order_type == "limit"
     price_ticks = 0
     if "price" in body:
         price_ticks = _counted("price", body["price"], instrument.ticks, limit, PRICE_TICKS_MAX)
-    made["price_ticks"] = price_ticks
     if order_type == "market_by_quote":
-        made["quantity_lots"] = _counted("quantity", body["quantity"], instrument.amounts, 1, UNITS_MAX)
+        lots = _counted("quantity", body["quantity"], instrument.amounts, 1, UNITS_MAX)
     else:
-        lots = made["quantity_lots"] = _counted("quantity", body["quantity"], instrument.lots, 1, QUANTITY_LOTS_MAX)
+        lots = _counted("quantity", body["quantity"], instrument.lots, 1, QUANTITY_LOTS_MAX)
         if first and not instrument.lots_min <= lots <= instrument.lots_max:
             raise Refused(
                 "number_invalid",
@@ -475,10 +492,17 @@ def _new(
             )
         if first and limit and instrument.steps and body.get("peg", "none") == "none":
             _on_step(instrument, price_ticks, lots)
+    made = {
+        "action": "new", "firm": firm, "account": body["account"], "symbol": body["symbol"],
+        "instrument": instrument.number, "side": body["side"], "order_type": order_type, "time_in_force": in_force,
+        "self_trade_prevention": prevention, "post_only": body.get("post_only", False), "price_ticks": price_ticks,
+        "quantity_lots": lots, "client_order_id": body.get("client_order_id", 0),
+    }  # fmt: skip
     if not common:
         terms = _terms(body, instrument)
         if terms:
             made["terms"] = terms
+    return made
 
 
 def _on_step(instrument: Instrument, price_ticks: int, lots: int) -> None:

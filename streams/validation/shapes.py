@@ -55,6 +55,7 @@ ENUMERATIONS: Final[dict[str, dict[str, int]]] = {
 TERMS: Final = frozenset(
     {"trigger", "trigger_price", "offset", "display", "minimum", "expire_ns", "peg", "hidden", "all_or_none", "day"}
 )
+_PLAIN: Final = frozenset({"action", "account", "symbol", "side", "price", "quantity", "client_order_id", "post_only"})
 _SHAPES_MAX: Final = 4096  # a client that shuffles its names pays for it, and takes no more memory than this
 
 
@@ -70,7 +71,7 @@ class Refused(Exception):
 class Shape:
     """What a body with these names must be."""
 
-    __slots__ = ("common", "quote_count", "types", "whole_names")
+    __slots__ = ("action", "common", "plain", "quote_count", "types", "whole_names")
 
     def __init__(self, action: str, names: tuple[str, ...]) -> None:
         fields = FIELDS[action]
@@ -81,10 +82,12 @@ class Shape:
             raise _wrong(f"a body of action {action} must have {name}")
         if action in ("cancel", "replace") and ("order_id" in names) == ("target_client_order_id" in names):
             raise _wrong(f"a {action} must name one order: order_id or target_client_order_id, and not both")
+        self.action = action
         self.types = tuple(fields[name] for name in names)
         self.whole_names = tuple(name for name in names if fields[name] is WHOLE)
         self.quote_count = 2 * (len(names) + self.types.count(TEXT))
         self.common = TERMS.isdisjoint(names)
+        self.plain = action == "new" and "price" in names and _PLAIN.issuperset(names)  # a limit order with defaults
 
 
 class Shapes:

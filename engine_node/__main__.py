@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -66,14 +67,8 @@ def _run_process(settings: Settings, chosen: argparse.Namespace) -> int:
             from engine_node import tls
 
             return tls.run(settings, log, chosen.listen_fds, chosen.parent, chosen.cpus)
-        if chosen.command == "restore":
-            from engine_node.publish import restore
-
-            return restore.run(settings, log)
-        if chosen.command == "publisher":
-            from engine_node import publisher
-
-            return publisher.run(settings, log, chosen.parent, chosen.cpus)
+        if chosen.command in ("publisher", "restore"):
+            return _run_on_kafka(settings, log, chosen)
         from engine_node import snapshotter
 
         return snapshotter.run(settings, log, chosen.parent, chosen.cpus)
@@ -81,6 +76,25 @@ def _run_process(settings: Settings, chosen: argparse.Namespace) -> int:
         return 130
     finally:
         log.close()
+
+
+def _run_on_kafka(settings: Settings, log: Log, chosen: argparse.Namespace) -> int:
+    if importlib.util.find_spec("aiokafka") is None:
+        log.error(
+            "start_failed",
+            SettingsError(
+                f"{chosen.command} needs the package aiokafka, which is not there",
+                hint="pip install 'ironbook[streams]', or leave kafka_bootstrap empty",
+            ),
+        )
+        return 1
+    if chosen.command == "restore":
+        from engine_node.publish import restore
+
+        return restore.run(settings, log)
+    from engine_node import publisher
+
+    return publisher.run(settings, log, chosen.parent, chosen.cpus)
 
 
 def _doctor(settings: Settings, *, as_json: bool) -> int:

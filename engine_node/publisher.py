@@ -23,14 +23,16 @@ import random
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import orjson
 import uvloop
+from aiokafka.errors import KafkaError
 
 from engine_node import _engine, machine
-from engine_node.errors import EngineNodeError, PublisherFenced, PublishError, SettingsError
+from engine_node.errors import EngineNodeError, PublisherFenced, PublishError
 from engine_node.logs import Log
 from engine_node.publish.events import EVENT_MASK, Events
 from engine_node.publish.kafka import TROUBLE, Kafka, abandon, quiet_logs
@@ -49,6 +51,7 @@ BACKOFF_S_MAX: Final = 5.0
 HEARTBEAT_S: Final = 2.0
 SILENT_S: Final = 5.0  # brokers that owe an answer for so long are told
 START_TIMEOUT_S: Final = 30.0
+EXIT_BUG: Final = 70
 
 
 def open_replica(settings: Settings, progress: Progress) -> Replica:
@@ -158,7 +161,8 @@ class Publisher:
                 if task.done():
                     task.result()
             if self._lanes.trouble.done():
-                raise self._lanes.trouble.result()
+                error = self._lanes.trouble.result()
+                raise error if isinstance(error, TROUBLE) else KafkaError(repr(error)) from error
             await self._finish()
         finally:
             if shipping is not None:
@@ -245,10 +249,13 @@ class Publisher:
             self._lanes.put(lane, Message(name.encode(), orjson.dumps(value), [("schema", b"heartbeats/1")]))
 
     def _look_for_silence(self) -> None:
-        lanes = self._lanes
-        silent = lanes.held_messages > 0 and time.monotonic() - lanes.answered_s > SILENT_S
+        now_s = time.monotonic()
+        asked_s = [self._shipper.asked_s] if self._shipper.asked_s else []
+        asked_s += [self._lanes.answered_s] if self._lanes.held_messages else []
+        silent_s = now_s - min(asked_s, default=now_s)
+        silent = silent_s > SILENT_S
         if silent and not self._silent:
-            self.log.warning("kafka_silent", seconds=round(time.monotonic() - lanes.answered_s, 1), **self.counters())
+            self.log.warning("kafka_silent", seconds=round(silent_s, 1), **self.counters())
         elif self._silent and not silent:
             self.log.info("kafka_answers_again", **self.counters())
         self._silent = silent
@@ -269,17 +276,14 @@ def run(settings: Settings, log: Log, parent: int | None = None, cpus: Collectio
             machine.die_with_parent(parent)
         if cpus:
             os.sched_setaffinity(0, cpus)  # or the engine's own would be inherited
-        if not settings.kafka_bootstrap:
-            raise SettingsError(
-                "kafka_bootstrap must be set for a publisher, was empty",
-                detail="field kafka_bootstrap",
-                hint='for example kafka_bootstrap = "127.0.0.1:9092"',
-            )
         quiet_logs(log)
         loop.run_until_complete(_run(settings, log))
     except (EngineNodeError, _engine.EngineError) as error:
         log.error("publisher_failed", error)
         return 1
+    except Exception as error:
+        log.error("bug", error, traceback="".join(traceback.format_exception(error))[-4000:])
+        return EXIT_BUG
     log.info("publisher_stopped")
     return 0
 

@@ -35,9 +35,15 @@ SILENCE_S: Final = 10.0
 
 
 class Kafka:
-    """How the brokers are reached. Opens nothing by itself."""
+    """How the brokers are reached. Opens nothing by itself. Raises SettingsError for what cannot be used."""
 
     def __init__(self, settings: Settings) -> None:
+        if not settings.kafka_bootstrap:
+            raise SettingsError(
+                "kafka_bootstrap must be set for whoever speaks to Kafka, was empty",
+                detail="field kafka_bootstrap",
+                hint='for example kafka_bootstrap = "127.0.0.1:9092"',
+            )
         self.settings = settings
         self.prefix = settings.kafka_topic_prefix
         self.options: dict[str, Any] = {

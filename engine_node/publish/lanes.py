@@ -21,8 +21,6 @@ from typing import Final
 
 from aiokafka import AIOKafkaProducer
 
-from engine_node.publish.kafka import TROUBLE
-
 __all__ = ["Lane", "Lanes", "Mark", "Message"]
 
 OVERHEAD_BYTES: Final = 100  # about what a message takes beside key and value
@@ -141,7 +139,7 @@ class Lanes:
         try:
             while lane.waiting:
                 await self._send_some(lane, producer)
-        except TROUBLE as error:
+        except Exception as error:  # whatever the client met: a lane that stopped in silence would hold all others up
             if not self.trouble.done():
                 self.trouble.set_result(error)
         finally:

@@ -59,6 +59,7 @@ class Shipper:
 
     acknowledged  the last sequence that the topic has.
     progressed    set whenever acknowledged rose; whoever waits for it clears it.
+    asked_s       since when (monotonic) an answer is awaited; 0: none is.
     """
 
     def __init__(self, settings: Settings, log: Log, kafka: Kafka, core: _engine.Core) -> None:
@@ -67,6 +68,7 @@ class Shipper:
         self.topic = f"{kafka.prefix}journal.{settings.shard}"
         self.acknowledged = 0
         self.shipped_records = 0
+        self.asked_s = 0.0
         self.progressed = asyncio.Event()
         self._kafka = kafka
         self._group_bytes: Callable[[bytes], int] = core.group_bytes
@@ -261,6 +263,7 @@ class Shipper:
 
     async def _calling(self, call: Any) -> Any:
         """A call of the fenced producer; being fenced is an error of its own, for it must not be tried again."""
+        self.asked_s = time.monotonic()
         try:
             return await call
         except ProducerFenced:
@@ -269,3 +272,5 @@ class Shipper:
                 detail=f"{self.topic}, behind sequence {self.acknowledged}",
                 hint="this one ends; stop the other if it should not be",
             ) from None
+        finally:
+            self.asked_s = 0.0

@@ -98,3 +98,10 @@ def test_any_error_can_be_told_in_parts() -> None:
     }
     assert errors.parts_of(KeyError("k")) == {"error": "KeyError", "message": "k"}
     assert str(full) == "x must be 1, was 2; line 3; set it"
+
+
+def test_what_speaks_to_kafka_must_be_told_where_it_is(tmp_path: Path) -> None:
+    for command in ("publisher", "restore"):
+        done = run(command, IRONBOOK_ENGINE_DATA_DIRECTORY=str(tmp_path))
+        assert done.returncode == 1
+        assert "kafka_bootstrap must be set" in done.stderr

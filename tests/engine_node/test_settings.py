@@ -170,6 +170,10 @@ def test_a_missing_file_and_one_that_is_not_text_are_refused(tmp_path: Path) -> 
         ("engine_cpu = 1\nsync_cpu = 1", "sync_cpu must be another CPU"),
         (f'proxy_socket = "/{"x" * 120}"', "at most 107 bytes"),
         ("drain_ms = 5000\nstop_timeout_ms = 5000", "below stop_timeout_ms"),
+        ('kafka_bootstrap = "kafka-1"', "kafka_bootstrap must be host:port"),
+        ('kafka_bootstrap = "kafka-1:9092;kafka-2:9092"', "kafka_bootstrap must be host:port"),
+        ('kafka_topic_prefix = "dev/"', "kafka_topic_prefix must be"),
+        ('kafka_security = "sasl_ssl"', "kafka_username and kafka_password_file must be set"),
     ],
 )
 def test_settings_that_do_not_fit_each_other_are_refused(tmp_path: Path, text: str, match: str) -> None:
@@ -225,3 +229,7 @@ def test_core_options_name_what_the_core_knows() -> None:
     assert options["order_count_max"] == 1_048_576
     assert options["nonce_window_ns"] == 300_000_000_000
     assert "connection_count_max" not in options
+
+
+def test_the_prefix_of_topics_has_one_variable_for_all_processes() -> None:
+    assert settings.load(environment={"IRONBOOK_TOPIC_PREFIX": "dev."}).kafka_topic_prefix == "dev."

@@ -147,43 +147,50 @@ def test_a_start_goes_on_behind_the_progress(
     assert check_topics(kafka, topics, node) == 0
 
 
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker that tests may kill and start again."""
+    with Broker.start(tmp_path_factory.mktemp("mortal")) as broker:
+        yield broker
+
+
+@pytest.mark.timeout(240)
 def test_trading_goes_on_while_the_broker_is_away_and_the_publisher_catches_up(
-    node: Node, market: Market, publish: Publish, tmp_path: Path
+    node: Node, market: Market, publish: Publish, mortal: Broker
 ) -> None:
-    with Broker.start(tmp_path) as broker:
-        make_topics(broker.bootstrap, "")
-        publisher = publish(broker.bootstrap, "")
-        publisher.wait_line("kafka_session")
-        with trading(market, 3000):
-            broker.kill()
-        market.trade(500)
-        broker.restart()
-        market.trade(500)
-        wait_until(lambda: len(publisher.lines("kafka_session")) >= 1, 30)
-        assert node.stop() == 0
-        records = len(journal_records(node)) // 64
-        wait_until(lambda: shipped(broker.bootstrap) == records, 40)
-        assert publisher.stop() == 0
-        check_topics(broker.bootstrap, "", node)
+    make_topics(mortal.bootstrap, "away.")
+    publisher = publish(mortal.bootstrap, "away.")
+    publisher.wait_line("kafka_session")
+    with trading(market, 3000):
+        mortal.kill()
+    market.trade(500)
+    mortal.restart()
+    market.trade(500)
+    assert node.stop() == 0
+    records = len(journal_records(node)) // 64
+    wait_until(lambda: shipped(mortal.bootstrap, "away.") == records, 90)
+    assert publisher.stop() == 0
+    check_topics(mortal.bootstrap, "away.", node)
 
 
-def shipped(bootstrap: str) -> int:
+def shipped(bootstrap: str, prefix: str) -> int:
     """How many records the journal topic has."""
-    return sum(len(message.value) // 64 for message in read(bootstrap, "", ["journal.0"]))
+    return sum(len(message.value) // 64 for message in read(bootstrap, prefix, ["journal.0"]))
 
 
+@pytest.mark.timeout(240)
 def test_a_publisher_waits_for_a_broker_that_is_not_there_yet(
-    node: Node, market: Market, publish: Publish, tmp_path: Path
+    node: Node, market: Market, publish: Publish, mortal: Broker
 ) -> None:
-    with Broker.start(tmp_path) as broker:
-        make_topics(broker.bootstrap, "")
-        broker.stop()
-        publisher = publish(broker.bootstrap, "")
-        publisher.wait_line("kafka_unavailable")
-        market.trade(100)
-        broker.restart()
-        ended(node, publisher)
-        check_topics(broker.bootstrap, "", node)
+    make_topics(mortal.bootstrap, "later.")
+    mortal.stop()
+    publisher = publish(mortal.bootstrap, "later.")
+    publisher.wait_line("kafka_unavailable")
+    market.trade(100)
+    mortal.restart()
+    publisher.wait_line("kafka_session", 90)
+    ended(node, publisher)
+    check_topics(mortal.bootstrap, "later.", node)
 
 
 def test_a_second_publisher_fences_the_first_which_ends(

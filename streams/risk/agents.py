@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import operator
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -43,6 +44,7 @@ PRICES_S: Final = 0.1
 MARKS_S: Final = 0.2
 POLL_S: Final = 0.05
 NS_PER_MS: Final = 1_000_000
+SYMBOL: Final = operator.itemgetter("symbol")
 
 desks: dict[int, Desk] = {}
 keys = Keys(worker.settings)
@@ -107,7 +109,11 @@ class Desk:
 
     async def wait_for_instruments(self, batch: Batch) -> None:
         """Events may be read before the instrument that they are of; that instrument is on its way."""
-        for symbol in {event.get("symbol") for event in batch.events}:
+        try:
+            symbols = set(map(SYMBOL, batch.events))
+        except KeyError:  # not every event is of an instrument
+            symbols = {event.get("symbol") for event in batch.events}
+        for symbol in symbols:
             while symbol and symbol not in self.state.prices and symbol not in self.facts["instruments"]:
                 worker.not_ready("instruments", f"instrument {symbol} of {batch.topic} is not on its topic yet")
                 await asyncio.sleep(POLL_S)

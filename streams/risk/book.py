@@ -176,14 +176,16 @@ class Scope:
 
     __slots__ = (
         "cancel_count", "cancel_window", "cells", "engine_position_lots_max", "firm_number", "halted", "ledgers",
-        "limits", "number", "order_count", "order_window", "raised", "reduce_only", "watched",
+        "limits", "number", "order_count", "order_window", "raised", "reduce_only", "stopped",
+        "watched",
     )  # fmt: skip
 
     def __init__(self, number: int, firm_number: int) -> None:
         self.number = number
         self.firm_number = firm_number
         self.limits: Limits | None = None
-        self.watched = False  # it has limits, is halted or may only reduce
+        self.stopped = False  # it is halted, or may only reduce
+        self.watched = False  # it is stopped, or has limits
         self.halted = ""  # why; empty: it is not
         self.reduce_only = ""
         self.raised: set[str] = set()  # limits that are broken and were told
@@ -195,7 +197,8 @@ class Scope:
 
     def settle(self) -> None:
         """After limits, halted or reduce_only were set."""
-        self.watched = bool(self.limits is not None or self.halted or self.reduce_only)
+        self.stopped = bool(self.halted or self.reduce_only)
+        self.watched = self.stopped or self.limits is not None
 
     @property
     def name(self) -> str:

@@ -248,9 +248,11 @@ class RiskState:
             units = lots * each * price.scale
         if account.watched or firm.watched:
             reducing = 0 < lots <= cell.room_lots(buy)
-            verdict = self._stopped(firm, account, reducing) or self._check(
-                firm, cell, order, units if buy else 0, 0 if buy else units, (price, buy), not reducing, told
-            )
+            verdict = self._stopped(firm, account, reducing) if account.stopped or firm.stopped else None
+            if verdict is None:
+                verdict = self._check(
+                    firm, cell, order, units if buy else 0, 0 if buy else units, (price, buy), not reducing, told
+                )
             if verdict is not None:
                 return verdict
         if buy:

@@ -39,6 +39,7 @@ from aiokafka.errors import KafkaConnectionError
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.types import TP
 
+from schemas.topics import load_topics
 from streams.common import logs
 from streams.common.codec import SCHEMA_HEADER, VERSION, decode, encode, schema_of, split
 from streams.common.errors import BrokerMismatch, StreamError, Unavailable, Undecodable
@@ -56,7 +57,7 @@ START_TIMEOUT_S: Final = 60.0
 FINISHING_MAX: Final = 64  # batches of a partition whose outputs are being written
 BATCH_COUNT_MAX: Final = 512
 MESSAGE_BYTES_MAX: Final = 900_000
-GROUP_TOPICS: Final = {"firm": "executions", "symbol": "trades"}
+GROUPS: Final = ("firm", "symbol")  # of topics that have one count of partitions
 Agent = Callable[[AsyncIterator["Batch"]], Awaitable[None]]
 Waiting = Sequence["asyncio.Future[Any]"]
 Assigned = Callable[[Mapping[str, Sequence[int]]], Awaitable[None]]
@@ -114,7 +115,7 @@ class Worker:
         self.app.on_rebalance_complete.connect(self._before_reading)
         self.states: list[State] = []
         self.producer: AIOKafkaProducer | None = None
-        self._counts = asyncio.run(_partition_counts(settings))
+        self._counts = asyncio.run(_partition_counts(settings, topics_that_tell(name)))
         self._sources: dict[str, Any] = {}
         self._waits_for: dict[str, str] = {"assignment": "partitions have not been assigned yet"}
         self._assigned: list[Assigned] = []
@@ -517,7 +518,14 @@ def _credentials(settings: StreamSettings) -> Any:
     return SSLCredentials(context) if context is not None else None
 
 
-async def _partition_counts(settings: StreamSettings) -> dict[str, int]:
+def topics_that_tell(name: str) -> dict[str, str]:
+    """For each group one topic whose partitions this worker may count: of its row in the contract, if it has one."""
+    own = [topic for topic in load_topics() if name in (*topic.readers, *topic.writers)]
+    known = own or [load_topics()[topic] for topic in ("executions", "trades")]
+    return {topic.partition_group: topic.name for topic in reversed(known) if topic.partition_group in GROUPS}
+
+
+async def _partition_counts(settings: StreamSettings, topics: Mapping[str, str]) -> dict[str, int]:
     """Partitions of each group of topics. A broker that is still starting is waited for."""
 
     def told(error: BaseException, attempt: int, wait_s: float) -> None:
@@ -525,8 +533,9 @@ async def _partition_counts(settings: StreamSettings) -> dict[str, int]:
 
     try:
         return await retrying(
-            lambda: _ask_partition_counts(settings), (KafkaConnectionError,), breaker=Breaker(failures_max=1 << 30),
-            backoff=Backoff(), failed=told, deadline_s=time.monotonic() + START_TIMEOUT_S,
+            lambda: _ask_partition_counts(settings, topics), (KafkaConnectionError,),
+            breaker=Breaker(failures_max=1 << 30), backoff=Backoff(), failed=told,
+            deadline_s=time.monotonic() + START_TIMEOUT_S,
         )  # fmt: skip
     except KafkaConnectionError as error:
         raise Unavailable(
@@ -536,14 +545,13 @@ async def _partition_counts(settings: StreamSettings) -> dict[str, int]:
         ) from None
 
 
-async def _ask_partition_counts(settings: StreamSettings) -> dict[str, int]:
+async def _ask_partition_counts(settings: StreamSettings, topics: Mapping[str, str]) -> dict[str, int]:
     consumer = AIOKafkaConsumer(group_id=None, **kafka_options(settings))
     try:
         await consumer.start()
         await consumer._client.force_metadata_update()
         counts = {
-            group: len(consumer.partitions_for_topic(settings.full(topic)) or ())
-            for group, topic in GROUP_TOPICS.items()
+            group: len(consumer.partitions_for_topic(settings.full(topic)) or ()) for group, topic in topics.items()
         }
     finally:
         await consumer.stop()
@@ -551,8 +559,8 @@ async def _ask_partition_counts(settings: StreamSettings) -> dict[str, int]:
         if count == 0:
             raise BrokerMismatch(
                 "the topics of the contract must be on the broker, are not",
-                detail=f"topic {settings.full(GROUP_TOPICS[group])} at {settings.kafka}",
-                hint="make them first: ironbook topics create",
+                detail=f"topic {settings.full(topics[group])} at {settings.kafka}",
+                hint="make them first, and let this user read them: ironbook topics create, ironbook topics acls",
             )
     return counts
 

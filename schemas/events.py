@@ -1216,7 +1216,7 @@ class Position(Event):
     symbol: str
     instrument: int
     position_lots: int  # below zero: short
-    cost_units: int  # what the open position cost (of a short: brought), quote units; average cost is cost_units / position_lots
+    cost_units: int  # what the open position cost, quote units; of a short what it brought, below zero; average cost is cost_units / position_lots
     realised_units: int  # since the beginning, fees not in it
     fees_units: int  # since the beginning
     bought_lots: int

@@ -42,7 +42,7 @@ from faust.types import TP
 from schemas.topics import load_topics
 from streams.common import logs
 from streams.common.codec import SCHEMA_HEADER, VERSION, decode, encode, schema_of, split
-from streams.common.errors import BrokerMismatch, StreamError, Unavailable, Undecodable
+from streams.common.errors import BrokerMismatch, StreamError, Unavailable, Undecodable, WorkerFailed
 from streams.common.logs import LOGGER, fields
 from streams.common.reference import Reference
 from streams.common.retry import Backoff, Breaker, retrying
@@ -54,6 +54,7 @@ __all__ = ["EXIT_BUG", "Batch", "Worker", "make_worker"]
 EXIT_BUG: Final = 70
 EXIT_START_FAILED: Final = 1
 START_TIMEOUT_S: Final = 60.0
+PAUSE_PART_MAX: Final = 0.7  # of a session: heartbeats come four times in one
 FINISHING_MAX: Final = 64  # batches of a partition whose outputs are being written
 BATCH_COUNT_MAX: Final = 512
 MESSAGE_BYTES_MAX: Final = 900_000
@@ -112,6 +113,7 @@ class Worker:
         self.started_ns = time.time_ns()
         self.app = _make_app(name, settings)
         self.app.seek = self._seek
+        self.app.on_partitions_revoked.connect(self._drain)
         self.app.on_rebalance_complete.connect(self._before_reading)
         self.states: list[State] = []
         self.producer: AIOKafkaProducer | None = None
@@ -125,12 +127,13 @@ class Worker:
         self._finishing: dict[int, asyncio.Queue[_Finishing]] = {}  # by partition
         self._web: web.AppRunner | None = None
         self.app.task(self._start)
+        self.app.task(self._watch_for_pauses)
         self.app.timer(settings.heartbeat_interval / 1000)(self._beat)
 
     # ---- What a processor is made of ---------------------------------------------------------------------------------
 
     def partitions(self, group: str) -> int:
-        """How many partitions the topics keyed by "firm" or "symbol" have."""
+        """How many partitions the topics of a group ("firm", "symbol") have. KeyError: it may see none of them."""
         return self._counts[group]
 
     def state(self, name: str, group: str = "firm") -> State:
@@ -281,6 +284,7 @@ class Worker:
                     await state.store(partition, changed, marks[state])
                 for batch, _, _, _ in group:
                     self.ack(batch)
+                    queue.task_done()
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -321,6 +325,33 @@ class Worker:
             self._write_state_file()
         except Exception as error:
             self.fail(error, "start")
+
+    async def _watch_for_pauses(self) -> None:
+        """End a process that stood still for so long that others may have its partitions: its writes come too late.
+
+        Looked at before anything else that the loop does after a pause; what was in a socket's buffer by then is gone.
+        """
+        most_s = PAUSE_PART_MAX * self.settings.session_timeout / 1000
+        last_s = time.monotonic()
+        while True:
+            await asyncio.sleep(most_s / 20)
+            now_s = time.monotonic()
+            if now_s - last_s > most_s:
+                self.fail(
+                    WorkerFailed(
+                        f"a worker must not stand still for more than {most_s:.1f} s, did for {now_s - last_s:.1f} s",
+                        detail="its session may have ended and its partitions may have gone to another",
+                        hint="start it again; if it was not paused, give it more of a CPU or raise session_timeout",
+                    ),
+                    "pause",
+                )
+            last_s = now_s
+
+    async def _drain(self, *_: object, **__: object) -> None:
+        """Before partitions go to others: store and acknowledge what has been worked on, within half a session."""
+        joined = asyncio.gather(*(queue.join() for queue in self._finishing.values()))
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(joined, self.settings.session_timeout / 2000)
 
     async def _before_reading(self, *_: object, **__: object) -> None:
         """Tables are restored, nothing is read: producer and reference, positions, then the processor's own."""

@@ -39,7 +39,7 @@ class WorkerProcess:
     ) -> None:
         self.module, self.directory = module, directory
         self.name = module.rpartition(".")[2]
-        given = {"kafka": kafka, "state_directory": str(directory), "session_timeout": 2000, **settings}
+        given = {"kafka": kafka, "state_directory": str(directory), "session_timeout": 3000, **settings}
         self.environment = {
             **os.environ,
             "IRONBOOK_TOPIC_PREFIX": topic_prefix,

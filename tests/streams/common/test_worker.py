@@ -108,9 +108,10 @@ def test_a_worker_paused_past_its_rebalance_sets_nothing_back(kafka, prefix, tmp
             load(kafka, prefix, BATCHES, 16)
             wait_counted(kafka, prefix, BATCHES + 16)
             one.process.send_signal(signal.SIGCONT)
-            one.wait(lambda status: bool(status["counters"]))
+            assert one.process.wait(30) == 70
+            assert "must not stand still" in one.log()
             load(kafka, prefix, BATCHES + 16, 16)
-    with one:  # what the paused one wrote late is an older state with its mark: from there all is read once more
+    with one.start():  # what the paused one still wrote is older, and so is its mark: from there all is read anew
         wait_counted(kafka, prefix, BATCHES + 32)
 
 

@@ -172,6 +172,8 @@ def _demo_kafka(kafka: str, source: Source, as_json: bool) -> None:
     """The tape and signed orders through the whole pipeline. Raises TapeFailed if totals do not agree."""
     from . import _pipeline_demo as pipeline
 
+    if source.many_symbols:
+        raise TapeOptions("a demonstration's tape must be of one symbol, this one has many", hint="a LOBSTER file")
     began_s = time.monotonic()
     show = Show(Console(quiet=as_json), Console(stderr=True, quiet=as_json))
     options = VenueOptions(step=source.step, cash_units_per_account=DEMO_CASH_UNITS, shares_per_account=DEMO_SHARES)

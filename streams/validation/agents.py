@@ -53,7 +53,9 @@ async def validate(batches: AsyncIterator[Batch]) -> None:
     async for batch in batches:
         _require_append_time(batch)
         partition = batch.partition
-        seen = nonces[partition]
+        seen = nonces.get(partition)
+        if seen is None:  # it has gone to another worker, which reads this again
+            continue
         judged = judge(Message(partition, batch.offset, batch.timestamp_ns, batch.value, batch.events), known, seen)
         outputs: list[asyncio.Future[Any]] = []
         if judged.unclaimed is not None:

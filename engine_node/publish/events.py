@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from engine_node import _engine
@@ -30,8 +29,7 @@ __all__ = ["EVENT_MASK", "Events"]
 
 EVENT_MASK: Final = _engine.EVENTS_REPORTS | _engine.EVENTS_MARKET | _engine.EVENTS_ACCOUNTS
 DEFINITION_TOPICS: Final = ("assets", "instruments", "accounts")
-ROOM_RECORDS: Final = 2048  # applied in one go
-THREAD_RECORDS: Final = 64  # so many are applied in another thread, so that the loop goes on
+ROOM_RECORDS: Final = 1024  # applied in one go; a millisecond or so, in which the loop does nothing else
 PROGRESS_S: Final = 1.0
 
 
@@ -78,7 +76,6 @@ class Events:
         self._progress_s = time.monotonic()
         self._progress_seq = progress.seq
         self._telling: asyncio.Task[None] | None = None
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="feed")
         if progress.seq == 0 and self.applied > 0:  # the journal's beginning is gone: what it made is told as states
             self._feed.touch_everything(replica.core)
             self._untold = True
@@ -94,8 +91,9 @@ class Events:
                 continue
             records = self._next(shipper.acknowledged)
             if records:
-                await self._apply(records)
+                self._apply(records)
                 await self._take(False, False)
+                await asyncio.sleep(0)  # the shipper and the lanes have their turn
             now_s = time.monotonic()
             if now_s - self._progress_s >= PROGRESS_S and self.applied > self._progress_seq:
                 await self.tell_all()
@@ -121,8 +119,9 @@ class Events:
             if self.lanes.full:
                 await self.lanes.wait()
             elif records := self._next(shipper.acknowledged):
-                await self._apply(records)
+                self._apply(records)
                 await self._take(False, False)
+                await asyncio.sleep(0)  # the shipper and the lanes have their turn
             else:
                 break
         if self._telling is not None:
@@ -136,7 +135,6 @@ class Events:
         """Give the journal back."""
         if self._telling is not None:
             self._telling.cancel()
-        self._pool.shutdown(wait=True)
         self._replica.close()
 
     # ---- Records in --------------------------------------------------------------------------------------------------
@@ -150,13 +148,10 @@ class Events:
         self._held = records[whole:]
         return records[:whole] if self._held else records
 
-    async def _apply(self, records: bytes) -> None:
+    def _apply(self, records: bytes) -> None:
         core, count = self._replica.core, len(records) // RECORD_BYTES
         try:
-            if count < THREAD_RECORDS:
-                self._feed.apply(core, records)
-            else:
-                await asyncio.get_running_loop().run_in_executor(self._pool, self._feed.apply, core, records)
+            self._feed.apply(core, records)
         except (_engine.CoreRecord, _engine.CoreFull) as error:
             raise ReplicaError(
                 f"every record of the journal must apply: {error}",

@@ -44,7 +44,7 @@ def login_file(place: Path, broker: Broker, user: str) -> str:
 def test_the_list_names_every_topic_with_its_writers_and_readers(command: Command):
     said = command("topics", "list", "--prefix", "dev.", "--json").json["topics"]
     assert [one["topic"] for one in said] == ["dev." + name for name in NAMES]
-    assert said[0]["writers"] == ["client"]
+    assert said[0]["writers"] == list(load_topics()["orders.submitted"].writers)
     assert "for ever" in command("topics", "list").out
 
 
@@ -67,11 +67,7 @@ def test_settings_are_mended_and_another_count_of_partitions_is_told_and_left_al
     told = command("topics", "create", *where)
     assert told.code == 1
     wrong = {one["what"]: (one["planned"], one["found"]) for one in told.json["differences"] if one["topic"] == name}
-    assert wrong == {
-        "partitions": ("8", "3"),
-        "retention.ms": ("86400000", "604800000"),
-        "message.timestamp.type": ("LogAppendTime", "CreateTime"),
-    }
+    assert wrong == {"partitions": ("8", "3"), "retention.ms": ("86400000", "604800000")}
     mended = command("topics", "create", "--mend", *where)
     assert (mended.code, mended.json["mended"]) == (1, [name])
     assert mended.json["differences"] == [{"topic": name, "what": "partitions", "planned": "8", "found": "3"}]

@@ -64,6 +64,10 @@ def test_settings_are_mended_and_another_count_of_partitions_is_told_and_left_al
 ):
     name, where = topic_prefix + "orders.submitted", ("--kafka", kafka, "--prefix", topic_prefix, "--json")
     asyncio.run(make_topics(kafka, topic_prefix, "orders.submitted", partitions=3))
+    for _ in range(100):  # the broker tells of a new topic a moment after it was made
+        seen = command("topics", "check", *where).json["differences"]
+        if {"topic": name, "what": "partitions", "planned": "8", "found": "3"} in seen:
+            break
     told = command("topics", "create", *where)
     assert told.code == 1
     wrong = {one["what"]: (one["planned"], one["found"]) for one in told.json["differences"] if one["topic"] == name}

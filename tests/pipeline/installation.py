@@ -93,9 +93,9 @@ class Installation:
 
     # ---- Orders ------------------------------------------------------------------------------------------------------
 
-    def envelope(self, account: int, body: dict[str, Any], **change: Any) -> dict[str, Any]:
+    def envelope(self, account: int, body: dict[str, Any], age_s: int = 0, **change: Any) -> dict[str, Any]:
         """A signed order; `change` spoils it afterwards."""
-        nonce, timestamp_ns = f"order-{next(self.number)}", time.time_ns()
+        nonce, timestamp_ns = f"order-{next(self.number)}", time.time_ns() - age_s * 10**9
         key = self.traders[account]
         made = dict(sign_order(key, {"account": account} | body, timestamp_ns=timestamp_ns, nonce=nonce))
         if not change:

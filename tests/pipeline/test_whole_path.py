@@ -58,7 +58,7 @@ def spoiled(whole: Installation) -> list[tuple[str, Any]]:
     return [
         ("nonce_repeated", [good, good]),
         ("signature_invalid", [whole.envelope(1, body, signature="00" * 32)]),
-        ("timestamp_outside_window", [whole.envelope(1, body, timestamp_ns=1)]),
+        ("timestamp_outside_window", [whole.envelope(1, body, age_s=3600)]),
         ("unknown_instrument", [whole.envelope(1, body | {"symbol": "NO/SUCH"})]),
         ("account_forbidden", [whole.envelope(1, body | {"account": 2})]),
         ("number_invalid", [whole.envelope(1, body | {"quantity": "1e400"})]),
@@ -130,6 +130,8 @@ def test_an_order_on_a_topic_reaches_the_database_whatever_is_killed(broker, dat
         whole.wait_decided(180)
         check_orders(whole)
         check_database(whole)
+        assert whole.node.stop() == 0
+        assert whole.publisher.stop() == 0
         check_topics(whole.kafka, PREFIX, whole.node)
 
 
@@ -154,8 +156,8 @@ def kill_and_restart(whole: Installation, victim: str) -> None:
 def test_bad_input_ends_as_a_rejection_and_the_stream_goes_on(broker, database, tmp_path):
     with Installation(tmp_path, broker, database) as whole:
         cases = spoiled(whole)
-        for _, events in cases:
-            whole.put(1, events)
+        for code, events in cases:
+            whole.put(2 if code == "account_forbidden" else 1, events)
         whole.put(2, [whole.order(1, "buy", 90, 1) for _ in range(2)])  # firm 1's orders in firm 2's partition
         good = whole.order(2, "sell", 110, 1)
         whole.put(2, [good])

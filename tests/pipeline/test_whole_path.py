@@ -81,8 +81,8 @@ def offline(whole: Installation) -> tuple[_engine.Core, dict[str, list[dict[str,
     return core, by_topic
 
 
-def check_database(whole: Installation) -> None:
-    """Every event of the engine once; states as the replica has them."""
+def check_database(whole: Installation) -> int:
+    """Every event of the engine once; states as the replica has them. Returns how many trades there were."""
     core, events = offline(whole)
     for topic in ("executions", "trades"):
         names = sorted((event["seq"], event["n"]) for event in events[topic])
@@ -90,9 +90,8 @@ def check_database(whole: Installation) -> None:
         wait_until(lambda names=names, query=query: len(whole.rows(query)) >= len(names), 60, f"{topic} must be there")
         assert whole.rows(query) == names
     trades = [event for event in events["trades"] if event["type"] == "trade"]
-    assert trades, "the orders of the test must trade"
     positions = dict(whole.rows("SELECT account, position_lots FROM positions"))
-    assert positions == {account: core.position(account, 1)[0] for account in (1, 2)}
+    assert positions == {account: core.position(account, 1)[0] for account in (1, 2) if trades}
     balances = whole.rows("SELECT account, asset_number, free_units, locked_units FROM balances")
     assert {(account, asset): tuple(units) for account, asset, *units in balances} == {
         (account, asset): core.balance(account, asset) for account in (1, 2) for asset in (1, 2)
@@ -100,8 +99,9 @@ def check_database(whole: Installation) -> None:
     candles = whole.rows("SELECT interval, sum(volume_lots), sum(trade_count) FROM candles GROUP BY interval")
     all_of_it = (sum(trade["quantity_lots"] for trade in trades), len(trades))
     assert {interval: (int(volume), int(count)) for interval, volume, count in candles} == dict.fromkeys(
-        ("1s", "1m", "5m", "1h", "1d"), all_of_it
+        ("1s", "1m", "5m", "1h", "1d") if trades else (), all_of_it
     )
+    return len(trades)
 
 
 def check_orders(whole: Installation) -> None:
@@ -129,7 +129,7 @@ def test_an_order_on_a_topic_reaches_the_database_whatever_is_killed(broker, dat
         send_round(whole, chance)
         whole.wait_decided(180)
         check_orders(whole)
-        check_database(whole)
+        assert check_database(whole) > 50
         assert whole.node.stop() == 0
         assert whole.publisher.stop() == 0
         check_topics(whole.kafka, PREFIX, whole.node)

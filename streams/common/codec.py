@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import orjson
+from aiokafka.partitioner import murmur2
 
 from streams.common.errors import Undecodable
 
@@ -17,8 +18,6 @@ __all__ = ["SCHEMA_HEADER", "decode", "encode", "partition_of", "schema_of", "sp
 
 SCHEMA_HEADER: Final = "schema"
 VERSION: Final = 1
-_MIX: Final = 0x5BD1E995
-_SEED: Final = 0x9747B28C
 
 
 def decode(value: bytes | None) -> list[dict[str, Any]]:
@@ -74,18 +73,4 @@ def partition_of(key: str, count: int) -> int:
     >>> partition_of("BTC/USD", 8), partition_of("42", 8)
     (5, 4)
     """
-    return (_murmur2(key.encode()) & 0x7FFFFFFF) % count
-
-
-def _murmur2(data: bytes) -> int:
-    """MurmurHash2 (A. Appleby), 32 bits, with the seed that Kafka's clients use."""
-    value = _SEED ^ len(data)
-    whole = len(data) & ~3
-    for start in range(0, whole, 4):
-        word = int.from_bytes(data[start : start + 4], "little") * _MIX & 0xFFFFFFFF
-        word = (word ^ word >> 24) * _MIX & 0xFFFFFFFF
-        value = value * _MIX & 0xFFFFFFFF ^ word
-    if len(data) > whole:
-        value = (value ^ int.from_bytes(data[whole:], "little")) * _MIX & 0xFFFFFFFF
-    value = (value ^ value >> 13) * _MIX & 0xFFFFFFFF
-    return value ^ value >> 15
+    return int(murmur2(key.encode()) & 0x7FFFFFFF) % count

@@ -6,7 +6,6 @@ import contextlib
 
 import orjson
 import pytest
-from aiokafka.partitioner import murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,11 +41,6 @@ def test_what_is_no_batch_is_refused_and_said_where(value, said):
 def test_no_bytes_raise_anything_else(value):
     with contextlib.suppress(Undecodable):
         assert all(isinstance(event, dict) for event in decode(value))
-
-
-@given(st.text(min_size=1, max_size=40), st.integers(1, 64))
-def test_a_key_has_the_partition_that_kafkas_clients_give_it(key, count):
-    assert partition_of(key, count) == (murmur2(key.encode()) & 0x7FFFFFFF) % count
 
 
 def test_partitions_of_the_contracts_examples():

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -67,6 +68,7 @@ def split(events: Sequence[Any], bytes_max: int, count_max: int) -> Iterable[byt
             yield from split(part, bytes_max, half)
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def partition_of(key: str, count: int) -> int:
     """The partition of a key, as the Java client's default partitioner has it.
 

@@ -19,6 +19,7 @@ FIGURES = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_everything_comes_out_and_it_ends_in_one_json_object(kafka, postgres_url):
     command = [sys.executable, "-m", "benchmarks.streams", "--smoke", "--kafka", kafka, "--postgres", postgres_url]

@@ -111,6 +111,7 @@ def test_the_engine_starts_its_publisher_and_flushes_it_at_a_stop(
         node.end()
 
 
+@pytest.mark.soak
 def test_a_publisher_killed_again_and_again_misses_nothing(
     node: Node, market: Market, kafka: str, topics: str, publish: Publish
 ) -> None:
@@ -154,6 +155,7 @@ def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield broker
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(240)
 def test_trading_goes_on_while_the_broker_is_away_and_the_publisher_catches_up(
     node: Node, market: Market, publish: Publish, mortal: Broker
@@ -178,6 +180,7 @@ def shipped(bootstrap: str, prefix: str) -> int:
     return sum(len(message.value) // 64 for message in read(bootstrap, prefix, ["journal.0"]))
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(240)
 def test_a_publisher_waits_for_a_broker_that_is_not_there_yet(
     node: Node, market: Market, publish: Publish, mortal: Broker

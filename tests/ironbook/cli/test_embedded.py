@@ -117,6 +117,7 @@ def test_orders_become_positions_pnl_and_candles_in_a_database_of_its_own(tmp_pa
     assert capture("positions", *place)[0] == 4, "the database ended with it"
 
 
+@pytest.mark.soak
 def test_analytics_killed_between_orders_goes_on_behind_its_mark(
     tmp_path: Path, postgres_url: str, capture: Any
 ) -> None:
@@ -148,6 +149,7 @@ def test_analytics_killed_between_orders_goes_on_behind_its_mark(
         assert again.stop()[0] == 0
 
 
+@pytest.mark.soak
 def test_analytics_ends_with_an_ironbook_up_that_is_killed(tmp_path: Path, postgres_url: str) -> None:
     data = tmp_path / "data"
     up = Up(data, "--json", "--level", "process", "--database", postgres_url)

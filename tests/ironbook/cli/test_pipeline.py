@@ -193,6 +193,7 @@ def test_kafka_without_an_address_is_one_of_this_machine(given: list[str], meant
     assert with_local_kafka(given) == meant
 
 
+@pytest.mark.soak
 def test_a_helper_that_is_killed_is_started_again_and_all_end_within_the_bound(tmp_path: Path) -> None:
     told: list[str] = []
     children = Children(told.append)

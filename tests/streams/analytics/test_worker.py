@@ -228,6 +228,7 @@ def test_events_come_into_tables_and_topics_and_what_does_not_fit_is_kept_as_a_d
     assert {row["symbol"] for row in query(database, "SELECT symbol FROM instruments")} == set(INSTRUMENTS)
 
 
+@pytest.mark.soak
 def test_a_worker_killed_again_and_again_loses_and_repeats_nothing(
     kafka: str, topic_prefix: str, database: str, start: Callable[..., WorkerProcess]
 ) -> None:
@@ -248,6 +249,7 @@ def test_a_worker_killed_again_and_again_loses_and_repeats_nothing(
     pipeline.check(database)
 
 
+@pytest.mark.soak
 def test_a_database_killed_in_the_middle_is_waited_for_and_nothing_is_lost(
     kafka: str, topic_prefix: str, start: Callable[..., WorkerProcess]
 ) -> None:
@@ -300,6 +302,7 @@ def test_a_worker_paused_past_its_rebalance_cannot_set_a_row_back(
     pipeline.check(database)
 
 
+@pytest.mark.soak
 def test_workers_come_and_go_while_events_come_in(
     kafka: str, topic_prefix: str, database: str, start: Callable[..., WorkerProcess]
 ) -> None:

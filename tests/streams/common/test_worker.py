@@ -97,6 +97,7 @@ def test_two_workers_share_and_one_takes_over_what_the_other_leaves(kafka, prefi
     assert passed_on(kafka, prefix) == in_order(BATCHES + 16)
 
 
+@pytest.mark.soak
 def test_a_worker_paused_past_its_rebalance_sets_nothing_back(kafka, prefix, tmp_path):
     with WorkerProcess(ECHO, kafka, prefix, tmp_path / "one") as one:
         one.wait_ready()

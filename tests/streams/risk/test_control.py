@@ -120,6 +120,7 @@ def test_reduce_only_bounds_the_position_on_the_engine_and_keeps_its_other_limit
     assert venue.account()["position_lots_max"] == 0
 
 
+@pytest.mark.soak
 def test_an_action_waits_while_the_engine_is_away_and_is_not_lost_when_the_worker_is_killed(venue: Venue) -> None:
     venue.node.stop()
     with venue.controlled() as worker:

@@ -72,6 +72,7 @@ def test_limits_change_while_it_runs_and_only_by_an_admin_s_signature(stage: Sta
     check_shape(stage, "orders.accepted", "orders.rejected", "risk.audit", "risk.alerts")
 
 
+@pytest.mark.soak
 def test_a_restart_goes_on_with_positions_reservations_limits_and_answers(stage: Stage) -> None:
     first, again = stage.order(1, 500), stage.order(1, 501)
     with stage.worker() as worker:
@@ -117,6 +118,7 @@ def test_a_loss_by_a_price_alone_is_told_once_with_what_is_to_be_done(stage: Sta
     check_shape(stage, "risk.alerts", "risk.actions")
 
 
+@pytest.mark.soak
 def test_a_mark_that_a_worker_wrote_after_it_lost_the_partition_makes_nobody_miss_an_order(stage: Stage) -> None:
     number = partition("orders.validated", "1")
     with stage.worker() as worker:
@@ -212,6 +214,7 @@ def test_killed_in_the_middle_of_a_load_every_order_has_the_answer_of_an_uninter
     check_answers(stage, messages)
 
 
+@pytest.mark.soak
 def test_a_survivor_takes_over_the_firms_of_a_killed_worker_with_all_that_they_hold(stage: Stage) -> None:
     messages = load(stage, 8)
     half = len(messages) // 2

@@ -149,6 +149,7 @@ def test_every_action_reaches_the_engine(stage: Stage) -> None:
     assert asyncio.run(read_events(stage.kafka, stage.prefix, "orders.rejected")) == []
 
 
+@pytest.mark.soak
 def test_killed_in_the_middle_of_a_load_every_order_is_entered_once(stage: Stage) -> None:
     sent = stage.load()
     with stage.worker() as worker:
@@ -163,6 +164,7 @@ def test_killed_in_the_middle_of_a_load_every_order_is_entered_once(stage: Stage
     assert check_each_once(stage).keys() <= {"nonce_repeated"}
 
 
+@pytest.mark.soak
 def test_when_the_engine_is_killed_in_the_middle_of_a_load_every_order_is_entered_once(stage: Stage) -> None:
     sent = stage.load()
     with stage.worker() as worker:

@@ -167,6 +167,7 @@ def test_killed_in_the_middle_of_a_load_everything_is_validated_once_and_replays
         check_each_once(stage, sent)
 
 
+@pytest.mark.soak
 def test_when_one_of_two_workers_dies_the_other_knows_its_nonces(stage: Stage) -> None:
     sent = stage.load("r")
     with stage.worker("one") as one, stage.worker("two") as two:

@@ -15,12 +15,12 @@ def local(moment: dt.datetime) -> str:
     return moment.strftime("%H:%M:%S")
 
 
-def calendar_file(path: Path, changes: str, symbol: str = "ETH/USD") -> Path:
+def calendar_file(path: Path, changes: str, symbol: str = "ETH/USD", zone: str = "UTC") -> Path:
     """A calendar with the same changes on every day."""
     days = ", ".join(f'{day} = "day"' for day in ("monday", "tuesday", "wednesday", "thursday", "friday"))
     weekend = 'saturday = "day", sunday = "day"'
     path.write_text(
-        f'time_zone = "UTC"\n[plans]\nday = [{changes}]\n'
+        f'time_zone = "{zone}"\n[plans]\nday = [{changes}]\n'
         f'[[schedules]]\nname = "all"\ninstruments = ["{symbol}"]\nweekdays = {{ {days}, {weekend} }}\n'
     )
     return path
@@ -37,11 +37,11 @@ def test_an_instrument_follows_the_calendar_and_a_restart_sends_nothing(cli: Com
     assert state_of(cli) == "closed"
     assert cli("calendar", "run", file, "--seconds", "0.2", "--json").lines == []
 
-    now = dt.datetime.now(dt.UTC)
-    if now.hour == 23 and now.minute >= 50:
-        now -= dt.timedelta(minutes=15)  # so that what follows is of one day
+    now, zone = dt.datetime.now(dt.UTC), "UTC"
+    if now.hour == 23:  # the auction must end on the day on which it begins: let it be late morning
+        now, zone = now - dt.timedelta(hours=12), "Etc/GMT+12"
     called = f'{{ at = "00:00:00", state = "closed" }}, {{ at = "{local(now)}", state = "pre_open", auction_s = 600 }}'
-    file = calendar_file(tmp_path / "c.toml", called)
+    file = calendar_file(tmp_path / "c.toml", called, zone=zone)
     (line,) = cli("calendar", "run", file, "--seconds", "0.2", "--json").lines
     assert line["state"] == "pre_open"
     assert line["opens_ns"] > 0

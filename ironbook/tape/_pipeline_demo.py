@@ -179,7 +179,8 @@ async def _compare(url: str, journal: Journal, submitted: int) -> list[Check]:
         Check(what="volume of candles, lots", journal=journal.trade_lots, pipeline=int(found["candle_lots"])),
         Check(what="positions", journal=_positions(journal.core), pipeline=positions),
         Check(what="balances", journal=_balances(journal.core), pipeline=balances),
-        Check(what="signed orders answered", journal=submitted, pipeline=found["answered"] + found["refused"]),
+        Check(what="signed orders answered", journal=submitted, pipeline=found["answered"]),
+        Check(what="signed orders refused", journal=0, pipeline=found["refused"]),
     ]
 
 

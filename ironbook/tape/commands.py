@@ -30,7 +30,7 @@ from ._book import QueueBook
 from ._desk import Desk, local_desk, remote_desk
 from ._show import Show
 from ._source import Source, file_source, flow_source
-from ._venue import Balance, VenueOptions
+from ._venue import CASH_NAME, Balance, VenueOptions
 from .errors import TapeFailed, TapeOptions
 from .flow import FlowOptions
 from .player import Player, PlayOptions, parse_pace, price_text
@@ -186,7 +186,7 @@ def _demo_kafka(kafka: str, source: Source, as_json: bool) -> None:
             show.desk(desk)
             player = _play(desk, source, PlayOptions(), show)
             show.played(player.played)
-            symbol = next(iter(player.books))
+            symbol = f"{next(iter(player.books))}/{CASH_NAME}"
             price = price_text(player.recent[-1][1].price) if player.recent else "100.00"
             submitted = pipeline.submit(full, keys, symbol, price, SIGNED_PAIRS)
             show.note(f"{submitted} signed orders put on orders.submitted")

@@ -1,0 +1,38 @@
+"""Everything that handlers use, in one place: made once at the start, closed at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from gateway.auth import KeyRing
+from gateway.history import History
+from gateway.limits import Limits
+from gateway.line import Line
+from gateway.market import Market
+from gateway.metrics import Metrics
+from gateway.mirror import Mirror
+from gateway.sessions import Sessions
+from gateway.settings import GatewaySettings
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Gateway:
+    """The parts of a running gateway.
+
+    line        enters commands of traders, for their accounts
+    admin_line  enters commands of administrators; None: this gateway has no admin key
+    history     PostgreSQL; None: this gateway has none
+    """
+
+    settings: GatewaySettings
+    keys: KeyRing
+    sessions: Sessions
+    limits: Limits
+    mirror: Mirror
+    market: Market
+    line: Line
+    admin_line: Line | None
+    history: History | None
+    metrics: Metrics
+    now_ns: Callable[[], int]

@@ -76,7 +76,7 @@ class GatewaySettings:
     engine_key: str = env.text("", "File of the key for orders: trade, cancel, read, delegate. Default: in data.")
     admin_key: str = env.text("", "File of a key with admin; empty: nothing of administration is offered.")
     key_file: str = env.text("", "The encrypted key file. Default: in data.")
-    key_passphrase: str = env.secret("Opens the key file. IRONBOOK_KEY_PASSPHRASE.")
+    key_passphrase: str = env.secret("Opens the key file. IRONBOOK_KEY_PASSPHRASE.", from_file=False)
     key_passphrase_file: str = env.text("", "File of mode 0600 whose first line opens it. Default: in data.")
     key_poll: int = env.integer(500, 50, 600_000, "How often to look whether the key file changed.")
     manage_keys: bool = env.flag(False, "May keys be made, rotated and revoked here? Needs write access to the file.")

@@ -36,9 +36,9 @@ def text(default: str, about: str, choices: tuple[str, ...] = ()) -> Any:
     return dataclasses.field(default=default, metadata={"about": about, "choices": choices})
 
 
-def secret(about: str) -> Any:
-    """A field of text that no repr shows."""
-    return dataclasses.field(default="", repr=False, metadata={"about": about})
+def secret(about: str, *, from_file: bool = True) -> Any:
+    """A field of text that no repr shows. from_file: where its neighbour `<name>_file` is given, it is read from that."""
+    return dataclasses.field(default="", repr=False, metadata={"about": about, "from_file": from_file})
 
 
 def integer(default: int, least: int, most: int, about: str) -> Any:
@@ -57,7 +57,6 @@ def read(
     """Read them all.
 
     shared   variables with names of their own, to the fields they are for
-    A field `x` that has a neighbour `x_file` is read from that file if the neighbour is given.
     Raises what `invalid` makes, of the first variable that is wrong.
     """
     known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -74,8 +73,8 @@ def read(
                     hint=f"known are {', '.join(sorted(known))}",
                 )
             values[name] = _value(known[name], variable, given, invalid)
-    for name in known:
-        if values.get(f"{name}_file"):
+    for name, field in known.items():
+        if field.metadata.get("from_file") and values.get(f"{name}_file"):
             values[name] = private_line(values[f"{name}_file"], f"{prefix}{name}_FILE".upper(), invalid)
     return kind(**values)
 

@@ -35,6 +35,7 @@ LOCAL = "local"
 URL_FILE = "database-url"
 STOP_TIMEOUT_S = 20.0
 READY_TIMEOUT_S = 240.0
+DATABASE_TIMEOUT_S = 60.0
 POLL_S = 0.2
 # What a worker does on the engine, it does with a key of its own.
 WORKER_KEYS = {
@@ -73,6 +74,13 @@ class Embedded:
         self.children.add(Child("analytics", "ironbook.embedded", arguments, os.environ, log))
         self.children.start()
         return {"analytics": "embedded"}
+
+    def for_gateway(self) -> tuple[()]:
+        """Wait until the database is named; what else the gateway needs of it: nothing."""
+        deadline_s = time.monotonic() + DATABASE_TIMEOUT_S
+        while self.children.children and not (self.data / URL_FILE).exists() and time.monotonic() < deadline_s:
+            time.sleep(POLL_S)
+        return ()
 
     def stop(self) -> None:
         """End analytics."""
@@ -196,6 +204,10 @@ class Full:
         database = without_password(read_secret(self.data / URL_FILE))
         workers = {child.name: child.pid for child in self.children.children}
         return {"kafka": self.cluster.servers, "prefix": self.cluster.prefix, "database": database, "workers": workers}
+
+    def for_gateway(self) -> tuple[Cluster, Path | None]:
+        """The brokers, and the login file."""
+        return self.cluster, self._login
 
     def _wait_until_ready(self) -> None:
         waiting = {child.name: child for child in self.children.children}

@@ -19,7 +19,7 @@ from rich.markup import escape
 from engine_node.errors import SettingsError
 from engine_node.settings import load
 from ironbook import Client, EngineFailed, Key
-from ironbook.cli import _demo, _pipeline
+from ironbook.cli import _demo, _gateway, _pipeline
 from ironbook.cli._kafka import LoginOption, PrefixOption
 from ironbook.cli._output import JsonOption, say_json, stderr, stdout
 from ironbook.cli._place import (
@@ -67,15 +67,20 @@ def up(
         typer.Option(envvar="IRONBOOK_DATABASE_URL", help="PostgreSQL for the results; default: one of its own."),
     ] = None,
     analytics: Annotated[bool, typer.Option(help="Positions, P&L and candles, into PostgreSQL.")] = True,
+    http: Annotated[
+        str, typer.Option(help="Where gateway and dashboard listen, host:port; port 0 takes a free one.")
+    ] = _gateway.LISTEN,
+    gateway: Annotated[bool, typer.Option(help="HTTP and WebSocket API, and the dashboard.")] = True,
     demo: Annotated[bool, typer.Option(help="Define demo assets, instruments, accounts and deposits.")] = True,
     exit_after: Annotated[float | None, typer.Option(help="Stop by itself after so many seconds.", hidden=True)] = None,
     json: JsonOption = False,
 ) -> None:
-    """Start an engine node in the foreground; Ctrl-C stops it gracefully.
+    """Start an engine node, its gateway and the dashboard in the foreground; Ctrl-C stops them gracefully.
 
     On the first start it makes a key file, a passphrase file, keys for an admin and two demo traders, and (through
     signed admin frames, like anybody) demo assets, instruments, accounts, limits and deposits. Nothing else is needed.
 
+    The gateway speaks the Binance Spot dialect (ccxt and other clients trade by its URL alone) and serves a dashboard.
     Beside it analytics reads the journal into a PostgreSQL of its own: `ironbook positions`, `pnl`, `candles`. With
     --kafka the publisher and the workers run instead: signed orders come in on a topic, and all that happens goes out
     on topics and into PostgreSQL.
@@ -98,6 +103,7 @@ def up(
             hint="use it as it is, stop it first, or choose another --data",
         )
     beside = _pipeline.choose(data, kafka, prefix, login, database, analytics, _quiet if json else _tell)
+    web = _gateway.Gateway(data, http, _quiet if json else _tell) if gateway else None
     engine = _Engine(data, listen, level, settings, json)
     engine.check_settings()
     keys = _demo.open_or_make_key_file(data)
@@ -105,6 +111,8 @@ def up(
     previous = signal.signal(signal.SIGTERM, _interrupt)
     ready, code = False, 0
     try:
+        if web is not None:
+            web.prepare(keys)
         if beside is not None:
             beside.prepare(keys)
             engine.environment |= beside.engine_variables()
@@ -112,6 +120,8 @@ def up(
         address = engine.wait_until_ready()
         steps = _set_up(data, address, json) if demo else 0
         more = beside.start(address) if beside is not None else {}
+        if web is not None:
+            more |= web.start(address, *beside.for_gateway() if beside is not None else ())
         ready = True
         _greet(data, address, level, made, steps, more, json)
         code = engine.wait(exit_after)
@@ -119,14 +129,18 @@ def up(
         if not ready:
             raise
     finally:
-        _stop(engine, beside)
+        _stop(engine, beside, web)
         signal.signal(signal.SIGTERM, previous)
     if code:
         raise _ended(data, code, engine.last_problem())
 
 
-def _stop(engine: _Engine, beside: _pipeline.Embedded | _pipeline.Full | None) -> None:
+def _stop(
+    engine: _Engine, beside: _pipeline.Embedded | _pipeline.Full | None, web: _gateway.Gateway | None
+) -> None:
     """Who brings orders ends first, then the engine with its publisher, then who keeps the results, and the servers."""
+    if web is not None:
+        web.stop()
     if isinstance(beside, _pipeline.Full):
         beside.stop()
     engine.stop()
@@ -336,10 +350,16 @@ def _greet(
     here = "" if data == DATA else f" --data {data}"
     say: Callable[[str], None] = lambda text: stdout.print(text, soft_wrap=True)  # noqa: E731
     say(f"\n[bold green]Ironbook listens at {escape(address)}[/]  (data in {escape(str(data))}, level {level})\n")
-    for name in ("kafka", "database", "workers"):
+    for name in ("dashboard", "gateway", "kafka", "database", "workers"):
         if more.get(name):
             said = ", ".join(more[name]) if isinstance(more[name], dict) else str(more[name])
             say(f"  [dim]{name:<9}[/] {escape(said)}")
+    if more.get("gateway"):
+        keys_at = escape(str(client_key_path(data, "demo-1")))
+        say(f"Log in to the dashboard with a key and its secret, which stand in {keys_at}.")
+        say("Trade with ccxt:")
+        for line in _gateway.ccxt_snippet(more["gateway"], data, "demo-1"):
+            say(f"  [cyan]{escape(line)}[/]")
     say("Try, in another terminal:")
     for command in (
         f"ironbook order sell 0.5 BTC/USD --price 60010 --key demo-2{here}",

@@ -1,0 +1,331 @@
+"""From a request to its answer: find the route, count it, know the caller, convert what was sent, call the handler.
+
+    Request ─▶ route ─▶ weight of the address ─▶ caller (signature, or cookie under /api/v1) ─▶ parameters and body
+                                                                             ─▶ order counts ─▶ handler ─▶ Response
+
+Everything that is refused on the way has changed nothing. `handle` never raises: what nobody expected becomes a 500
+with the request id, and the log has the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from engine_node.logs import Log
+from gateway import errors
+from gateway.assets import Assets
+from gateway.auth import Caller
+from gateway.context import Gateway
+from gateway.errors import ApiError, Problem
+from gateway.routing import JSON, Access, Call, NoParameters, Request, Response, Route
+from schemas.vocabulary import Permission
+
+__all__ = ["App", "render", "speaks_v1"]
+
+SIGNING: Final = frozenset((b"timestamp", b"recvWindow", b"signature"))
+PARAMETER_COUNT_MAX: Final = 100
+FORM: Final = "application/x-www-form-urlencoded"
+PERMISSION: Final = {
+    Access.READ: Permission.READ,
+    Access.TRADE: Permission.TRADE,
+    Access.CANCEL: Permission.CANCEL,
+    Access.ADMIN: Permission.ADMIN,
+}
+# Of every answer of the API. A page of another site may not read it, frame it or guess its type.
+SECURITY: Final = (
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+)
+CROSS_ORIGIN_HEADERS: Final = "X-MBX-APIKEY, Content-Type, X-Ironbook-Request"
+SHOWN_HEADERS: Final = "X-MBX-USED-WEIGHT-1M, X-MBX-ORDER-COUNT-10S, X-MBX-ORDER-COUNT-1D, Retry-After, X-Request-Id"
+_MISSING = re.compile(r"missing required field `([^`]+)`")
+_PLACE = re.compile(r" - at `\$\.?([^`]*)`")
+_TO_PROBLEM: Final = {
+    "side": errors.SIDE,
+    "type": errors.ORDER_TYPE,
+    "timeInForce": errors.TIME_IN_FORCE,
+    "interval": errors.INTERVAL,
+}
+
+Answer = Response | asyncio.Future[Response]
+Headers = tuple[tuple[str, str], ...]
+_encode = msgspec.json.Encoder().encode
+
+
+def speaks_v1(path: str) -> bool:
+    """Are refusals at this path told as /api/v1 tells them? Else as the Binance dialect does."""
+    return not path.startswith(("/api/v3/", "/sapi/", "/fapi/", "/dapi/", "/ws", "/stream"))
+
+
+def render(error: ApiError, request: Request) -> Response:
+    """A refusal in the shape of the dialect of its path."""
+    problem = error.problem
+    if speaks_v1(request.path):
+        said: dict[str, Any] = {"code": problem.name, "message": error.text}
+        said |= {name: text for name, text in (("detail", error.detail), ("hint", error.hint)) if text}
+        body = _encode({"error": said | {"request_id": request.request_id}})
+    else:
+        body = _encode({"code": problem.binance, "msg": error.text} | (error.more or {}))
+    more = () if error.retry_after is None else (("Retry-After", str(error.retry_after)),)
+    return Response(problem.status, body, JSON, SECURITY + more)
+
+
+class _Bound:
+    """A route made ready: what would be looked up for each request stands here."""
+
+    __slots__ = ("count_weight", "names", "parts", "pattern", "route", "signed", "v1", "weight")
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        fields = msgspec.structs.fields(route.parameters)
+        self.names = frozenset(field.encode_name for field in fields)
+        self.signed = route.access in PERMISSION
+        self.v1 = speaks_v1(route.path)
+        self.weight = 0 if callable(route.weight) else route.weight
+        self.count_weight: Callable[[Any], int] | None = route.weight if callable(route.weight) else None
+        self.parts = re.findall(r"{(\w+)}", route.path)
+        self.pattern = re.compile(re.sub(r"{\w+}", "([^/]+)", route.path))
+
+
+class App:
+    """All routes of one gateway. `open` False: only what tells of health is answered, all else is 503."""
+
+    def __init__(self, gateway: Gateway, routes: tuple[Route, ...], log: Log, pages: Assets | None = None) -> None:
+        self.gateway, self.routes, self.open = gateway, routes, False
+        self._log, self._pages = log, pages
+        self._plain: dict[str, dict[str, _Bound]] = {}
+        self._patterns: list[tuple[re.Pattern[str], dict[str, _Bound]]] = []
+        self._origins = frozenset(one.strip() for one in gateway.settings.allowed_origins.split(",") if one.strip())
+        for route in routes:
+            self._add(_Bound(route))
+
+    def _add(self, bound: _Bound) -> None:
+        path = bound.route.path
+        if not bound.parts:
+            methods = self._plain.setdefault(path, {})
+        else:
+            methods = next((found for pattern, found in self._patterns if pattern == bound.pattern), {})
+            if not methods:
+                self._patterns.append((bound.pattern, methods))
+        if bound.route.method in methods:
+            raise ValueError(f"a route must be there once, {bound.route.method} {path} is there twice")
+        methods[bound.route.method] = bound
+
+    # ---- One request ------------------------------------------------------------------------------------------------
+
+    def handle(self, request: Request) -> Answer:
+        """The answer, or the future of one. Never raises."""
+        began_ns = time.perf_counter_ns()
+        try:
+            bound, path = self._find(request)
+            if bound is None:
+                return self._elsewhere(request, path)
+            result, headers = self._call(bound, path, request)
+            if isinstance(result, Awaitable):
+                return asyncio.ensure_future(self._later(bound, request, result, headers, began_ns))
+            response = self._answer(bound, request, result, headers)
+        except Exception as error:
+            bound = None
+            response = self._refuse(request, error)
+        self._count(bound, response, began_ns)
+        return response
+
+    async def _later(
+        self, bound: _Bound, request: Request, result: Awaitable[Any], headers: Headers, began_ns: int
+    ) -> Response:
+        try:
+            response = self._answer(bound, request, await result, headers)
+        except Exception as error:
+            response = self._refuse(request, error)
+        self._count(bound, response, began_ns)
+        return response
+
+    def _find(self, request: Request) -> tuple[_Bound | None, Mapping[str, str]]:
+        """The route and the parts of its path; no route: the methods that the path takes, by name."""
+        methods = self._plain.get(request.path)
+        parts: tuple[str, ...] = ()
+        if methods is None:
+            for pattern, found in self._patterns:
+                if match := pattern.fullmatch(request.path):
+                    methods, parts = found, match.groups()
+                    break
+            else:
+                return None, {}
+        bound = methods.get("GET" if request.method == "HEAD" else request.method)
+        if bound is None:
+            return None, dict.fromkeys(methods, "")
+        return bound, dict(zip(bound.parts, parts, strict=True)) if parts else {}
+
+    def _elsewhere(self, request: Request, methods: Mapping[str, str]) -> Response:
+        """No route: a preflight, a page, or nothing."""
+        if methods and request.method == "OPTIONS":
+            return self._preflight(request, methods)
+        self.gateway.limits.weight(request.peer, 1, self.gateway.now_ns())
+        if not methods and request.method in ("GET", "HEAD") and self._pages is not None:
+            page = self._pages.find(request)
+            if page is not None:
+                return page
+        if methods:
+            response = render(ApiError(errors.METHOD_NOT_ALLOWED, hint=", ".join(methods)), request)
+            response.headers += (("Allow", ", ".join((*methods, "OPTIONS"))),)
+            return response
+        return render(ApiError(errors.NOT_FOUND, detail=request.path[:200], hint="see /docs"), request)
+
+    def _preflight(self, request: Request, methods: Mapping[str, str]) -> Response:
+        allowed = (("Allow", ", ".join((*methods, "OPTIONS"))),)
+        if request.headers.get("origin") in self._origins:
+            allowed += (
+                ("Access-Control-Allow-Methods", ", ".join(methods)),
+                ("Access-Control-Allow-Headers", CROSS_ORIGIN_HEADERS),
+                ("Access-Control-Max-Age", "600"),
+            )
+        return Response(204, b"", JSON, SECURITY + allowed + self._cross_origin(request))
+
+    def _cross_origin(self, request: Request) -> Headers:
+        """A cookie is never taken from another origin, so credentials are never allowed."""
+        origin = request.headers.get("origin")
+        if origin is None or origin not in self._origins:
+            return ()
+        shown = ("Access-Control-Expose-Headers", SHOWN_HEADERS)
+        return (("Access-Control-Allow-Origin", origin), ("Vary", "Origin"), shown)
+
+    def _call(self, bound: _Bound, path: Mapping[str, str], request: Request) -> tuple[Any, Headers]:
+        gateway, route = self.gateway, bound.route
+        now_ns = gateway.now_ns()
+        if not self.open and route.tag != "health":
+            raise ApiError(errors.ENGINE_AWAY, "The gateway is starting; try again soon.", retry_after=1)
+        headers = gateway.limits.weight(request.peer, bound.weight, now_ns)
+        caller: Caller | None = None
+        nonce, timestamp_ns = b"", 0
+        if bound.signed:
+            caller, nonce, timestamp_ns = self._know(bound, request, now_ns)
+        elif route.access is Access.KEY:
+            caller = gateway.keys.named(request.headers.get("x-mbx-apikey", ""), request.peer).caller
+        sent = _pairs(request, form=not bound.v1)
+        parameters = _parameters(bound, sent)
+        if bound.count_weight is not None:
+            headers = gateway.limits.weight(request.peer, bound.count_weight(parameters), now_ns)
+        body = None if route.body is None else _body(route.body, request)
+        if route.orders and caller is not None:
+            headers += gateway.limits.orders(caller.account, route.orders, now_ns)
+        call = Call(gateway, request, caller, parameters, body, path, nonce, timestamp_ns)
+        return route.handler(call), headers
+
+    def _know(self, bound: _Bound, request: Request, now_ns: int) -> tuple[Caller, bytes, int]:
+        permission = PERMISSION[bound.route.access]
+        if bound.v1 and "x-mbx-apikey" not in request.headers:
+            return self.gateway.sessions.authenticate(request, permission, now_ns)
+        return self.gateway.keys.authenticate(request, request.query, request.body, permission, now_ns)
+
+    def _answer(
+        self, bound: _Bound, request: Request, result: Any, headers: Headers
+    ) -> Response:
+        if isinstance(result, Response):
+            result.headers += SECURITY + headers + self._cross_origin(request)
+            return result
+        more = self._cross_origin(request) if self._origins else ()
+        return Response(bound.route.status, _encode(result), JSON, SECURITY + headers + more)
+
+    def _refuse(self, request: Request, error: Exception) -> Response:
+        if not isinstance(error, ApiError):
+            where = traceback.format_exception(error)[-6:]
+            self._log.error("handler_failed", request_id=request.request_id, path=request.path, error="".join(where))
+            error = ApiError(errors.INTERNAL, hint="the log has more under the request id")
+        response = render(error, request)
+        response.headers += self._cross_origin(request)
+        return response
+
+    def _count(self, bound: _Bound | None, response: Response, began_ns: int) -> None:
+        tag = "refused" if bound is None else bound.route.tag
+        self.gateway.metrics.observe(tag, response.status, time.perf_counter_ns() - began_ns)
+
+
+# ---- What was sent ---------------------------------------------------------------------------------------------------
+
+
+def _pairs(request: Request, *, form: bool) -> dict[str, str]:
+    """Names and values of the query, and of a form's body. What signs is left out. Raises ApiError."""
+    raw = request.query
+    if form and request.body:
+        raw = raw + b"&" + request.body if raw else request.body
+    found: dict[str, str] = {}
+    if not raw:
+        return found
+    pieces = raw.split(b"&")
+    if len(pieces) > PARAMETER_COUNT_MAX:
+        raise ApiError(errors.TOO_MANY_PARAMETERS)
+    for piece in pieces:
+        name, _, value = piece.partition(b"=")
+        if name in SIGNING or not piece:
+            continue
+        try:
+            key, text = name.decode("ascii"), value.decode("ascii")
+            if b"%" in piece or b"+" in piece:
+                key, text = unquote_plus(key, errors="strict"), unquote_plus(text, errors="strict")
+        except UnicodeDecodeError:
+            raise ApiError(errors.ILLEGAL, "Illegal characters found in a parameter; it must be UTF-8.") from None
+        if key in found:
+            raise ApiError(errors.TOO_MANY_PARAMETERS, f"Duplicate values for parameter '{key[:40]}' detected.")
+        found[key] = text
+    return found
+
+
+def _parameters(bound: _Bound, sent: dict[str, str]) -> Any:
+    if not sent.keys() <= bound.names and (bound.v1 or bound.route.method != "GET"):
+        # Clients send more than they need to reads of the dialect; what changes something is read to the last word.
+        extra = sorted(sent.keys() - bound.names)
+        read = len(sent) - len(extra)
+        text = f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{len(sent)}'."
+        raise ApiError(errors.UNREAD, text, detail=f"unknown: {', '.join(extra)[:200]}")
+    if bound.route.parameters is NoParameters:
+        return None
+    for name, value in sent.items():
+        if not value:
+            raise _missing(name)
+    try:
+        return msgspec.convert(sent, bound.route.parameters, strict=False)
+    except msgspec.ValidationError as error:
+        raise _unfit(str(error), v1=bound.v1) from None
+
+
+def _body(kind: type[msgspec.Struct], request: Request) -> Any:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        raise ApiError(errors.MEDIA_TYPE, f"A body must be {JSON}.", hint=f"send the header Content-Type: {JSON}")
+    try:
+        return msgspec.json.decode(request.body, type=kind)
+    except msgspec.ValidationError as error:
+        raise _unfit(str(error), v1=True) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError(errors.ILLEGAL, "A body must be one JSON object.", detail=str(error)[:200]) from None
+
+
+def _missing(name: str) -> ApiError:
+    return ApiError(errors.MANDATORY, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+
+
+def _unfit(said: str, *, v1: bool) -> ApiError:
+    """What a value that does not fit is refused with. said: msgspec's words."""
+    missing, place = _MISSING.search(said), _PLACE.search(said)
+    name = missing[1] if missing else place[1] if place else ""
+    rule = _PLACE.sub("", said)
+    if missing:
+        return _missing(name)
+    problem: Problem = errors.PARAMETER if v1 else _TO_PROBLEM.get(name, errors.ILLEGAL)
+    if problem is errors.PARAMETER:
+        return ApiError(problem, f"{name or 'the body'}: {rule}"[:300])
+    if problem is errors.ILLEGAL:
+        return ApiError(problem, f"Illegal characters found in parameter '{name}'; {rule[:200]}.")
+    return ApiError(problem)
+
+

@@ -37,7 +37,7 @@ def text(default: str, about: str, choices: tuple[str, ...] = ()) -> Any:
 
 
 def secret(about: str, *, from_file: bool = True) -> Any:
-    """A field of text that no repr shows. from_file: where its neighbour `<name>_file` is given, it is read from that."""
+    """A field of text that no repr shows. from_file: read from its neighbour `<name>_file`, where that is given."""
     return dataclasses.field(default="", repr=False, metadata={"about": about, "from_file": from_file})
 
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ KEYS = {
     GATEWAY_KEY: Permission.DELEGATE | Permission.TRADE | Permission.CANCEL | Permission.READ,
     GATEWAY_ADMIN_KEY: Permission.ADMIN | Permission.READ,
 }
+PACKAGES = ("gateway", "httptools", "msgspec", "websockets", "asyncpg")
 STATE_FILE = "gateway.json"
 STOP_TIMEOUT_S = 15.0
 READY_TIMEOUT_S = 60.0
@@ -46,13 +48,12 @@ class Gateway:
 
     def prepare(self, keys: KeyFile) -> None:
         """Before the engine starts: keys. Raises DependencyMissing."""
-        try:
-            import gateway.server  # noqa: F401
-        except ImportError as error:
+        missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+        if missing:
             raise DependencyMissing(
-                f"{error.name} must be installed for the gateway, is not",
+                f"{', '.join(missing)} must be installed for the gateway, is not",
                 hint="pip install 'ironbook[gateway]', or start without it: --no-gateway",
-            ) from error
+            )
         known = {key.key_id for key in keys.load().keys}
         for key_id, permissions in KEYS.items():
             if key_id not in known:

@@ -31,7 +31,7 @@ from ironbook.cli._place import (
     open_replica,
     passphrase_from_environment,
 )
-from ironbook.keystore import PASSPHRASE_FILE_VARIABLE
+from ironbook.keystore import PASSPHRASE_FILE_VARIABLE, KeyFile
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
@@ -95,13 +95,7 @@ def up(
 
       ironbook up --data /srv/exchange --listen 10.0.0.5:7400,[::1]:7400 --no-demo
     """
-    running = engine_state(data)
-    if running is not None:
-        raise EngineFailed(
-            f"no engine node may be running in the data directory, process {running['pid']} is",
-            detail=f"{data.absolute()}, listening at {', '.join(map(str, running.get('addresses', [])))}",
-            hint="use it as it is, stop it first, or choose another --data",
-        )
+    _refuse_second(data)
     beside = _pipeline.choose(data, kafka, prefix, login, database, analytics, _quiet if json else _tell)
     web = _gateway.Gateway(data, http, _quiet if json else _tell) if gateway else None
     engine = _Engine(data, listen, level, settings, json)
@@ -111,17 +105,7 @@ def up(
     previous = signal.signal(signal.SIGTERM, _interrupt)
     ready, code = False, 0
     try:
-        if web is not None:
-            web.prepare(keys)
-        if beside is not None:
-            beside.prepare(keys)
-            engine.environment |= beside.engine_variables()
-        engine.start()
-        address = engine.wait_until_ready()
-        steps = _set_up(data, address, json) if demo else 0
-        more = beside.start(address) if beside is not None else {}
-        if web is not None:
-            more |= web.start(address, *beside.for_gateway() if beside is not None else ())
+        address, steps, more = _start(engine, beside, web, keys, demo)
         ready = True
         _greet(data, address, level, made, steps, more, json)
         code = engine.wait(exit_after)
@@ -133,6 +117,38 @@ def up(
         signal.signal(signal.SIGTERM, previous)
     if code:
         raise _ended(data, code, engine.last_problem())
+
+
+def _refuse_second(data: Path) -> None:
+    running = engine_state(data)
+    if running is not None:
+        raise EngineFailed(
+            f"no engine node may be running in the data directory, process {running['pid']} is",
+            detail=f"{data.absolute()}, listening at {', '.join(map(str, running.get('addresses', [])))}",
+            hint="use it as it is, stop it first, or choose another --data",
+        )
+
+
+def _start(
+    engine: _Engine,
+    beside: _pipeline.Embedded | _pipeline.Full | None,
+    web: _gateway.Gateway | None,
+    keys: KeyFile,
+    demo: bool,
+) -> tuple[str, int, dict[str, Any]]:
+    """Everything in its order; the engine's address, how many commands set it up, and what there is to say."""
+    if web is not None:
+        web.prepare(keys)
+    if beside is not None:
+        beside.prepare(keys)
+        engine.environment |= beside.engine_variables()
+    engine.start()
+    address = engine.wait_until_ready()
+    steps = _set_up(engine.data, address, engine.as_json) if demo else 0
+    more = beside.start(address) if beside is not None else {}
+    if web is not None:
+        more |= web.start(address, *beside.for_gateway() if beside is not None else ())
+    return address, steps, more
 
 
 def _stop(

@@ -96,6 +96,7 @@ SYMBOL = _problem(400, -1121, "symbol", "Invalid symbol.")
 LISTEN_KEY = _problem(400, -1125, "listen_key", "This listenKey does not exist.")
 COMBINATION = _problem(400, -1128, "combination", "Combination of optional parameters invalid.")
 PARAMETER = _problem(400, -1130, "parameter", "Data sent for a parameter is not valid.")
+RECV_WINDOW = _problem(400, -1131, "recv_window", "recvWindow must be at most 60000.")
 # Of keys
 KEY_FORMAT = _problem(401, -2014, "key_format", "API-key format invalid.")
 KEY_REFUSED = _problem(401, -2015, "key_refused", "Invalid API-key, IP, or permissions for action.")

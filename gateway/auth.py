@@ -1,0 +1,355 @@
+"""Who calls: keys ready to verify signatures with, and what each may do.
+
+    key file ──thread──▶ LiveKey by id ◀── authenticate(request) ──▶ Caller, nonce, timestamp
+       ▲  again when its mark changes         │ HMAC-SHA256 over what was received, never over what was parsed
+       └── edit(), of /api/v1/keys            ▼ wrong ones are counted by address: 429, then 418
+
+The secret of a client is the text of 64 hexadecimal digits that it was given, and its ASCII bytes are the HMAC's key.
+Signed are the raw bytes of the query and behind them those of the body, without the pair `signature=…`.
+
+Every refusal costs two HMACs, whether the key is unknown, has one secret or two: what is not there has pads of nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import hashlib
+import hmac
+import ipaddress
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from gateway.errors import (
+    ILLEGAL,
+    KEY_FORMAT,
+    KEY_REFUSED,
+    MANDATORY,
+    RECV_WINDOW,
+    SIGNATURE,
+    TIMESTAMP,
+    TIMESTAMP_AHEAD,
+    ApiError,
+    Problem,
+)
+from gateway.limits import Limits
+from gateway.routing import Request
+from ironbook.keystore import Key, KeyFile, KeySet, KeyStoreError
+
+__all__ = ["KEY_HEADER", "Caller", "KeyRing", "LiveKey", "Say", "nonce_of"]
+
+KEY_HEADER: Final = "x-mbx-apikey"
+RECV_WINDOW_MS: Final = 5000  # where the caller names none
+AHEAD_MS_MAX: Final = 1000  # a caller's clock may be ahead by so much
+NONCE_BYTES: Final = 16
+PADS_COUNT: Final = 2  # secrets that a key can have
+SHA256_BLOCK_BYTES: Final = 64
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+_KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,15}")
+_WHOLE = re.compile(r"[0-9]{1,17}")
+_MICROSECONDS_MIN: Final = 10**15  # a timestamp from here on is in microseconds: no clock shows so many milliseconds
+_NOWHERE: Final = -1  # the number of an address that is none
+
+Answer = TypeVar("Answer")
+Say = Callable[[str, str, Mapping[str, object]], None]  # a log line: level, event, fields; Log.write is one
+
+
+class Caller:
+    """Who made a request.
+
+    secret  fingerprint of the secret that signed: a session ends when it is rotated away
+    via     "signature" or "cookie"
+    """
+
+    __slots__ = ("account", "key_id", "number", "permissions", "secret", "via")
+
+    def __init__(self, key_id: str, number: int, account: int, permissions: int, secret: str, via: str) -> None:
+        self.key_id, self.number, self.account = key_id, number, account
+        self.permissions, self.secret, self.via = permissions, secret, via
+
+    def may(self, permission: int) -> bool:
+        """Has it all of these permissions?"""
+        return self.permissions & permission == permission
+
+
+class Pads:
+    """One secret as the two states that an HMAC begins with; computed once, copied for each signature."""
+
+    __slots__ = ("caller", "inner", "outer")
+
+    def __init__(self, secret: bytes, caller: Caller | None) -> None:
+        padded = secret.hex().encode().ljust(SHA256_BLOCK_BYTES, b"\0")
+        self.inner = hashlib.sha256(padded.translate(_INNER))
+        self.outer = hashlib.sha256(padded.translate(_OUTER))
+        self.caller = caller
+
+    def good(self, signed: bytes, tag: bytes) -> bool:
+        """Is the tag that of these bytes? Takes as long for any wrong one."""
+        inner = self.inner.copy()
+        inner.update(signed)
+        outer = self.outer.copy()
+        outer.update(inner.digest())
+        return hmac.compare_digest(outer.digest(), tag)
+
+
+class LiveKey:
+    """A key that can sign, as the key file has it now.
+
+    fingerprints  of its secrets, oldest first: two while it rotates
+    """
+
+    __slots__ = ("_networks", "account", "fingerprints", "key_id", "networks", "number", "pads", "permissions")
+
+    def __init__(self, key: Key) -> None:
+        self.key_id, self.number, self.account, self.permissions = key.key_id, key.number, key.account, key.permissions
+        self.networks = key.networks
+        self.fingerprints = tuple(secret.fingerprint() for secret in key.secrets)
+        pads = [
+            Pads(secret.value, Caller(key.key_id, key.number, key.account, key.permissions, fingerprint, "signature"))
+            for secret, fingerprint in zip(key.secrets, self.fingerprints, strict=True)
+        ]
+        self.pads = tuple(reversed(pads)) + NOBODY[len(pads) :]
+        self._networks = tuple((int.from_bytes(address), 128 - bits) for address, bits in key.network_bytes())
+
+    def allows(self, peer: str) -> bool:
+        """May it be used from this address?"""
+        if not self._networks:
+            return True
+        number = _address_number(peer)
+        return number != _NOWHERE and any((number ^ network) >> rest == 0 for network, rest in self._networks)
+
+
+NOBODY: Final = tuple(Pads(secrets.token_bytes(32), None) for _ in range(PADS_COUNT))
+
+
+class KeyRing:
+    """The live keys. Verifies what callers signed; follows the key file while it changes.
+
+    failure  why the key file could not be read the last time; the keys read before go on. "" if it could
+    """
+
+    def __init__(
+        self,
+        store: KeyFile,
+        limits: Limits,
+        *,
+        recv_window_max_ms: int = 60_000,
+        poll_ms: int = 500,
+        say: Say = lambda level, event, fields: None,
+    ) -> None:
+        self.failure = ""
+        self._store, self._limits = store, limits
+        self._recv_window_max_ms, self._poll_s = recv_window_max_ms, poll_ms / 1000
+        self._say = say
+        self._live: dict[str, LiveKey] = {}
+        self._mark = self._version = ""
+        self._listeners: list[Callable[[], None]] = []
+        self._thread = ThreadPoolExecutor(1, "key file")  # a KeyFile is for one thread
+        self._poller: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Read the keys, and follow the file from here on. Raises KeyStoreError."""
+        await self.edit(lambda store: None)
+        self._poller = asyncio.get_running_loop().create_task(self._poll(), name="key file")
+
+    async def close(self) -> None:
+        """Follow it no longer."""
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.gather(self._poller, return_exceptions=True)
+        self._thread.shutdown(wait=False)
+
+    # ---- The file ---------------------------------------------------------------------------------------------------
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call this after keys have changed: what they were used for may have to end."""
+        self._listeners.append(listener)
+
+    async def edit(self, change: Callable[[KeyFile], Answer]) -> Answer:
+        """Change the key file, in its thread; when this returns, the change rules here. Raises KeyStoreError."""
+
+        def work() -> tuple[Answer, str, KeySet]:
+            answer = change(self._store)
+            mark = self._store.mark()
+            return answer, mark, self._store.load()
+
+        answer, mark, found = await self._in_thread(work)
+        self._take(mark, found)
+        return answer
+
+    async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_s)
+            try:
+                found = await self._in_thread(self._look)
+            except KeyStoreError as error:
+                if self.failure != str(error):
+                    self._say("warning", "keys_unreadable", {"error": str(error)})
+                self.failure = str(error)
+                continue
+            if found is not None:
+                self._take(*found)
+
+    def _look(self) -> tuple[str, KeySet] | None:
+        mark = self._store.mark()
+        return None if mark == self._mark and not self.failure else (mark, self._store.load())
+
+    def _take(self, mark: str, found: KeySet) -> None:
+        self._mark, self.failure = mark, ""
+        if found.version == self._version:
+            return
+        self._version = found.version
+        self._live = {key.key_id: LiveKey(key) for key in found.live()}
+        self._say("info", "keys_read", {"count": len(self._live), "version": found.version})
+        for listener in self._listeners:
+            listener()
+
+    # ---- Callers ----------------------------------------------------------------------------------------------------
+
+    def lookup(self, key_id: str) -> LiveKey | None:
+        """The live key of that id."""
+        return self._live.get(key_id)
+
+    def named(self, key_id: str, peer: str, now_ns: int) -> LiveKey:
+        """The key that a request names without signing. Raises ApiError."""
+        key = self._live.get(key_id)
+        if key is None or not key.allows(peer):
+            raise self._refused(KEY_REFUSED if _KEY_ID.fullmatch(key_id) else KEY_FORMAT, peer, now_ns)
+        return key
+
+    def authenticate(
+        self, request: Request, query: bytes, body: bytes, permission: int, now_ns: int
+    ) -> tuple[Caller, bytes, int]:
+        """Who signed this request, its nonce, and its time in ns. `permission`: bits that are needed. Raises ApiError.
+
+        The body is parameters of a form, but under /api/v1 it is JSON: there, all is named in the query.
+        """
+        query, signature = _take_signature(query)
+        form = b"" if request.path.startswith("/api/v1") else body
+        if form:
+            form, other = _take_signature(form)
+            signature = other if signature is None else signature
+            body = form
+        timestamp = _value(query, form, b"timestamp=")
+        recv_window = _value(query, form, b"recvWindow=")
+        key_id = request.headers.get(KEY_HEADER, "")
+        return self.verify(
+            key_id, query + body, signature, timestamp, recv_window, request.peer, permission, now_ns
+        )
+
+    def verify(
+        self,
+        key_id: str,
+        signed: bytes,
+        signature: str | None,
+        timestamp: str | None,
+        recv_window: str | None,
+        peer: str,
+        permission: int,
+        now_ns: int,
+    ) -> tuple[Caller, bytes, int]:
+        """The same for bytes that were signed elsewhere than in a request. None: the parameter was not sent."""
+        key = self._live.get(key_id)
+        if key is None or not key.allows(peer) or key.permissions & permission != permission:
+            for pads in NOBODY:
+                pads.good(signed, bytes(32))
+            if key is not None and key.allows(peer):  # no guess at a key, only more than it may
+                raise ApiError(KEY_REFUSED)
+            raise self._refused(KEY_REFUSED if _KEY_ID.fullmatch(key_id) else KEY_FORMAT, peer, now_ns)
+        timestamp_ns = self._check_time(timestamp, recv_window, now_ns)
+        tag = _tag(signature)
+        for pads in key.pads:
+            if pads.good(signed, tag) and pads.caller is not None:
+                return pads.caller, nonce_of(key_id, str(timestamp), tag), timestamp_ns
+        raise self._refused(SIGNATURE, peer, now_ns)
+
+    def _check_time(self, timestamp: str | None, recv_window: str | None, now_ns: int) -> int:
+        """The timestamp in ns, if it is recent. Raises ApiError."""
+        stamp = _whole("timestamp", timestamp)
+        window_ms = RECV_WINDOW_MS if recv_window is None else _whole("recvWindow", recv_window)
+        if window_ms > self._recv_window_max_ms:
+            raise ApiError(RECV_WINDOW, f"recvWindow must be at most {self._recv_window_max_ms}, was {window_ms}.")
+        stamp_ns = stamp * 1000 if stamp >= _MICROSECONDS_MIN else stamp * 1_000_000
+        if stamp_ns >= now_ns + AHEAD_MS_MAX * 1_000_000:
+            raise ApiError(TIMESTAMP_AHEAD, detail=f"timestamp {stamp}", hint="set the clock, or ask GET /api/v3/time")
+        if now_ns - stamp_ns > window_ms * 1_000_000:
+            raise ApiError(TIMESTAMP, detail=f"timestamp {stamp}, recvWindow {window_ms}", hint="sign it anew")
+        return stamp_ns
+
+    def _refused(self, problem: Problem, peer: str, now_ns: int) -> ApiError:
+        """The refusal, counted against the address. Raises ApiError if there were too many."""
+        self._limits.bad_signature(peer, now_ns)
+        return ApiError(problem)
+
+
+def nonce_of(key_id: str, timestamp: str, tag: bytes) -> bytes:
+    """What makes a signed request unique: the core takes it once. Of the signature's bytes, not of its spelling."""
+    return hashlib.sha256(b"%b\n%b\n%b" % (key_id.encode(), timestamp.encode(), tag)).digest()[:NONCE_BYTES]
+
+
+# ---- Raw bytes -------------------------------------------------------------------------------------------------------
+
+
+def _take_signature(part: bytes) -> tuple[bytes, str | None]:
+    """What is left of a query or form without its pair `signature=…`, and that pair's value."""
+    begin = _find(part, b"signature=")
+    if begin < 0:
+        return part, None
+    end = part.find(b"&", begin)
+    if end < 0:
+        return part[: max(0, begin - 1)], part[begin + 10 :].decode("latin-1")
+    return part[:begin] + part[end + 1 :], part[begin + 10 : end].decode("latin-1")
+
+
+def _value(query: bytes, form: bytes, name: bytes) -> str | None:
+    for part in (query, form):
+        begin = _find(part, name)
+        if begin >= 0:
+            end = part.find(b"&", begin)
+            return part[begin + len(name) : end if end >= 0 else None].decode("latin-1")
+    return None
+
+
+def _find(part: bytes, name: bytes) -> int:
+    """Where a pair with that name begins; -1 if there is none."""
+    begin = part.find(name)
+    while begin > 0 and part[begin - 1] != 0x26:
+        begin = part.find(name, begin + 1)
+    return begin
+
+
+def _whole(name: str, text: str | None) -> int:
+    if not text:
+        raise ApiError(MANDATORY, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+    if _WHOLE.fullmatch(text) is None:
+        raise ApiError(ILLEGAL, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,17}}$'.")
+    return int(text)
+
+
+def _tag(signature: str | None) -> bytes:
+    """The signature's bytes; of one that is malformed none, which no tag equals."""
+    if not signature:
+        raise ApiError(MANDATORY, "Mandatory parameter 'signature' was not sent, was empty/null, or malformed.")
+    tag = b""
+    if len(signature) == 64:
+        with contextlib.suppress(ValueError):
+            tag = bytes.fromhex(signature)
+    return tag if len(tag) == 32 else b""
+
+
+@functools.lru_cache(maxsize=4096)
+def _address_number(peer: str) -> int:
+    """An address as the number of its IPv6 form (IPv4: mapped)."""
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return _NOWHERE
+    return int(address) | 0xFFFF << 32 if isinstance(address, ipaddress.IPv4Address) else int(address)

@@ -1,7 +1,7 @@
 """python -m gateway: run the gateway, or look at what it is made of.
 
     run        serve until SIGTERM
-    settings   the variables it reads, with their defaults
+    settings   the page of the variables it reads
     openapi    the OpenAPI document of everything it serves
 
 Exit codes: 0 done, 1 could not start, 2 wrong arguments.
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=("run", "settings", "openapi"))
     chosen = parser.parse_args(arguments)
     if chosen.command == "settings":
-        _show_settings()
+        print(reference(), end="")
         return 0
     if chosen.command == "openapi":
         from gateway.server import document
@@ -47,10 +47,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _show_settings() -> None:
+def reference() -> str:
+    """The page of all settings: docs/reference/gateway-settings.md."""
+    lines = [
+        "# Settings of the gateway",
+        "",
+        "<!-- generated: python -m gateway settings -->",
+        "",
+        "Variables of the environment, read once at the start. Times in milliseconds, sizes in bytes, unless the name says",
+        "otherwise. A variable that is unknown or out of range stops the start and is named. The passphrase of the key",
+        "file and the prefix of topics have their own names, shared with the other parts: `IRONBOOK_KEY_PASSPHRASE`,",
+        "`IRONBOOK_KEY_PASSPHRASE_FILE`, `IRONBOOK_TOPIC_PREFIX`.",
+        "",
+        "| variable | default | range | what |",
+        "|---|---|---|---|",
+    ]
     for field in dataclasses.fields(GatewaySettings):
-        default = "" if field.default is dataclasses.MISSING else field.default
-        print(f"{ENVIRONMENT_PREFIX}{field.name.upper()}={default}  # {field.metadata['about']}")
+        rule = field.metadata
+        span = f"{rule['least']} to {rule['most']}" if "least" in rule else ", ".join(rule.get("choices", ()))
+        span = "true, false" if "flag" in rule else span or "text"
+        default = f"`{str(field.default).lower()}`" if field.default != "" else ""
+        lines.append(f"| `{ENVIRONMENT_PREFIX}{field.name.upper()}` | {default} | {span} | {rule['about']} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

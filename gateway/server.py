@@ -1,0 +1,170 @@
+"""The process: makes every part, starts them in their order, and ends them in the reverse one.
+
+    keys ─▶ HTTP (answers only of health) ─▶ mirror catches up ─▶ line to the engine ─▶ history ─▶ open
+
+<data>/gateway.json tells where it listens as long as it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import uvloop
+
+from engine_node.errors import parts_of
+from engine_node.logs import Log
+from gateway import live, openapi
+from gateway.app import App
+from gateway.assets import BUILT, Assets
+from gateway.auth import KeyRing
+from gateway.binance import rest, streams, user_data, ws_api
+from gateway.context import Gateway
+from gateway.history import History
+from gateway.http import HttpServer
+from gateway.limits import Limits
+from gateway.line import Line
+from gateway.market import Market
+from gateway.metrics import Metrics
+from gateway.mirror import Mirror, open_source
+from gateway.routing import Route, SocketRoute
+from gateway.sessions import Sessions
+from gateway.settings import GatewaySettings, SettingsInvalid
+from gateway.v1 import account, analytics, audit, control, dead_letters, instruments, keys, orders, risk, session, system
+from ironbook import Key
+from ironbook.keystore import KEY_FILE_NAME, KeyFile, select_passphrase
+
+__all__ = ["ROUTES", "SOCKETS", "document", "run"]
+
+VERSION: Final = "1"
+STATE_FILE: Final = "gateway.json"
+STOP_S: Final = 10.0
+RETRY_S: Final = 1.0
+SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS, *live.SOCKETS)
+
+
+def _routes() -> tuple[Route, ...]:
+    v1 = (account, analytics, audit, control, dead_letters, instruments, keys, orders, risk, session, system)
+    found = (*rest.ROUTES, *user_data.ROUTES, *(route for module in v1 for route in module.ROUTES))
+    return (*found, openapi.openapi_route(found, SOCKETS))
+
+
+ROUTES: Final = _routes()
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document of everything that is served."""
+    return openapi.document(ROUTES, SOCKETS, version=VERSION)
+
+
+def run(settings: GatewaySettings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. Raises what keeps it from starting."""
+    log = Log.open(settings.log_file, level=settings.log_level, queue_max=10_000, base={"process": "gateway"})
+    try:
+        uvloop.run(_serve(settings, log))
+    finally:
+        log.close()
+    return 0
+
+
+async def _serve(settings: GatewaySettings, log: Log) -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with serving(settings, log) as (gateway, addresses):
+        log.info("gateway_ready", addresses=addresses, sequence=gateway.mirror.sequence)
+        await ended.wait()
+        log.info("gateway_stopping")
+    log.info("gateway_stopped")
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Gateway, list[str]]]:
+    """A gateway that serves within the block. Raises what keeps it from starting."""
+    data = Path(settings.data)
+    state_path = Path(settings.state_file) if settings.state_file else data / STATE_FILE
+    async with contextlib.AsyncExitStack() as stack:
+        gateway = _make(settings, data, log)
+        await gateway.keys.open()
+        stack.push_async_callback(gateway.keys.close)
+        app = App(gateway, ROUTES, log, Assets(Path(settings.assets) if settings.assets else BUILT))
+        server = HttpServer(app.handle, _upgrade(gateway), settings, gateway.metrics, gateway.now_ns)
+        addresses = await server.start()
+        stack.push_async_callback(server.stop, STOP_S)
+        _tell(state_path, settings, addresses, ready=False)
+        stack.callback(state_path.unlink, missing_ok=True)
+        await _until(gateway.mirror.open, "mirror", log)
+        stack.push_async_callback(gateway.mirror.close)
+        if gateway.history is not None:
+            await gateway.history.open()
+            stack.push_async_callback(gateway.history.close)
+        for line in (gateway.line, gateway.admin_line):
+            if line is not None:
+                await line.open()
+                stack.push_async_callback(line.close)
+        app.open = True
+        _tell(state_path, settings, addresses, ready=True)
+        yield gateway, addresses
+        app.open = False
+
+
+def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
+    """All parts; nothing is started."""
+    metrics = Metrics()
+    limits = Limits(settings)
+    passphrase = settings.key_passphrase or None
+    file = settings.key_passphrase_file or str(data / "passphrase")
+    store = KeyFile(
+        Path(settings.key_file) if settings.key_file else data / KEY_FILE_NAME,
+        select_passphrase(passphrase, None if passphrase else Path(file)),
+    )
+    keys_ring = KeyRing(store, limits, recv_window_max_ms=settings.recv_window_max, poll_ms=settings.key_poll)
+    mirror = Mirror(open_source(settings), settings)
+    market = Market(mirror, settings)
+    address: str | Callable[[], tuple[str, int]] = settings.engine or (lambda: _engine_address(data))
+    key = Key.from_file(settings.engine_key or data / "client-keys" / "gateway.json")
+    timeout_s = settings.engine_timeout / 1_000
+    admin_line = None
+    if settings.admin_key:
+        admin = Key.from_file(settings.admin_key)
+        admin_line = Line(address, admin, mirror, timeout_s=timeout_s, now_ns=time.time_ns, name="admin")
+    return Gateway(
+        settings=settings,
+        keys=keys_ring,
+        sessions=Sessions(settings, keys_ring),
+        limits=limits,
+        mirror=mirror,
+        market=market,
+        line=Line(address, key, mirror, timeout_s=timeout_s, now_ns=time.time_ns, name="orders"),
+        admin_line=admin_line,
+        history=History(settings.database_url, mirror) if settings.database_url else None,
+        metrics=metrics,
+        now_ns=time.time_ns,
+    )
+
+
+def _engine_address(data: Path) -> tuple[str, int]:
+    """Of the engine that runs in the data directory. Raises ConnectionError."""
+    try:
+        state = orjson.loads((data / "engine.json").read_bytes())
+        host, _, port = str(state["addresses"][0]).rpartition(":")
+        return host.strip("[]"), int(port)
+    except (OSError, orjson.JSONDecodeError, LookupError, TypeError, ValueError) as error:
+        raise ConnectionError(f"no engine node runs in {data}") from error
+
+
+def _tell(path: Path, settings: GatewaySettings, addresses: list[str], *, ready: bool) -> None:
+    """Write the state file, whole or not at all."""
+    scheme = "https" if settings.tls_certificate else "http"
+    url = f"{scheme}://{addresses[0]}"
+    said = {"pid": os.getpid(), "addresses": addresses, "url": url, "dashboard": f"{url}/", "ready": ready}
+    new = path.with_name(path.name + ".new")
+    new.write_bytes(orjson.dumps(said))
+    new.rename(path)

@@ -1,4 +1,4 @@
-"""The service unit fits the engine node: its arguments, its signals, its exit codes, its limits."""
+"""The service units fit what they start: arguments, signals, exit codes, limits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pytest
 
 from engine_node import server, settings
 from engine_node.__main__ import _parser
+from gateway import settings as gateway_settings
 
-UNIT = Path(__file__).resolve().parents[2] / "ops" / "systemd" / "ironbook-engine.service"
+UNITS = Path(__file__).resolve().parents[2] / "ops" / "systemd"
+UNIT, GATEWAY = UNITS / "ironbook-engine.service", UNITS / "ironbook-gateway.service"
 
 
-def values(name: str) -> list[str]:
-    return re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
+def values(name: str, unit: Path = UNIT) -> list[str]:
+    return re.findall(rf"^{name}=(.*)$", unit.read_text(), re.MULTILINE)
 
 
 def test_the_command_is_one_that_the_engine_node_takes() -> None:
@@ -50,11 +52,20 @@ def test_its_limits_allow_what_the_settings_can_ask() -> None:
     assert int(values("LimitNOFILE")[0]) >= settings.Settings().connection_count_max + 256
 
 
-def test_systemd_itself_finds_nothing_wrong(tmp_path: Path) -> None:
+def test_the_gateways_command_and_environment_are_ones_that_it_takes() -> None:
+    assert values("ExecStart", GATEWAY)[0].split()[1:] == ["-P", "-m", "gateway", "run"]
+    variables = dict(line.split("=", 1) for line in values("Environment", GATEWAY))
+    chosen = gateway_settings.load(variables)
+    assert chosen.state_file.startswith(values("WorkingDirectory", GATEWAY)[0] + "/")
+    assert int(values("LimitNOFILE", GATEWAY)[0]) >= chosen.connection_count_max + 256
+
+
+@pytest.mark.parametrize("source", [UNIT, GATEWAY], ids=lambda unit: unit.stem)
+def test_systemd_itself_finds_nothing_wrong(source: Path, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
-    unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text().replace("/opt/ironbook/bin/python", "/bin/true"))
+    unit = tmp_path / source.name
+    unit.write_text(source.read_text().replace("/opt/ironbook/bin/python", "/bin/true"))
     ran = subprocess.run(
         ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False
     )

@@ -25,7 +25,7 @@ __all__ = ["PATH", "document", "openapi_route", "page"]
 PATH: Final = "/api/v1/openapi.json"
 TEXT: Final = "text/plain"
 REFERENCE: Final = "#/components/schemas/{name}"
-DIALECT_PREFIXES: Final = ("/api/v3", "/sapi/", "/fapi/", "/dapi/")
+DIALECT_PREFIXES: Final = ("/api/v3/", "/sapi/", "/fapi/", "/dapi/")
 JsonObject = dict[str, Any]
 
 DESCRIPTION: Final = """\
@@ -62,7 +62,7 @@ SIGNED_PARAMETERS: Final = (
         "name": "timestamp",
         "in": "query",
         "required": True,
-        "description": "The client's time, in milliseconds since the epoch. Not with a cookie.",
+        "description": "The client's time, in milliseconds since the epoch; goes with every signature.",
         "schema": {"type": "integer", "minimum": 0},
     },
     {
@@ -97,7 +97,13 @@ PERMISSIONS: Final = {
     Access.ADMIN: "Needs the permission `admin`.",
 }
 ALWAYS: Final = (errors.TOO_MANY_REQUESTS, errors.BANNED, errors.STOPPING)
-OF_PARAMETERS: Final = (errors.MANDATORY, errors.ILLEGAL, errors.PARAMETER, errors.TOO_MANY_PARAMETERS)
+OF_PARAMETERS: Final = (
+    errors.MANDATORY,
+    errors.ILLEGAL,
+    errors.PARAMETER,
+    errors.TOO_MANY_PARAMETERS,
+    errors.UNREAD,
+)
 OF_BODIES: Final = (errors.PARAMETER, errors.BODY_TOO_LARGE, errors.MEDIA_TYPE)
 OF_KEYS: Final = (errors.KEY_FORMAT, errors.KEY_REFUSED)
 OF_SIGNATURES: Final = (errors.TIMESTAMP, errors.SIGNATURE)
@@ -112,13 +118,13 @@ class BinanceError(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why a request was refused. code: stays the same; message: what must hold, what was found."""
+    """Why a request was refused. code: stays the same; message: what must hold, what was found; detail: where."""
 
     code: str
     message: str
-    detail: str
-    hint: str
     request_id: str
+    detail: str = ""
+    hint: str = ""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -224,7 +230,9 @@ def _operation(route: Route, schemas: _Schemas) -> JsonObject:
         description = schema.pop("description")
         parameters.append({"name": name, "in": "path", "required": True, "description": description, "schema": schema})
     parameters += schemas.parameters(route.parameters)
-    parameters += SIGNED_PARAMETERS if signed else ()
+    if signed:
+        by_key_only = is_binance(route.path)
+        parameters += (one | {"required": one["required"] and by_key_only} for one in SIGNED_PARAMETERS)
     operation: JsonObject = {
         "operationId": operation_id(route),
         "tags": [route.tag],
@@ -313,8 +321,7 @@ def _refusal(path: str, problems: Sequence[Problem]) -> JsonObject:
         if is_binance(path):
             value: JsonObject = {"code": problem.binance, "msg": problem.text}
         else:
-            refusal = {"code": problem.name, "message": problem.text, "detail": "", "hint": "", "request_id": "5f0c"}
-            value = {"error": refusal}
+            value = {"error": {"code": problem.name, "message": problem.text, "request_id": "5f0c2b1d9e3a4781"}}
         examples[problem.name] = {"summary": problem.text, "value": value}
     name = "BinanceError" if is_binance(path) else "Refused"
     said = " ".join(dict.fromkeys(problem.text for problem in problems))

@@ -25,14 +25,16 @@ from gateway.assets import Assets
 from gateway.auth import Caller
 from gateway.context import Gateway
 from gateway.errors import ApiError, Problem
-from gateway.routing import JSON, Access, Call, NoParameters, Request, Response, Route
+from gateway.routing import JSON, Access, Call, NoParameters, Request, Response, Route, SocketRoute
+from gateway.websocket import SocketHandler
 from schemas.vocabulary import Permission
 
 __all__ = ["App", "render", "speaks_v1"]
 
 SIGNING: Final = frozenset((b"timestamp", b"recvWindow", b"signature"))
 PARAMETER_COUNT_MAX: Final = 100
-FORM: Final = "application/x-www-form-urlencoded"
+SOCKET_WEIGHT: Final = 2
+STARTING: Final = "The gateway is starting; try again soon."
 PERMISSION: Final = {
     Access.READ: Permission.READ,
     Access.TRADE: Permission.TRADE,
@@ -101,8 +103,16 @@ class _Bound:
 class App:
     """All routes of one gateway. `open` False: only what tells of health is answered, all else is 503."""
 
-    def __init__(self, gateway: Gateway, routes: tuple[Route, ...], log: Log, pages: Assets | None = None) -> None:
-        self.gateway, self.routes, self.open = gateway, routes, False
+    def __init__(
+        self,
+        gateway: Gateway,
+        routes: tuple[Route, ...],
+        sockets: tuple[SocketRoute, ...],
+        log: Log,
+        pages: Assets | None = None,
+    ) -> None:
+        self.gateway, self.open = gateway, False
+        self._sockets = sorted(sockets, key=lambda one: -len(one.prefix))
         self._log, self._pages = log, pages
         self._plain: dict[str, dict[str, _Bound]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, _Bound]]] = []
@@ -121,6 +131,22 @@ class App:
         if bound.route.method in methods:
             raise ValueError(f"a route must be there once, {bound.route.method} {path} is there twice")
         methods[bound.route.method] = bound
+
+    # ---- A WebSocket ------------------------------------------------------------------------------------------------
+
+    def upgrade(self, request: Request) -> SocketHandler | Response:
+        """Who serves the WebSocket that is asked for, or why none is opened. Never raises."""
+        try:
+            self.gateway.limits.weight(request.peer, SOCKET_WEIGHT, self.gateway.now_ns())
+            if not self.open:
+                raise ApiError(errors.ENGINE_AWAY, STARTING, retry_after=1)
+            for socket in self._sockets:
+                if request.path == socket.prefix or request.path.startswith(socket.prefix + "/"):
+                    made: SocketHandler = socket.make(self.gateway, request)
+                    return made
+            raise ApiError(errors.NOT_FOUND, detail=request.path[:200], hint="see /docs")
+        except Exception as error:
+            return self._refuse(request, error)
 
     # ---- One request ------------------------------------------------------------------------------------------------
 
@@ -204,7 +230,7 @@ class App:
         gateway, route = self.gateway, bound.route
         now_ns = gateway.now_ns()
         if not self.open and route.tag != "health":
-            raise ApiError(errors.ENGINE_AWAY, "The gateway is starting; try again soon.", retry_after=1)
+            raise ApiError(errors.ENGINE_AWAY, STARTING, retry_after=1)
         headers = gateway.limits.weight(request.peer, bound.weight, now_ns)
         caller: Caller | None = None
         nonce, timestamp_ns = b"", 0

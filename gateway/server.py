@@ -19,7 +19,6 @@ from typing import Any, Final
 import orjson
 import uvloop
 
-from engine_node.errors import parts_of
 from engine_node.logs import Log
 from gateway import live, openapi
 from gateway.app import App
@@ -36,8 +35,20 @@ from gateway.metrics import Metrics
 from gateway.mirror import Mirror, open_source
 from gateway.routing import Route, SocketRoute
 from gateway.sessions import Sessions
-from gateway.settings import GatewaySettings, SettingsInvalid
-from gateway.v1 import account, analytics, audit, control, dead_letters, instruments, keys, orders, risk, session, system
+from gateway.settings import GatewaySettings
+from gateway.v1 import (
+    account,
+    analytics,
+    audit,
+    control,
+    dead_letters,
+    instruments,
+    keys,
+    orders,
+    risk,
+    session,
+    system,
+)
 from ironbook import Key
 from ironbook.keystore import KEY_FILE_NAME, KeyFile, select_passphrase
 
@@ -46,7 +57,6 @@ __all__ = ["ROUTES", "SOCKETS", "document", "run"]
 VERSION: Final = "1"
 STATE_FILE: Final = "gateway.json"
 STOP_S: Final = 10.0
-RETRY_S: Final = 1.0
 SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS, *live.SOCKETS)
 
 
@@ -94,13 +104,13 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
         gateway = _make(settings, data, log)
         await gateway.keys.open()
         stack.push_async_callback(gateway.keys.close)
-        app = App(gateway, ROUTES, log, Assets(Path(settings.assets) if settings.assets else BUILT))
-        server = HttpServer(app.handle, _upgrade(gateway), settings, gateway.metrics, gateway.now_ns)
+        app = App(gateway, ROUTES, SOCKETS, log, Assets(Path(settings.assets) if settings.assets else BUILT))
+        server = HttpServer(app.handle, app.upgrade, settings, gateway.metrics, gateway.now_ns)
         addresses = await server.start()
         stack.push_async_callback(server.stop, STOP_S)
         _tell(state_path, settings, addresses, ready=False)
         stack.callback(state_path.unlink, missing_ok=True)
-        await _until(gateway.mirror.open, "mirror", log)
+        await gateway.mirror.open()
         stack.push_async_callback(gateway.mirror.close)
         if gateway.history is not None:
             await gateway.history.open()

@@ -85,8 +85,6 @@ static void touch_applied(feed *f, const command *told, const wire_report *e) {
     case KIND_INSTRUMENT_LIMITS:
     case KIND_PRICE_STEP: touch(&f->instruments, e->instrument, TOUCHED_DEFINITION); break;
     case KIND_ACCOUNT:
-        touch_balances_of(f, e->account); /* they are told to its firm, which may be another now */
-        /* fallthrough */
     case KIND_ACCOUNT_LIMITS: touch(&f->accounts, e->account, TOUCHED_DEFINITION); break;
     default: break;
     }

@@ -19,6 +19,7 @@ __all__ = ["SCHEMA_HEADER", "decode", "encode", "partition_of", "schema_of", "sp
 
 SCHEMA_HEADER: Final = "schema"
 VERSION: Final = 1
+VERSION_BYTES: Final = str(VERSION).encode()
 
 
 def decode(value: bytes | None) -> list[dict[str, Any]]:

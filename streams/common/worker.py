@@ -41,7 +41,7 @@ from faust.types import TP
 
 from schemas.topics import load_topics
 from streams.common import logs
-from streams.common.codec import SCHEMA_HEADER, VERSION, decode, encode, schema_of, split
+from streams.common.codec import SCHEMA_HEADER, VERSION, VERSION_BYTES, decode, encode, schema_of, split
 from streams.common.errors import BrokerMismatch, StreamError, Unavailable, Undecodable, WorkerFailed
 from streams.common.logs import LOGGER, fields
 from streams.common.reference import Reference
@@ -598,7 +598,7 @@ async def _ask_partition_counts(settings: StreamSettings, topics: Mapping[str, s
 
 def _check_schema(batch: Batch) -> None:
     found = batch.headers.get(SCHEMA_HEADER)
-    if found is not None and found.rpartition(b"/")[2] != str(VERSION).encode():
+    if found is not None and found.rpartition(b"/")[2] != VERSION_BYTES:
         raise Undecodable(
             f"a message of {batch.topic} must be of version {VERSION}, was {found[:40]!r}",
             hint="this release reads no other; replay the dead letter with one that does",

@@ -93,10 +93,10 @@ class Metrics:
             lines += [f"# TYPE {full} counter", f"{full} {value}"]
         gauges = {(name, ()): value for name, value in self.gauges.items()} | dict(more)
         previous = ""
-        for (name, labels), value in sorted(gauges.items()):
+        for (name, labels), gauge in sorted(gauges.items()):
             if name != previous:
                 lines.append(f"# TYPE {PREFIX}{name} gauge")
-            lines.append(f"{PREFIX}{name}{_labels(labels)} {value:.10g}")
+            lines.append(f"{PREFIX}{name}{_labels(labels)} {gauge:.10g}")
             previous = name
         return "\n".join([*lines, *self._requests(), ""])
 
@@ -121,9 +121,9 @@ class Metrics:
         full = PREFIX + "request_recent_seconds"
         lines.append(f"# TYPE {full} gauge")
         for group, latencies in sorted(self.latencies.items()):
-            for wanted, found in zip(QUANTILES, latencies.quantiles_ns(time.monotonic()), strict=False):
+            for wanted, recent_ns in zip(QUANTILES, latencies.quantiles_ns(time.monotonic()), strict=False):
                 labels = (("group", group), ("quantile", str(wanted)))
-                lines.append(f"{full}{_labels(labels)} {found / 1e9:.9f}")
+                lines.append(f"{full}{_labels(labels)} {recent_ns / 1e9:.9f}")
         return lines
 
 

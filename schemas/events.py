@@ -1265,6 +1265,8 @@ class Pnl(Event):
     fill_count: int
     winning_count: int  # fills that closed with a profit
     losing_count: int  # fills that closed with a loss
+    profit_units: int  # of fills that closed with a profit
+    loss_units: int  # of fills that closed with a loss: what was lost
     volume_units: int  # notional traded
 
     @classmethod
@@ -1285,6 +1287,8 @@ class Pnl(Event):
             fill_count=data["fill_count"],
             winning_count=data["winning_count"],
             losing_count=data["losing_count"],
+            profit_units=data["profit_units"],
+            loss_units=data["loss_units"],
             volume_units=data["volume_units"],
         )
 

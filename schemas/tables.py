@@ -5,6 +5,7 @@ python -m schemas.tables > docs/reference/database.md
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ migrate` from the files in [schemas/sql](../../schemas/sql). What the figures me
 """
 _TABLE = re.compile(r"CREATE TABLE (\w+) \(\s*-- (.*)")
 _COLUMN = re.compile(r'    "?(\w+)"? ([a-z]+(?:\(\d+\))?(?:\[\])?)(.*?),?\s+-- (.*)')
+_ADDED = re.compile(r"ALTER TABLE (\w+) ADD COLUMN")
 _KEY = re.compile(r"    PRIMARY KEY \((.*)\)")
 _INDEX = re.compile(r"CREATE INDEX \w+ ON (\w+) (?:USING (\w+) )?\((.*?)\)( WHERE .*)?;")
 _VIEW = re.compile(r"CREATE VIEW (\w+) AS")
@@ -50,6 +52,10 @@ def _tables(lines: list[str]) -> Iterator[str]:
         if match := _INDEX.match(line):
             how = f" ({match[2]})" if match[2] else ""
             indexes.setdefault(match[1], []).append(f"`{match[3]}`{how}{(match[4] or '').replace(' WHERE', ' where')}")
+    added: dict[str, list[str]] = {}
+    for line, following in itertools.pairwise(lines):
+        if match := _ADDED.match(line):
+            added.setdefault(match[1], []).extend(_rows(following))
     name = key = ""
     for line in lines:
         if match := _TABLE.match(line):
@@ -58,14 +64,23 @@ def _tables(lines: list[str]) -> Iterator[str]:
         elif name and (match := _COLUMN.match(line)):
             if "PRIMARY KEY" in match[3]:
                 key = match[1]
-            may_lack = "" if "NOT NULL" in match[3] or "PRIMARY KEY" in match[3] else "?"
-            yield f"| `{match[1]}{may_lack}` | {match[2]} | {match[4]} |"
+            yield from _rows(line)
         elif name and (match := _KEY.match(line)):
             key = match[1]
         elif name and line == ");":
+            yield from added.get(name, ())
             more = "; indexes " + ", ".join(indexes[name]) if name in indexes else ""
             yield from ("", f"Key `{key}`{more}.", "")
             name = ""
+
+
+def _rows(line: str) -> list[str]:
+    """The row of a column's line, if it is one."""
+    match = _COLUMN.match(line)
+    if match is None:
+        return []
+    may_lack = "" if "NOT NULL" in match[3] or "PRIMARY KEY" in match[3] else "?"
+    return [f"| `{match[1]}{may_lack}` | {match[2]} | {match[4]} |"]
 
 
 if __name__ == "__main__":

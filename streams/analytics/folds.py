@@ -183,6 +183,7 @@ class FirmFold(Fold):
             self.accounts[state["account"]] = state
         else:
             place = (state["account"], state["symbol"])
+            state["day"] = rules.new_day("") | state["day"]  # a state of an earlier release lacks figures
             self.positions[place] = state
             self._hold(place, state)
 
@@ -514,6 +515,8 @@ def day_row(p: State, day: State, unrealised: int) -> Row:
         day["winning_count"],
         day["losing_count"],
         signed_64(day["volume_units"]),
+        day["profit_units"],
+        day["loss_units"],
     )
 
 

@@ -48,7 +48,7 @@ keys: key_id number account permissions live secret_count version source_offset
 positions: {MARK} account symbol firm instrument position_lots cost_units realised_units fees_units bought_lots
     sold_lots fill_count
 daily_pnl: {MARK} account symbol day firm realised_units fees_units unrealised_units mark_price_ticks mark_price_seq
-    fill_count winning_count losing_count volume_units
+    fill_count winning_count losing_count volume_units profit_units loss_units
 trade_statistics: {MARK} account firm orders_count rejected_count cancelled_count filled_orders_count fill_count
     ordered_lots filled_lots winning_count losing_count volume_units event_count
 symbol_statistics: {MARK} symbol day instrument trade_count volume_lots buy_volume_lots notional_units spread_ticks

@@ -125,6 +125,8 @@ def new_day(day: str) -> State:
         "fill_count": 0,
         "winning_count": 0,
         "losing_count": 0,
+        "profit_units": 0,
+        "loss_units": 0,
         "volume_units": 0,
     }
 
@@ -176,6 +178,7 @@ def fold_fill(position: State, fill: Event) -> bool:
         outcome = "winning_count" if realised > 0 else "losing_count"
         position[outcome] += 1
         day[outcome] += 1
+        day["profit_units" if realised > 0 else "loss_units"] += abs(realised)
     position["fees_units"] += fee_units
     position["fill_count"] += 1
     position["price_ticks"], position["price_seq"] = fill["price_ticks"], fill["seq"]

@@ -45,6 +45,8 @@ class Book:
         day["volume_units"] += event["notional_units"]
         day["winning_count"] += realised > 0
         day["losing_count"] += realised < 0
+        day["profit_units"] += max(realised, 0)
+        day["loss_units"] += max(-realised, 0)
         return realised
 
     def adjust(self, event: Event) -> None:

@@ -107,6 +107,7 @@ def test_positions_and_profit_equal_the_oracle_whatever_comes_twice_and_wherever
         day = expected[row["account"], row["symbol"]].days[row["day"].isoformat()]
         for name in ("realised_units", "fees_units", "fill_count", "winning_count", "losing_count", "volume_units"):
             assert row[name] == day[name]
+        assert (row["profit_units"], row["loss_units"]) == (day["profit_units"], day["loss_units"])
     days = sum(len(book.days) for book in expected.values())
     assert len(reader.table("daily_pnl")) == days
 

@@ -1,0 +1,2 @@
+ALTER TABLE daily_pnl DROP COLUMN loss_units;
+ALTER TABLE daily_pnl DROP COLUMN profit_units;

@@ -14,7 +14,7 @@ import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -22,12 +22,14 @@ import msgspec
 from engine_node.logs import Log
 from gateway import errors
 from gateway.assets import Assets
-from gateway.auth import Caller
-from gateway.context import Gateway
 from gateway.errors import ApiError, Problem
 from gateway.routing import JSON, Access, Call, NoParameters, Request, Response, Route, SocketRoute
-from gateway.websocket import SocketHandler
 from schemas.vocabulary import Permission
+
+if TYPE_CHECKING:
+    from gateway.auth import Caller
+    from gateway.context import Gateway
+    from gateway.websocket import SocketHandler
 
 __all__ = ["App", "render", "speaks_v1"]
 

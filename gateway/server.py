@@ -145,7 +145,7 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
     if settings.admin_key:
         admin = Key.from_file(settings.admin_key)
         admin_line = Line(address, admin, mirror, timeout_s=timeout_s, now_ns=time.time_ns, name="admin")
-    return Gateway(
+    gateway = Gateway(
         settings=settings,
         keys=keys_ring,
         sessions=Sessions(settings, keys_ring),
@@ -158,6 +158,8 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
         metrics=metrics,
         now_ns=time.time_ns,
     )
+    live.attach(gateway)
+    return gateway
 
 
 def _engine_address(data: Path) -> tuple[str, int]:

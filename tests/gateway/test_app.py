@@ -1,0 +1,285 @@
+"""From a request to its answer: routes, parameters, bodies, refusals in the shape of their dialect, CORS."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import hmac
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+import msgspec
+import orjson
+import pytest
+
+from engine_node.logs import Log
+from gateway import errors
+from gateway.app import App
+from gateway.auth import KeyRing
+from gateway.errors import ApiError
+from gateway.limits import Limits
+from gateway.metrics import Metrics
+from gateway.routing import Access, Call, Request, Response, Route, SocketRoute
+from gateway.settings import GatewaySettings
+from ironbook.keystore import KeyFile
+from schemas.vocabulary import Permission
+from tests.support.aio import in_loop
+
+NOW_NS = 1_700_000_000_000 * 1_000_000
+
+
+class Order(msgspec.Struct, frozen=True):
+    symbol: str
+    side: Literal["BUY", "SELL"]
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+    interval: Literal["1m", "1h"] = "1m"
+
+
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    price: Annotated[str, msgspec.Meta(pattern=r"^[0-9.]+$")]
+
+
+def say_order(call: Call) -> dict[str, Any]:
+    return {"symbol": call.parameters.symbol, "limit": call.parameters.limit}
+
+
+def say_caller(call: Call) -> dict[str, Any]:
+    assert call.caller is not None
+    return {"account": call.caller.account, "nonce": call.nonce.hex()}
+
+
+async def say_later(call: Call) -> dict[str, Any]:
+    await asyncio.sleep(0)
+    if call.path["number"] == "13":
+        raise ApiError(errors.NO_SUCH_ORDER, detail="order 13")
+    return {"number": call.path["number"]}
+
+
+def fail(call: Call) -> None:
+    raise ZeroDivisionError("nobody expected this")
+
+
+def change(call: Call) -> dict[str, str]:
+    return {"price": call.body.price}
+
+
+def route(method: str, path: str, handler: Any, **more: Any) -> Route:
+    return Route(method=method, path=path, handler=handler, summary="", tag="tried", **more)
+
+
+ROUTES = (
+    route("GET", "/api/v3/things", say_order, parameters=Order),
+    route("POST", "/api/v3/things", say_order, parameters=Order),
+    route("POST", "/api/v3/mine", say_caller, access=Access.TRADE, orders=1),
+    route("GET", "/api/v1/things/{number}", say_later),
+    route("GET", "/api/v3/fails", fail),
+    route("GET", "/api/v1/fails", fail),
+    route("PUT", "/api/v1/things/{number}", change, body=Change),
+    route("GET", "/api/v3/page", lambda call: Response(200, b"as it is", "text/plain")),
+    dataclasses.replace(route("GET", "/live", lambda call: {"status": "live"}), tag="health"),
+    route("GET", "/api/v3/heavy", say_order, parameters=Order, weight=lambda parameters: parameters.limit),
+)
+
+
+class Socket:
+    """A handler of a WebSocket."""
+
+
+def make_socket(gateway: Any, request: Request) -> Any:
+    if request.path.endswith("/nothing"):
+        raise ApiError(errors.NOT_FOUND)
+    return Socket()
+
+
+SOCKETS = (
+    SocketRoute(prefix="/ws", make=make_socket, summary="", tag="streams"),
+    SocketRoute(prefix="/ws-api/v3", make=lambda gateway, request: "api", summary="", tag="streams"),
+)
+
+
+@pytest.fixture
+def log_path(tmp_path):
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def app(tmp_path, log_path):
+    settings = dataclasses.replace(GatewaySettings(), allowed_origins="https://desk.example", weight_per_minute=100)
+    limits = Limits(settings)
+    store = KeyFile(tmp_path / "keys", b"correct horse battery")
+    gateway: Any = SimpleNamespace(
+        settings=settings, limits=limits, keys=KeyRing(store, limits), metrics=Metrics(), now_ns=lambda: NOW_NS
+    )
+    log = Log.open(str(log_path), level="info", queue_max=100)
+    made = App(gateway, ROUTES, SOCKETS, log)
+    made.open = True
+    yield made
+    log.close()
+
+
+def ask(method: str, target: str, body: bytes = b"", **headers: str) -> Request:
+    path, _, query = target.partition("?")
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request(method, path, query.encode(), named, body, "10.0.0.9", "request-1", NOW_NS)
+
+
+def answer(app: App, *request: Any, **headers: str) -> tuple[int, Any, dict[str, str]]:
+    found = app.handle(ask(*request, **headers))
+    if isinstance(found, asyncio.Future):
+        found = asyncio.get_event_loop().run_until_complete(found)
+    body = orjson.loads(found.body) if found.content_type == "application/json" and found.body else found.body
+    return found.status, body, dict(found.headers)
+
+
+def test_parameters_come_from_the_query_or_from_a_form_and_numbers_are_converted(app):
+    assert answer(app, "GET", "/api/v3/things?symbol=A%2FB&side=BUY&limit=7")[1] == {"symbol": "A/B", "limit": 7}
+    assert answer(app, "POST", "/api/v3/things", b"symbol=AB&side=SELL")[1] == {"symbol": "AB", "limit": 10}
+    assert answer(app, "POST", "/api/v3/things?symbol=AB", b"side=SELL")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "text"),
+    [
+        ("side=BUY", -1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."),
+        ("symbol=&side=BUY", -1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."),
+        ("symbol=A&side=buy", -1117, "Invalid side."),
+        ("symbol=A&side=BUY&interval=2m", -1120, "Invalid interval."),
+        ("symbol=A&side=BUY&limit=0", -1100, "Illegal characters found in parameter 'limit'"),
+        ("symbol=A&side=BUY&limit=x", -1100, "Illegal characters found in parameter 'limit'"),
+        ("symbol=A&symbol=B&side=BUY", -1101, "Duplicate values for parameter 'symbol' detected."),
+        ("symbol=%FF&side=BUY", -1100, "it must be UTF-8"),
+        ("&".join(f"a{i}=1" for i in range(101)), -1101, "Too many parameters"),
+    ],
+)
+def test_a_parameter_that_does_not_fit_has_the_dialects_code_and_text(app, query, code, text):
+    status, said, _ = answer(app, "GET", f"/api/v3/things?{query}")
+    assert (status, said["code"]) == (400, code)
+    assert text in said["msg"]
+
+
+def test_unknown_parameters_are_passed_over_by_reads_and_refused_by_what_changes_something(app):
+    assert answer(app, "GET", "/api/v3/things?symbol=A&side=BUY&extra=1")[0] == 200
+    status, said, _ = answer(app, "POST", "/api/v3/things?symbol=A&side=BUY&extra=1")
+    assert (status, said["code"]) == (400, -1104)
+    assert said["msg"] == "Not all sent parameters were read; read '2' parameter(s) but was sent '3'."
+
+
+@pytest.mark.parametrize(
+    ("body", "media", "code", "text"),
+    [
+        (b'{"price": "1.5"}', "application/json; charset=utf-8", None, None),
+        (b'{"price": "1.5"}', "text/plain", "media_type", "A body must be application/json."),
+        (b'{"price": "x"}', "application/json", "parameter", "price: Expected `str` matching regex"),
+        (b"{}", "application/json", "parameter_missing", "Mandatory parameter 'price'"),
+        (b'{"price": "1", "other": 1}', "application/json", "parameter", "unknown field `other`"),
+        (b'{"price": "1"', "application/json", "illegal_parameter", "A body must be one JSON object."),
+        (b'{"price": "\xff"}', "application/json", "illegal_parameter", "A body must be one JSON object."),
+        (b"[" * 50_000, "application/json", "parameter", "the body: Expected `object`, got `array`"),
+    ],
+)
+def test_a_body_is_one_json_object_of_its_type(app, body, media, code, text):
+    status, said, _ = answer(app, "PUT", "/api/v1/things/4", body, content_type=media)
+    if code is None:
+        assert (status, said) == (200, {"price": "1.5"})
+    else:
+        assert said["error"]["code"] == code
+        assert text in said["error"]["message"]
+        assert said["error"]["request_id"] == "request-1"
+
+
+def test_a_handler_that_waits_is_waited_for_and_may_refuse(app):
+    with asyncio.Runner() as runner:
+        asyncio.set_event_loop(runner.get_loop())
+        assert answer(app, "GET", "/api/v1/things/4")[:2] == (200, {"number": "4"})
+        status, said, _ = answer(app, "GET", "/api/v1/things/13")
+        assert (status, said["error"]["code"], said["error"]["detail"]) == (400, "no_such_order", "order 13")
+
+
+def test_what_nobody_expected_is_told_in_the_shape_of_the_dialect_and_logged(app, log_path):
+    status, said, _ = answer(app, "GET", "/api/v3/fails")
+    assert (status, said) == (500, {"code": -1000, "msg": errors.INTERNAL.text})
+    assert answer(app, "GET", "/api/v1/fails")[1]["error"]["code"] == "internal"
+    app._log.flush()
+    [line, _] = [orjson.loads(line) for line in log_path.read_bytes().splitlines()]
+    assert (line["event"], line["request_id"]) == ("handler_failed", "request-1")
+    assert "nobody expected this" in line["error"]
+
+
+def test_a_path_or_method_that_is_not_there_is_told(app):
+    assert answer(app, "GET", "/api/v3/nothing")[:2] == (404, {"code": -1000, "msg": errors.NOT_FOUND.text})
+    status, said, headers = answer(app, "DELETE", "/api/v1/things/4")
+    assert (status, said["error"]["code"]) == (405, "method_not_allowed")
+    assert headers["Allow"] == "GET, PUT, OPTIONS"
+    assert answer(app, "HEAD", "/live")[0] == 200
+
+
+def test_every_answer_says_that_no_other_site_may_use_it(app):
+    for target in ("/api/v3/things?symbol=A&side=BUY", "/api/v3/nothing", "/api/v3/fails", "/api/v3/page"):
+        headers = answer(app, "GET", target)[2]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+        assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_an_origin_that_is_allowed_may_read_and_any_other_may_not(app):
+    allowed = answer(app, "GET", "/live", origin="https://desk.example")[2]
+    assert allowed["Access-Control-Allow-Origin"] == "https://desk.example"
+    assert "Access-Control-Allow-Credentials" not in allowed
+    assert "Access-Control-Allow-Origin" not in answer(app, "GET", "/live", origin="https://other.example")[2]
+    status, _, headers = answer(app, "OPTIONS", "/api/v3/things", origin="https://desk.example")
+    assert (status, headers["Access-Control-Allow-Methods"]) == (204, "GET, POST")
+    other = answer(app, "OPTIONS", "/api/v3/things", origin="https://other.example")[2]
+    assert "Access-Control-Allow-Methods" not in other
+
+
+def test_while_it_starts_only_health_is_answered(app):
+    app.open = False
+    assert answer(app, "GET", "/live")[0] == 200
+    status, said, headers = answer(app, "GET", "/api/v3/things?symbol=A&side=BUY")
+    assert (status, said["code"], headers["Retry-After"]) == (503, -1001, "1")
+
+
+def test_weight_is_counted_by_what_is_asked_for_and_ends_in_429(app):
+    headers = answer(app, "GET", "/api/v3/heavy?symbol=A&side=BUY&limit=90")[2]
+    assert headers["X-MBX-USED-WEIGHT-1M"] == "90"
+    status, said, headers = answer(app, "GET", "/api/v3/heavy?symbol=A&side=BUY&limit=90")
+    assert (status, said["code"]) == (429, -1003)
+    assert int(headers["Retry-After"]) > 0
+
+
+@in_loop
+async def test_a_signed_request_is_known_by_its_key_and_counts_as_an_order(app, tmp_path):
+    store = KeyFile(tmp_path / "keys", b"correct horse battery")
+    store.initialise()
+    secret = store.create_key("alice", permissions=int(Permission.TRADE), account=7).secret.hex()
+    await app.gateway.keys.open()
+    try:
+        query = urlencode({"timestamp": NOW_NS // 1_000_000})
+        signature = hmac.new(secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+        status, said, headers = answer(app, "POST", f"/api/v3/mine?{query}&signature={signature}", x_mbx_apikey="alice")
+        assert (status, said["account"], len(said["nonce"])) == (200, 7, 32)
+        assert headers["X-MBX-ORDER-COUNT-10S"] == "1"
+        status, said, _ = answer(app, "POST", f"/api/v3/mine?{query}&signature={'0' * 64}", x_mbx_apikey="alice")
+        assert (status, said) == (400, {"code": -1022, "msg": "Signature for this request is not valid."})
+        assert answer(app, "POST", "/api/v3/mine")[0] == 401
+    finally:
+        await app.gateway.keys.close()
+
+
+def test_a_websocket_goes_to_the_longest_prefix_and_is_refused_elsewhere(app):
+    assert isinstance(app.upgrade(ask("GET", "/ws")), Socket)
+    assert isinstance(app.upgrade(ask("GET", "/ws/btcusd@trade")), Socket)
+    assert app.upgrade(ask("GET", "/ws-api/v3")) == "api"
+    for path in ("/wsx", "/nothing", "/ws/nothing"):
+        refused = app.upgrade(ask("GET", path))
+        assert isinstance(refused, Response)
+        assert refused.status == 404
+    app.open = False
+    assert app.upgrade(ask("GET", "/ws")).status == 503
+
+
+def test_a_route_stands_in_the_table_once(app):
+    with pytest.raises(ValueError, match="is there twice"):
+        App(app.gateway, (ROUTES[0], ROUTES[0]), (), app._log)

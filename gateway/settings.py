@@ -91,6 +91,9 @@ class GatewaySettings:
 
     # What it keeps
     poll_us: int = env.integer(1_000, 50, 1_000_000, "How often to look for records, in microseconds.")
+    replay_records: int = env.integer(
+        200_000, 0, 1 << 40, "Records before the end that a start reads again, so that memory has what they made."
+    )
     trades_kept: int = env.integer(10_000, 100, 1 << 24, "Newest trades of a symbol in memory.")
     orders_kept: int = env.integer(200_000, 100, 1 << 26, "Orders that ended, in memory.")
     events_kept: int = env.integer(200_000, 100, 1 << 26, "Events kept for subscribers that resume.")

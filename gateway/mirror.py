@@ -1,0 +1,283 @@
+"""The gateway's own core: it applies the journal as it grows, and tells what each step made.
+
+    Source ── records ──▶ Core.apply ── events ──▶ Batch ──▶ listeners, in the order in which they came (Market first)
+                                                     └─────▶ futures of whoever waits for a command
+
+`advance` applies what is released now. A timer calls it, and so does whoever has just had an answer of the engine: an
+order's answer is there in the same turn of the loop. Nothing here speaks HTTP.
+
+A source that fails (the engine's directory is not there yet, Kafka is away, a record does not fit) is closed and opened
+again with growing pauses; then the mirror begins anew, and tells so (`on_begin`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Final
+
+from engine_node import _engine
+from engine_node.logs import Log
+from gateway.errors import SYMBOL, ApiError
+from gateway.events import EVENT_LEVEL3, HEADER, RECORD_BYTES, Applied, Batch, read_events
+from gateway.settings import GatewaySettings
+from gateway.sources import SOURCE_TROUBLE, Source, make_source
+from gateway.symbols import Asset, Instrument
+from schemas import vocabulary as v
+
+__all__ = ["Mirror"]
+
+ROOM_RECORDS: Final = 512  # applied in one go: some ten milliseconds at most, in which the loop does nothing else
+IDLE_S_MAX: Final = 0.005
+PAUSE_S_MIN: Final = 0.05
+PAUSE_S_MAX: Final = 2.0
+DEFINES_ASSET: Final = bytes([v.Kind.ASSET])
+DEFINES_INSTRUMENT: Final = bytes([v.Kind.INSTRUMENT])
+EMPTY: Final = {
+    "asset_count_max": 2, "instrument_count_max": 2, "account_count_max": 2, "key_count_max": 2, "order_count_max": 64,
+    "level_count_max": 64, "ladder_count_max": 64, "balance_count_max": 64, "position_count_max": 64,
+    "nonce_count_max": 64, "reports_kept": 0,
+}  # fmt: skip
+
+
+class Mirror:
+    """A replica that follows by itself. Belongs to one loop.
+
+    core         ask it anything; it changes only in advance. Before the first opening it is empty.
+    instruments  by number. by_name: by the dialect's name, by_symbol: by the engine's
+    assets       by number
+    sequence     of the last record applied
+    live         it has caught up since it was opened; False: what is told is of the past
+    trouble      why it is not open, in words; empty: it is
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        log: Log | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
+        source: Source | None = None,
+    ) -> None:
+        self.core = _engine.Core(**EMPTY)
+        self.instruments: dict[int, Instrument] = {}
+        self.by_name: dict[str, Instrument] = {}
+        self.by_symbol: dict[str, Instrument] = {}
+        self.assets: dict[int, Asset] = {}
+        self.sequence = 0
+        self.began_at = 0  # sequence of the state that it began with: what came before was never seen here
+        self.began_count = 0
+        self.live = False
+        self.trouble = "it was not opened yet"
+        self.event_count = 0
+        self._settings, self._log, self._now_ns = settings, log, now_ns
+        self._source = make_source(settings) if source is None else source
+        self._source.arrived = self.advance
+        self._listeners: list[Callable[[Batch], None]] = []
+        self._beginners: list[Callable[[], None]] = []
+        self._waiting: dict[int, asyncio.Future[Applied]] = {}
+        self._held = b""  # a prefix whose command has not come whole yet
+        self._open = False
+        self._advancing = False
+        self._failure: Exception | None = None
+        self._settled = asyncio.Event()  # it was live or in trouble once
+        self._task: asyncio.Task[None] | None = None
+
+    # ---- Whoever listens ---------------------------------------------------------------------------------------------
+
+    def on_batch(self, listener: Callable[[Batch], None]) -> None:
+        """Call it with each step, behind those who registered before. While `live` is False steps are of the past."""
+        self._listeners.append(listener)
+
+    def on_begin(self, listener: Callable[[], None]) -> None:
+        """Call it when the mirror begins anew with another state: at the start, and after trouble with its source."""
+        self._beginners.append(listener)
+
+    def when(self, key: int, client_sequence: int) -> asyncio.Future[Applied]:
+        """Done when that command is applied here. Ask before it is sent; give up by cancelling the future."""
+        future: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        self._waiting[key << 48 | client_sequence] = future
+        future.add_done_callback(lambda _: self._forget(key << 48 | client_sequence, future))
+        return future
+
+    def _forget(self, name: int, future: asyncio.Future[Applied]) -> None:
+        if self._waiting.get(name) is future:
+            del self._waiting[name]
+
+    # ---- Life --------------------------------------------------------------------------------------------------------
+
+    async def open(self, before: int | None = None) -> None:
+        """Begin to follow. Returns when it has caught up, or at the first trouble (it goes on trying).
+
+        before  a sequence not to begin behind, if there is such a state: how far the database is
+        """
+        self._task = asyncio.get_running_loop().create_task(self._follow(before))
+        await self._settled.wait()
+
+    async def close(self) -> None:
+        """Stop following. The core can still be asked."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._open = self.live = False
+        await self._source.close()
+
+    def lag_records(self) -> int:
+        """Records that are there and not applied here."""
+        return self._source.behind() + len(self._held) // RECORD_BYTES
+
+    def behind_ns(self) -> int:
+        """How old the newest record applied is, if there are newer ones; else 0."""
+        return max(0, self._now_ns() - self.core.received_ns()) if self.lag_records() else 0
+
+    def instrument(self, text: str) -> Instrument:
+        """By the dialect's name or the engine's. Raises ApiError."""
+        found = self.by_name.get(text) or self.by_symbol.get(text)
+        if found is None:
+            raise ApiError(SYMBOL, detail=f"symbol {text[:40]!r}", hint="see exchangeInfo for the symbols there are")
+        return found
+
+    async def _follow(self, before: int | None) -> None:
+        pause_s = PAUSE_S_MIN
+        while True:
+            try:
+                self._begin(await self._source.open(before))
+                await self._catch_up()
+                pause_s = PAUSE_S_MIN
+                await self._run()
+            except SOURCE_TROUBLE as error:
+                self._fail(error)
+            self._settled.set()
+            await self._source.close()
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_S_MAX)
+            before = None
+
+    def _fail(self, error: Exception) -> None:
+        self._open = self.live = False
+        self._failure = None
+        told, self.trouble = self.trouble, f"{type(error).__name__}: {error}"
+        if self._log is not None and told != self.trouble:
+            self._log.error("mirror_failed", error, sequence=self.sequence)
+
+    def _begin(self, core: _engine.Core) -> None:
+        self.core, self.sequence, self._held = core, core.sequence(), b""
+        self.began_at = self.sequence
+        self.began_count += 1
+        self.live = False
+        self._define_all()
+        for listener in self._beginners:
+            listener()
+        for name, future in list(self._waiting.items()):
+            known = core.key(name >> 48)
+            if known is not None and known["last_client_sequence"] >= name & (1 << 48) - 1 and not future.done():
+                future.set_result(Applied(0, 0, ()))
+        self._open = True
+
+    async def _catch_up(self) -> None:
+        while self.advance() or self._source.behind():
+            if self._failure is not None:
+                raise self._failure
+            await asyncio.sleep(0)
+        if self._failure is not None:
+            raise self._failure
+        self.live, self.trouble = True, ""
+        if self._log is not None:
+            self._log.info("mirror_live", sequence=self.sequence, began_at=self.began_at)
+        self._settled.set()
+
+    async def _run(self) -> None:
+        least_s = self._settings.poll_us / 1e6
+        wait_s = least_s
+        while self._failure is None:
+            if self.advance():
+                wait_s = 0.0 if self._source.behind() else least_s
+            else:
+                wait_s = min(max(wait_s, least_s) * 1.2, max(IDLE_S_MAX, least_s))
+            await asyncio.sleep(wait_s)
+        raise self._failure
+
+    # ---- A step ------------------------------------------------------------------------------------------------------
+
+    def advance(self) -> int:
+        """Apply what is there now, a bounded part of it. Returns how many records that were."""
+        if not self._open or self._advancing:
+            return 0
+        self._advancing = True
+        try:
+            return self._step()
+        except Exception as error:  # also a fold that fails: the state that was told of is not to be trusted
+            self._open = self.live = False
+            self._failure = error
+            return 0
+        finally:
+            self._advancing = False
+
+    def _step(self) -> int:
+        records = self._source.next(ROOM_RECORDS)
+        if self._held:
+            records = self._held + records
+        if not records:
+            return 0
+        core = self.core
+        whole = core.group_bytes(records)
+        if whole < len(records):
+            self._held, records = records[whole:], records[:whole]
+            if not records:
+                return 0
+        elif self._held:
+            self._held = b""
+        data = core.apply(records)
+        first, count = self.sequence + 1, len(records) // RECORD_BYTES
+        self.sequence += count
+        kinds = records[::RECORD_BYTES]
+        if DEFINES_ASSET in kinds or DEFINES_INSTRUMENT in kinds:
+            self._define_all()
+        batch = Batch(first, records, read_events(data))
+        self.event_count += len(batch.events)
+        for listener in self._listeners:
+            listener(batch)
+        if self._waiting:
+            self._answer(batch)
+        return count
+
+    def _answer(self, batch: Batch) -> None:
+        """Resolve those who wait for a command of this step."""
+        waiting, sequence = self._waiting, batch.first_sequence
+        for word, key, received_ns in HEADER.iter_unpack(batch.records):
+            future = waiting.get(key << 48 | word >> 16)
+            if future is not None and not future.done():
+                events = tuple(e for e in batch.events if e.sequence == sequence and e.kind != EVENT_LEVEL3)
+                future.set_result(Applied(sequence, received_ns, events))
+            sequence += 1
+
+    def _define_all(self) -> None:
+        """Assets and instruments as the core knows them now. What is known already stays the same object."""
+        core, options = self.core, self.core.options()
+        for number in range(1, options["asset_count_max"]):
+            found = core.asset(number)
+            if found is not None:
+                name, decimals = str(found["name"]), int(found["decimals"])
+                known = self.assets.get(number)
+                if known is None or (known.name, known.decimals) != (name, decimals):
+                    self.assets[number] = Asset(number, name, decimals)
+        for number in range(1, options["instrument_count_max"]):
+            made = core.instrument(number)
+            if made is not None:
+                self._define(number, made)
+        self.by_name = {one.name: one for one in self.instruments.values()}
+        self.by_symbol = {one.symbol: one for one in self.instruments.values()}
+
+    def _define(self, number: int, made: dict[str, int | str]) -> None:
+        base, quote = self.core.asset(int(made["base_asset"])), self.core.asset(int(made["quote_asset"]))
+        known = self.instruments.get(number)
+        if base is None or quote is None or (known is not None and known.same(made, base, quote)):
+            return
+        try:
+            self.instruments[number] = Instrument.of(made, base, quote)
+        except ValueError as error:
+            if self._log is not None:
+                self._log.warning("instrument_left_out", instrument=number, reason=str(error))

@@ -42,14 +42,14 @@ Command = Callable[..., Said]
 
 
 class Up:
-    """`ironbook up` as a process; without analytics unless an argument asks for it."""
+    """`ironbook up` as a process; without analytics and gateway unless an argument asks for them."""
 
     def __init__(self, data: Path, *arguments: str, **variables: str) -> None:
         self.data = data
         kept = {name: value for name, value in os.environ.items() if not name.startswith("IRONBOOK_")}
         engine = {"IRONBOOK_ENGINE_ORDER_COUNT_MAX": "65536", "IRONBOOK_ENGINE_FREE_BYTES_MIN": "0"}
         wanted = {"--analytics", "--kafka", "--database"} & {*arguments}
-        given = [*([] if wanted else ["--no-analytics"]), *arguments]
+        given = [*([] if wanted else ["--no-analytics"]), *([] if "--http" in arguments else ["--no-gateway"]), *arguments]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ironbook", "up", "--data", str(data), "--listen", "127.0.0.1:0", *given],
             cwd=ROOT,

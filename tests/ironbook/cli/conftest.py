@@ -49,7 +49,8 @@ class Up:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("IRONBOOK_")}
         engine = {"IRONBOOK_ENGINE_ORDER_COUNT_MAX": "65536", "IRONBOOK_ENGINE_FREE_BYTES_MIN": "0"}
         wanted = {"--analytics", "--kafka", "--database"} & {*arguments}
-        given = [*([] if wanted else ["--no-analytics"]), *([] if "--http" in arguments else ["--no-gateway"]), *arguments]
+        without = [*([] if wanted else ["--no-analytics"]), *([] if "--http" in arguments else ["--no-gateway"])]
+        given = [*without, *arguments]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ironbook", "up", "--data", str(data), "--listen", "127.0.0.1:0", *given],
             cwd=ROOT,

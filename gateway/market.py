@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from engine_node._engine import Core
-from gateway.candles import Candles, Ticker
+from gateway.candles import Candle, Candles, Ticker
 from gateway.events import RECORD_BYTES, Batch, Event, command_at
 from gateway.mirror import Mirror
 from gateway.settings import GatewaySettings
@@ -363,6 +363,10 @@ class Market:
     def ticker(self, instrument: int, now_ns: int) -> Ticker:
         """The last 24 hours."""
         return self.books[instrument].candles.ticker(now_ns)
+
+    def candle(self, instrument: int, interval: str, now_ns: int) -> Candle | None:
+        """The open candle of an interval, flat if nothing was traded in it yet; None: nothing ever was."""
+        return self.books[instrument].candles.now(interval, now_ns)
 
     def tape(self, instrument: int) -> DepthTape:
         """Gathers that book's changes from now on, until it is given to `untape`."""

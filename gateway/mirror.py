@@ -23,11 +23,11 @@ from engine_node.logs import Log
 from gateway.errors import SYMBOL, ApiError
 from gateway.events import EVENT_LEVEL3, HEADER, RECORD_BYTES, Applied, Batch, read_events
 from gateway.settings import GatewaySettings
-from gateway.sources import SOURCE_TROUBLE, Source, make_source
+from gateway.sources import SOURCE_TROUBLE, Source, open_source
 from gateway.symbols import Asset, Instrument
 from schemas import vocabulary as v
 
-__all__ = ["Mirror"]
+__all__ = ["Mirror", "open_source"]
 
 ROOM_RECORDS: Final = 512  # applied in one go: some ten milliseconds at most, in which the loop does nothing else
 IDLE_S_MAX: Final = 0.005
@@ -55,11 +55,11 @@ class Mirror:
 
     def __init__(
         self,
+        source: Source,
         settings: GatewaySettings,
         *,
         log: Log | None = None,
         now_ns: Callable[[], int] = time.time_ns,
-        source: Source | None = None,
     ) -> None:
         self.core = _engine.Core(**EMPTY)
         self.instruments: dict[int, Instrument] = {}
@@ -73,7 +73,7 @@ class Mirror:
         self.trouble = "it was not opened yet"
         self.event_count = 0
         self._settings, self._log, self._now_ns = settings, log, now_ns
-        self._source = make_source(settings) if source is None else source
+        self._source = source
         self._source.arrived = self.advance
         self._listeners: list[Callable[[Batch], None]] = []
         self._beginners: list[Callable[[], None]] = []
@@ -96,15 +96,17 @@ class Mirror:
         self._beginners.append(listener)
 
     def when(self, key: int, client_sequence: int) -> asyncio.Future[Applied]:
-        """Done when that command is applied here. Ask before it is sent; give up by cancelling the future."""
+        """Done when that command is applied here, refused frames too. Ask before it is sent.
+
+        Whoever gives up completes or cancels the future, or calls `forget`. Asking again replaces who asked before.
+        """
         future: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         self._waiting[key << 48 | client_sequence] = future
-        future.add_done_callback(lambda _: self._forget(key << 48 | client_sequence, future))
         return future
 
-    def _forget(self, name: int, future: asyncio.Future[Applied]) -> None:
-        if self._waiting.get(name) is future:
-            del self._waiting[name]
+    def forget(self, key: int, client_sequence: int) -> None:
+        """Nobody waits for it any more."""
+        self._waiting.pop(key << 48 | client_sequence, None)
 
     # ---- Life --------------------------------------------------------------------------------------------------------
 
@@ -173,8 +175,10 @@ class Mirror:
             listener()
         for name, future in list(self._waiting.items()):
             known = core.key(name >> 48)
-            if known is not None and known["last_client_sequence"] >= name & (1 << 48) - 1 and not future.done():
-                future.set_result(Applied(0, 0, ()))
+            if known is not None and known["last_client_sequence"] >= name & (1 << 48) - 1:
+                del self._waiting[name]
+                if not future.done():
+                    future.set_result(Applied(0, 0, ()))
         self._open = True
 
     async def _catch_up(self) -> None:
@@ -248,7 +252,7 @@ class Mirror:
         """Resolve those who wait for a command of this step."""
         waiting, sequence = self._waiting, batch.first_sequence
         for word, key, received_ns in HEADER.iter_unpack(batch.records):
-            future = waiting.get(key << 48 | word >> 16)
+            future = waiting.pop(key << 48 | word >> 16, None)
             if future is not None and not future.done():
                 events = tuple(e for e in batch.events if e.sequence == sequence and e.kind != EVENT_LEVEL3)
                 future.set_result(Applied(sequence, received_ns, events))

@@ -17,7 +17,7 @@ from engine_node.replica import JOURNAL_DIRECTORY, SNAPSHOT_DIRECTORY, Replica, 
 from engine_node.snapshots import list_snapshots
 from gateway.settings import GatewaySettings
 
-__all__ = ["SOURCE_TROUBLE", "LocalSource", "Source", "make_source"]
+__all__ = ["SOURCE_TROUBLE", "LocalSource", "Source", "open_source"]
 
 SOURCE_TROUBLE: Final = (EngineNodeError, _engine.EngineError, OSError)  # what opening it again may mend
 
@@ -91,6 +91,6 @@ class LocalSource:
             self._reader = None
 
 
-def make_source(settings: GatewaySettings) -> Source:
+def open_source(settings: GatewaySettings) -> Source:
     """The one that the settings name."""
     return LocalSource(Path(settings.data), settings.replay_records)

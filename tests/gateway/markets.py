@@ -13,6 +13,7 @@ from schemas.vocabulary import RECORD_BYTES
 from tests.oracle import compare, flow
 from tests.oracle.choice import RandomChoice
 
+
 class Records:
     """A source of records that are there already, with a state to begin with."""
 
@@ -64,7 +65,7 @@ def follow(source: Records, **settings: int) -> tuple[Mirror, Market]:
 
     async def run() -> tuple[Mirror, Market]:
         chosen = GatewaySettings(**settings)
-        mirror = Mirror(chosen, source=source)
+        mirror = Mirror(source, chosen)
         market = Market(mirror, chosen)
         await mirror.open()
         await mirror.close()

@@ -20,6 +20,7 @@ import hmac
 import ipaddress
 import re
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -63,7 +64,7 @@ class Caller:
     """Who made a request.
 
     secret  fingerprint of the secret that signed: a session ends when it is rotated away
-    via     "signature" or "cookie"
+    via     "signature", "cookie", or "name" where a key is named and nothing is signed
     """
 
     __slots__ = ("account", "key_id", "number", "permissions", "secret", "via")
@@ -101,13 +102,15 @@ class LiveKey:
     """A key that can sign, as the key file has it now.
 
     fingerprints  of its secrets, oldest first: two while it rotates
+    caller        who only names it, without a signature
     """
 
-    __slots__ = ("_networks", "account", "fingerprints", "key_id", "networks", "number", "pads", "permissions")
+    __slots__ = ("_networks", "account", "caller", "fingerprints", "key_id", "networks", "number", "pads", "permissions")
 
     def __init__(self, key: Key) -> None:
         self.key_id, self.number, self.account, self.permissions = key.key_id, key.number, key.account, key.permissions
         self.networks = key.networks
+        self.caller = Caller(key.key_id, key.number, key.account, key.permissions, "", "name")
         self.fingerprints = tuple(secret.fingerprint() for secret in key.secrets)
         pads = [
             Pads(secret.value, Caller(key.key_id, key.number, key.account, key.permissions, fingerprint, "signature"))
@@ -140,12 +143,13 @@ class KeyRing:
         *,
         recv_window_max_ms: int = 60_000,
         poll_ms: int = 500,
+        now_ns: Callable[[], int] = time.time_ns,
         say: Say = lambda level, event, fields: None,
     ) -> None:
         self.failure = ""
         self._store, self._limits = store, limits
         self._recv_window_max_ms, self._poll_s = recv_window_max_ms, poll_ms / 1000
-        self._say = say
+        self._now_ns, self._say = now_ns, say
         self._live: dict[str, LiveKey] = {}
         self._mark = self._version = ""
         self._listeners: list[Callable[[], None]] = []
@@ -218,11 +222,11 @@ class KeyRing:
         """The live key of that id."""
         return self._live.get(key_id)
 
-    def named(self, key_id: str, peer: str, now_ns: int) -> LiveKey:
+    def named(self, key_id: str, peer: str) -> LiveKey:
         """The key that a request names without signing. Raises ApiError."""
         key = self._live.get(key_id)
         if key is None or not key.allows(peer):
-            raise self._refused(KEY_REFUSED if _KEY_ID.fullmatch(key_id) else KEY_FORMAT, peer, now_ns)
+            raise self._refused(KEY_REFUSED if _KEY_ID.fullmatch(key_id) else KEY_FORMAT, peer, self._now_ns())
         return key
 
     def authenticate(

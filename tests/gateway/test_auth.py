@@ -312,8 +312,8 @@ async def test_a_key_file_that_cannot_be_read_leaves_the_keys_that_were_read(sto
 async def test_a_key_that_is_only_named_must_be_live_and_near(store: KeyFile) -> None:
     store.create_key("desk", permissions=TRADER, networks=["10.0.0.0/8"])
     async with opened(store) as ring:
-        assert ring.named("desk", "10.1.2.3", NOW_MS).key_id == "desk"
+        assert ring.named("desk", "10.1.2.3").key_id == "desk"
         for key_id, peer, problem in [("desk", "11.0.0.1", KEY_REFUSED), ("x", "", KEY_REFUSED), ("", "", KEY_FORMAT)]:
             with pytest.raises(ApiError) as caught:
-                ring.named(key_id, peer, NOW_MS)
+                ring.named(key_id, peer)
             assert caught.value.problem is problem

@@ -1,0 +1,518 @@
+"""The line to the engine: one signed session of one key, whose answers come from the replica.
+
+    submit ─▶ numbered, signed ─▶ one write a turn of the loop ─▶ engine ─▶ journal
+      │                                                             │ reports: only a sign that something was released
+      ▼                                                             ▼
+    mirror.when(key, client sequence) ◀── mirror.advance() ◀── data_received
+
+The future of a command is that of its record in the mirror: it holds every event that the command caused. Until then
+three things can happen, and a caller is told which:
+
+    refused by the engine, or the line away     ENGINE_AWAY       certainly not entered; to be sent again, if at all
+    the line lost, and back                     either its record is in the journal, and the mirror answers, or the new
+                                                session shows that it is not: ENGINE_AWAY. Nothing is sent twice
+    no answer in time                           OUTCOME_UNKNOWN   it may still be entered; nobody is told a guess
+
+A new session begins with a ping. With it the engine ends whatever came before, and its pong names the last client
+sequence that is recorded; from there on no frame of an older connection can be. If such a frame came in between, the
+ping is a repeat, and the next attempt begins behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import os
+import random
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from gateway.auth import Say
+from gateway.errors import ENGINE_AWAY, OUTCOME_UNKNOWN, ApiError
+from ironbook import Key
+from ironbook._commands import Command, Prefixed, pack
+from ironbook._options import parse_address
+from ironbook._session import MAGIC, SESSION_LABEL, SHA256_BLOCK_BYTES
+from schemas.vocabulary import (
+    CODE_TEXT,
+    LOGON_BYTES,
+    REPORT_BYTES,
+    RESUME_NEW_ONLY,
+    TAG_BYTES,
+    Code,
+    EventKind,
+    LogonAnswer,
+    LogonRequest,
+    MessageKind,
+    Nonce,
+    Ping,
+)
+
+if TYPE_CHECKING:
+    from gateway.mirror import Applied
+
+__all__ = ["Line", "pack_nonce"]
+
+OUTSTANDING_MAX: Final = 8192  # commands whose fate is not known
+SWEEP_S: Final = 0.02  # how exactly time-outs are kept
+BACKOFF_S: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+CONNECT_S: Final = 5.0
+KEEP_ALIVE: Final = (
+    ((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 10),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL), 5),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPCNT), 3),
+    ((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT), 20_000),
+    ((socket.IPPROTO_TCP, socket.TCP_NODELAY), 1),
+)
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+_MESSAGE_MIN: Final = int(MessageKind.LOGON_ANSWER)
+_LOGON_ANSWER, _PONG = int(MessageKind.LOGON_ANSWER), int(MessageKind.PONG)
+_REFUSED, _SESSION_ENDED = int(MessageKind.REFUSED), int(MessageKind.SESSION_ENDED)
+_FILLED, _TRIGGERED = int(EventKind.FILLED), int(EventKind.TRIGGERED)  # whose reference is no client sequence
+_reference_of = struct.Struct("<Q").unpack_from
+_REFERENCE_AT, _ORDER_ID_AT, _CODE_AT = 80, 40, 2
+_pack_nonce = Nonce._STRUCT.pack
+_NONCE = int(Nonce.KIND)
+
+
+class Follower(Protocol):
+    """What is needed of the mirror."""
+
+    def when(self, key: int, client_sequence: int) -> asyncio.Future[Applied]:
+        """Resolves when the record that closes this command is applied."""
+
+    def forget(self, key: int, client_sequence: int) -> None:
+        """Nobody waits for it any more."""
+
+    def advance(self) -> int:
+        """Apply what is released."""
+
+
+def pack_nonce(nonce: bytes, timestamp_ns: int) -> bytes:
+    """A nonce prefix of 48 bytes."""
+    return _pack_nonce(_NONCE, timestamp_ns, nonce)
+
+
+class _Waiting:
+    """One command that was sent. first, last: its client sequences, prefixes and all."""
+
+    __slots__ = ("deadline_s", "first", "future", "last")
+
+    def __init__(self, first: int, last: int, deadline_s: float, future: asyncio.Future[Applied]) -> None:
+        self.first, self.last, self.deadline_s, self.future = first, last, deadline_s, future
+
+
+class _Again(Exception):
+    """The session did not come about; another attempt may do better."""
+
+
+class Line:
+    """One session of one key with the engine; comes back by itself. `name` stands in the log.
+
+    address   host:port, or who knows it; asked at each attempt
+    key       or who reads it; asked at each attempt, so that a rotated secret is found
+    failure   why there is no session now; "" if there is one
+    """
+
+    def __init__(
+        self,
+        address: str | Callable[[], tuple[str, int]],
+        key: Key | Callable[[], Key],
+        mirror: Follower,
+        *,
+        timeout_s: float,
+        now_ns: Callable[[], int],
+        name: str = "orders",
+        say: Say = lambda level, event, fields: None,
+    ) -> None:
+        self.name, self.failure = name, "not connected yet"
+        self.connected = False
+        self.key_number = self.account = self.permissions = 0
+        self.sent_count = self.refused_count = self.timeout_count = self.connect_count = 0
+        self._find_address = address if callable(address) else lambda: parse_address(address)
+        self._find_key = key if callable(key) else lambda: key
+        self._mirror, self._timeout_s, self._now_ns, self._say = mirror, timeout_s, now_ns, say
+        self._waiting: deque[_Waiting] = deque()  # by rising client sequence
+        self._entered = self._recorded = 0  # client sequences: the last one given, the last one known to be recorded
+        self._refused_first = self._refused_last = 0  # client sequences refused and not taken back yet; 0: none
+        self._refused_code = 0
+        self._output: list[bytes] = []
+        self._flushing = False
+        self._inner = self._outer = hashlib.sha256()
+        self._wire: _Wire | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def open(self) -> None:
+        """Begin to connect; returns once there is a session, or the first attempt failed. It goes on by itself."""
+        self._loop = asyncio.get_running_loop()
+        tried = asyncio.Event()
+        self._keeper = self._loop.create_task(self._keep(tried), name=f"line {self.name}")
+        await tried.wait()
+
+    async def close(self) -> None:
+        """End the session. What is outstanding is told to be unknown."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        wire = self._wire
+        self._lost("closed")
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        while self._waiting:
+            _fail(self._waiting.popleft().future, _unknown("the gateway stops"))
+        if wire is not None:
+            await asyncio.wait([wire.lost], timeout=1.0)
+
+    @property
+    def waiting_count(self) -> int:
+        """Commands whose fate is not known."""
+        return len(self._waiting)
+
+    # ---- Commands ---------------------------------------------------------------------------------------------------
+
+    def submit(
+        self, command: Command | Prefixed, *, text: str = "", nonce: Nonce | None = None
+    ) -> asyncio.Future[Applied]:
+        """Enter a command. Raises ApiError ENGINE_AWAY at once if it cannot be; the future may raise it too."""
+        return self.submit_parts(pack(command, text, nonce))
+
+    def submit_parts(self, parts: Sequence[bytes]) -> asyncio.Future[Applied]:
+        """The same from prefixes and command as ironbook._commands packs them: 48 bytes each, without sequences."""
+        self._check_room(1)
+        return self._enter(parts)
+
+    def submit_linked(self, groups: Sequence[Sequence[bytes]]) -> list[asyncio.Future[Applied]]:
+        """Several commands in one write, in this order; either all are sent or none."""
+        self._check_room(len(groups))
+        return [self._enter(parts) for parts in groups]
+
+    def _check_room(self, count: int) -> None:
+        if not self.connected:
+            raise _away(self.failure, "the engine is away; try again soon")
+        if self._refused_first:
+            raise _away(_code_text(self._refused_code), "the engine takes no commands now; try again soon")
+        if len(self._waiting) + count > OUTSTANDING_MAX:
+            raise _away(f"{len(self._waiting)} commands wait for an answer", "the engine is busy; try again soon")
+
+    def _enter(self, parts: Sequence[bytes]) -> asyncio.Future[Applied]:
+        sequence = self._entered
+        first = sequence + 1
+        output, inner, outer = self._output, self._inner, self._outer
+        for part in parts:
+            sequence += 1
+            numbered = part[:2] + sequence.to_bytes(6, "little") + part[8:]
+            digest = inner.copy()
+            digest.update(numbered)
+            tag = outer.copy()
+            tag.update(digest.digest())
+            output.append(numbered)
+            output.append(tag.digest()[:TAG_BYTES])
+        self._entered = sequence
+        future = self._mirror.when(self.key_number, sequence)
+        loop = cast(asyncio.AbstractEventLoop, self._loop)
+        self._waiting.append(_Waiting(first, sequence, loop.time() + self._timeout_s, future))
+        self.sent_count += 1
+        if not self._flushing:
+            self._flushing = True
+            loop.call_soon(self._flush)
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(SWEEP_S, self._sweep)
+        return future
+
+    def _flush(self) -> None:
+        """Write what this turn of the loop has brought."""
+        self._flushing = False
+        if self._output and self._wire is not None and self._wire.transport is not None:
+            self._wire.transport.write(b"".join(self._output))
+        self._output.clear()
+
+    def _ping(self) -> None:
+        command = Ping(client_sequence=self._entered, echo=1).pack()
+        digest = self._inner.copy()
+        digest.update(command)
+        tag = self._outer.copy()
+        tag.update(digest.digest())
+        self._output += (command, tag.digest()[:TAG_BYTES])
+        self._flush()
+
+    def _trim(self) -> None:
+        """Forget what is recorded and answered."""
+        waiting, recorded = self._waiting, self._recorded
+        while waiting and waiting[0].last <= recorded and waiting[0].future.done():
+            waiting.popleft()
+
+    def _sweep(self) -> None:
+        """Timer: tell those who have waited too long."""
+        self._sweeper = None
+        self._trim()
+        loop = cast(asyncio.AbstractEventLoop, self._loop)
+        now_s, more = loop.time(), False
+        for one in self._waiting:
+            if one.future.done():
+                continue
+            if one.deadline_s > now_s:
+                more = True
+                break
+            self.timeout_count += 1
+            recorded = "it is recorded" if one.last <= self._recorded else "it was sent"
+            _fail(one.future, _unknown(f"{recorded}, and no answer came within {self._timeout_s:g} s"))
+        if more:
+            self._sweeper = loop.call_later(SWEEP_S, self._sweep)
+
+    # ---- What the engine says ---------------------------------------------------------------------------------------
+
+    def _received(self, data: bytes) -> None:
+        """Whole items of 96 bytes of a live session."""
+        reports = False
+        recorded = self._recorded
+        for offset in range(0, len(data), REPORT_BYTES):
+            kind = data[offset]
+            if kind < _MESSAGE_MIN:
+                reports = True
+                if kind != _FILLED and kind != _TRIGGERED:
+                    (reference,) = _reference_of(data, offset + _REFERENCE_AT)
+                    if recorded < reference <= self._entered:
+                        self._recorded = recorded = reference
+            elif kind == _REFUSED:
+                self._refuse(*_code_and_reference(data, offset))
+            elif kind == _SESSION_ENDED:
+                self._lost(_code_text(_code_and_reference(data, offset)[0]))
+                break
+        if reports:
+            self._mirror.advance()
+            self._trim()
+
+    def _refuse(self, code: int, sequence: int) -> None:
+        """A frame was not recorded, and so none behind it. They are taken back once all of them are refused."""
+        if not self._recorded < sequence <= self._entered:
+            return  # a ping
+        if not self._refused_first or code != Code.EARLIER_REFUSED:
+            self._refused_code = code
+        first = last = sequence
+        for one in reversed(self._waiting):
+            if one.first <= sequence <= one.last:
+                first, last = one.first, one.last
+                break
+        self._refused_first = min(first, self._refused_first or first)
+        self._refused_last = max(last, self._refused_last)
+        if self._refused_last < self._entered:
+            return
+        why = _code_text(self._refused_code)
+        self._take_back(self._refused_first - 1, why)
+        self._say("warning", "line_refused", {"line": self.name, "why": why})
+
+    def _take_back(self, last: int, why: str) -> None:
+        """Everything behind this client sequence is certainly not entered; its numbers are given again."""
+        while self._waiting and self._waiting[-1].first > last:
+            one = self._waiting.pop()
+            self._mirror.forget(self.key_number, one.last)
+            self.refused_count += 1
+            _fail(one.future, _away(why, "it was not entered; send it again"))
+        self._entered = last
+        self._refused_first = self._refused_last = self._refused_code = 0
+
+    def _lost(self, why: str) -> None:
+        """The session is over; what is outstanding waits for the next one, or for the mirror."""
+        wire, self._wire = self._wire, None
+        if wire is None:
+            return
+        self.connected, self.failure = False, why
+        self._output.clear()
+        self._refused_first = self._refused_last = self._refused_code = 0
+        if wire.transport is not None:
+            wire.transport.close()
+        wire.over.set()
+        self._say("warning", "line_lost", {"line": self.name, "why": why, "outstanding": len(self._waiting)})
+
+    # ---- The session ------------------------------------------------------------------------------------------------
+
+    async def _keep(self, tried: asyncio.Event) -> None:
+        """Task: have a session, for ever."""
+        attempt = 0
+        while True:
+            try:
+                wire, idle_s = await self._connect()
+            except Exception as error:  # whatever it is, the next attempt may do better
+                self.failure = str(error) or type(error).__name__
+                if attempt == 0:
+                    self._say("warning", "line_away", {"line": self.name, "why": self.failure})
+            else:
+                attempt = 0
+                tried.set()
+                await self._watch(wire, idle_s)
+            tried.set()
+            await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)] * (0.5 + 0.5 * random.random()))
+            attempt += 1
+
+    async def _watch(self, wire: _Wire, idle_s: float) -> None:
+        """As long as the session lives: a ping when nothing else was sent."""
+        sent_count = self.sent_count
+        while not wire.over.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(wire.over.wait(), idle_s)
+                return
+            if self.sent_count == sent_count and not self._refused_first:
+                self._ping()
+            sent_count = self.sent_count
+
+    async def _connect(self) -> tuple[_Wire, float]:
+        """One attempt: connect, log on, ping; then the session is live. Seconds between signs of life."""
+        loop = cast(asyncio.AbstractEventLoop, self._loop)
+        key = self._find_key()
+        host, port = self._find_address()
+        wire = _Wire(self)
+        try:
+            async with asyncio.timeout(max(CONNECT_S, self._timeout_s)):
+                await loop.create_connection(lambda: wire, host, port)
+                answer = await self._log_on(wire, key)
+                self._ping_first(wire, answer.last_client_sequence)
+                pong = await wire.item()
+        except TimeoutError:
+            wire.abort()
+            raise _Again(f"no answer to a logon at {host}:{port}") from None
+        except BaseException:
+            wire.abort()
+            raise
+        if pong[0] != _PONG:
+            wire.abort()
+            raise _Again(f"a first ping must be answered by a pong: {_said(pong)}")
+        self._begin(wire, answer, int.from_bytes(pong[_ORDER_ID_AT : _ORDER_ID_AT + 8], "little"))
+        return wire, max(0.05, (answer.idle_ms or 30_000) / 3000)
+
+    async def _log_on(self, wire: _Wire, key: Key) -> LogonAnswer:
+        """The logon; afterwards frames can be signed."""
+        head = LogonRequest(
+            magic=MAGIC, key_id=key.key_id_bytes, client_nonce=os.urandom(16), timestamp_ns=self._now_ns(),
+            last_report_number=RESUME_NEW_ONLY, options=0,
+        ).pack()[:64]  # fmt: skip
+        wire.write(head + hmac.digest(key.secret, head, "sha256"))
+        data = await wire.item()
+        if data[0] != _LOGON_ANSWER:
+            raise _Again(f"the logon of key {key.key_id} was refused: {_said(data)}")
+        if not hmac.compare_digest(hmac.digest(key.secret, head + data[:64], "sha256"), data[64:LOGON_BYTES]):
+            raise _Again(f"the logon answer must be signed with the secret of key {key.key_id}, is not")
+        answer = LogonAnswer.unpack(data)
+        material = SESSION_LABEL + head[24:40] + answer.server_nonce + key.key_id_bytes
+        padded = hmac.digest(key.secret, material, "sha256").ljust(SHA256_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(padded.translate(_INNER))
+        self._outer = hashlib.sha256(padded.translate(_OUTER))
+        return answer
+
+    def _ping_first(self, wire: _Wire, last: int) -> None:
+        command = Ping(client_sequence=last, echo=1).pack()
+        digest, tag = self._inner.copy(), self._outer.copy()
+        digest.update(command)
+        tag.update(digest.digest())
+        wire.write(command + tag.digest()[:TAG_BYTES])
+
+    def _begin(self, wire: _Wire, answer: LogonAnswer, last: int) -> None:
+        """The session lives, and `last` is what of this key is recorded."""
+        if answer.key != self.key_number:
+            while self._waiting:
+                _fail(self._waiting.popleft().future, _unknown("the gateway's key was changed"))
+        self.key_number, self.account, self.permissions = answer.key, answer.account, answer.permissions
+        self._take_back(last, "the line to the engine was lost before the command was recorded")
+        self._entered = self._recorded = last
+        self._wire, self.connected, self.failure = wire, True, ""
+        self.connect_count += 1
+        self._mirror.advance()
+        self._say("info", "line_connected", {"line": self.name, "key": answer.key, "client_sequence": last})
+        wire.go_live()
+
+
+class _Wire(asyncio.Protocol):
+    """One connection: items of 96 bytes, to whoever waits for them until the session lives, then to the line."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._held = b""
+        self._items: asyncio.Queue[bytes] = asyncio.Queue()
+        self.transport: asyncio.Transport | None = None
+        self._live = False
+        self.over = asyncio.Event()
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        for option, value in KEEP_ALIVE:  # finds out a machine that is gone; an engine that is busy is not given up
+            transport.get_extra_info("socket").setsockopt(*option, value)
+
+    def data_received(self, data: bytes) -> None:
+        if self._held:
+            data = self._held + data
+        size = len(data)
+        whole = size - size % REPORT_BYTES
+        self._held = data[whole:] if whole < size else b""
+        if not self._live:
+            for offset in range(0, whole, REPORT_BYTES):
+                self._items.put_nowait(data[offset : offset + REPORT_BYTES])
+        elif self._line._wire is self:
+            self._line._received(data[:whole] if whole < size else data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._items.put_nowait(b"")
+        if self._line._wire is self:
+            self._line._lost(str(exc) if exc else "the engine closed the connection")
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    def go_live(self) -> None:
+        """From here on the line gets everything, what has come behind the pong first."""
+        self._live = True
+        while not self._items.empty() and self._line._wire is self:
+            if item := self._items.get_nowait():
+                self._line._received(item)
+            else:
+                self._line._lost("the engine closed the connection")
+
+    def write(self, data: bytes) -> None:
+        if self.transport is not None:
+            self.transport.write(data)
+
+    async def item(self) -> bytes:
+        """The next item before the session lives. Raises ConnectionResetError at the end."""
+        item = await self._items.get()
+        if not item:
+            raise ConnectionResetError("the engine closed the connection")
+        return item
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def _fail(future: asyncio.Future[Applied], error: ApiError) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # whoever waited may be gone
+
+
+def _away(why: str, hint: str) -> ApiError:
+    return ApiError(ENGINE_AWAY, detail=f"nothing was entered: {why}", hint=hint, retry_after=1)
+
+
+def _unknown(why: str) -> ApiError:
+    return ApiError(OUTCOME_UNKNOWN, detail=why, hint="ask for the order by its client order id before sending again")
+
+
+def _code_and_reference(data: bytes, offset: int) -> tuple[int, int]:
+    code = int.from_bytes(data[offset + _CODE_AT : offset + _CODE_AT + 2], "little")
+    return code, int(_reference_of(data, offset + _REFERENCE_AT)[0])
+
+
+def _said(item: bytes) -> str:
+    """A message in words."""
+    return f"kind {item[0]}, {_code_text(_code_and_reference(item, 0)[0])}"
+
+
+def _code_text(code: int) -> str:
+    return CODE_TEXT[code][1] if code in CODE_TEXT else f"code {code}"

@@ -1,0 +1,437 @@
+"""The line to the engine, on a real one: each command is entered once or not at all, and its caller is told which."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from engine_node import _engine
+from engine_node.replica import Replica
+from gateway.errors import ENGINE_AWAY, OUTCOME_UNKNOWN, ApiError
+from gateway.line import Line, pack_nonce
+from ironbook import Key
+from ironbook._commands import Prefixed, pack_cancel, pack_one, pack_order, pack_text
+from schemas.vocabulary import (
+    KIND_CLASS,
+    Code,
+    EventKind,
+    Halt,
+    HaltAction,
+    HaltScope,
+    MassCancel,
+    OrderLink,
+    Permission,
+    Report,
+    Side,
+)
+from tests.support.aio import in_loop, until
+from tests.support.node import Client, Node
+
+GATEWAY = Permission.TRADE | Permission.CANCEL | Permission.READ | Permission.DELEGATE
+PREFIXES = frozenset(int(kind) for kind, group in KIND_CLASS.items() if group == "prefix")
+PRICE = 1000
+
+
+class Applied(NamedTuple):
+    sequence: int
+    received_ns: int
+    events: tuple[Report, ...]
+
+
+class Follower:
+    """What the line needs of a mirror: a replica that tells of the records that somebody waits for."""
+
+    def __init__(self, data: Path) -> None:
+        self.replica = Replica.open(data)
+        self.core = self.replica.core
+        self.waits: dict[tuple[int, int], asyncio.Future[Any]] = {}
+        self.held = False  # apply nothing, as a mirror that lags
+        self.client_sequences: list[int] = []  # of closing records, for the proof that none is there twice
+        self.following: asyncio.Task[None] | None = None
+
+    def when(self, key: int, client_sequence: int) -> asyncio.Future[Any]:
+        made: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.waits[key, client_sequence] = made
+        return made
+
+    def forget(self, key: int, client_sequence: int) -> None:
+        self.waits.pop((key, client_sequence), None)
+
+    def advance(self) -> int:
+        count = 0
+        while not self.held and (step := self.replica.step()) is not None:
+            events: dict[int, list[Report]] = {}
+            for offset in range(0, len(step.events), 96):
+                event = Report.unpack(step.events, offset)
+                events.setdefault(event.sequence, []).append(event)
+            for offset in range(0, len(step.records), 64):
+                record = step.records[offset : offset + 64]
+                sequence = step.first_sequence + offset // 64
+                key, client_sequence = int.from_bytes(record[48:52], "little"), int.from_bytes(record[2:8], "little")
+                if record[0] in PREFIXES or not client_sequence:
+                    continue
+                future = self.waits.pop((key, client_sequence), None)
+                if future is not None and not future.done():
+                    received_ns = int.from_bytes(record[56:64], "little")
+                    future.set_result(Applied(sequence, received_ns, tuple(events.get(sequence, ()))))
+            count += 1
+        return count
+
+    async def follow(self) -> None:
+        while True:
+            self.advance()
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    yield from market(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """For tests that leave it as it was: each makes a key of its own."""
+    yield from market(tmp_path_factory.mktemp("shared"))
+
+
+def market(directory: Path, **settings: Any) -> Iterator[Node]:
+    made = Node(directory, nonce_count_max=1 << 16, **settings)
+    secret = made.make_key("admin")
+    made.start()
+    client = Client.connect(made.address(), "admin", secret)
+    client.define_market()
+    client.close()
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+@asynccontextmanager
+async def lined(
+    node: Node, key_id: str = "gateway", *, timeout_s: float = 10.0, permissions: int = GATEWAY, **more: Any
+) -> AsyncIterator[tuple[Line, Follower]]:
+    if key_id not in {key.key_id for key in node.keys().load().live()}:
+        node.make_key(key_id, permissions=permissions, **more)
+
+    def key() -> Key:
+        return Key(key_id=key_id, secret=node.keys().load().find(key_id).secrets[-1].value)
+
+    follower = Follower(node.directory)
+    follower.following = asyncio.get_running_loop().create_task(follower.follow())
+    line = Line(lambda: address(node), key, follower, timeout_s=timeout_s, now_ns=time.time_ns)
+    await line.open()
+    await until(lambda: line.connected)
+    try:
+        yield line, follower
+    finally:
+        await line.close()
+        follower.following.cancel()
+        await asyncio.gather(follower.following, return_exceptions=True)
+        follower.replica.close()
+
+
+def address(node: Node) -> tuple[str, int]:
+    state = node.state()
+    if state is None:
+        raise ConnectionError("no engine runs")
+    return node.address()
+
+
+def order(price: int = PRICE, side: int = Side.BUY, quantity: int = 5, number: int = 0, account: int = 1) -> bytes:
+    return pack_order(account, 1, side, price, quantity, number)
+
+
+async def refusal(future: asyncio.Future[Any]) -> Any:
+    with pytest.raises(ApiError) as caught:
+        await future
+    return caught.value.problem
+
+
+def kinds(applied: Any) -> list[int]:
+    return [event.kind for event in applied.events if event.key]
+
+
+# ---- Ordinary life ---------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_an_order_is_answered_with_every_event_it_caused(shared: Node) -> None:
+    async with lined(shared, "every") as (line, _):
+        resting = await line.submit_parts((order(2000, Side.SELL, 3),))
+        taker = await line.submit_parts((order(2000, Side.BUY, 5, account=2),))
+        assert kinds(resting) == [EventKind.ACCEPTED]
+        assert kinds(taker) == [EventKind.ACCEPTED, EventKind.FILLED, EventKind.FILLED]
+        assert {event.account for event in taker.events if event.kind == EventKind.FILLED} == {1, 2}
+        await line.submit_parts((pack_cancel(2, 1, taker.sequence),))
+
+
+@in_loop
+async def test_prefixes_count_and_reach_the_journal(shared: Node) -> None:
+    async with lined(shared, "prefixes") as (line, follower):
+        nonce = pack_nonce(os.urandom(16), time.time_ns())
+        first = await line.submit_parts((pack_text("my-order"), nonce, order()))
+        second = await line.submit_parts((nonce, order()))
+        assert kinds(first) == [EventKind.ACCEPTED]
+        assert [event.code for event in second.events] == [Code.NONCE_REPEATED]
+        number = line.key_number
+        assert follower.core.key(number)["last_client_sequence"] == 5  # type: ignore[index]
+        await line.submit_parts((pack_cancel(1, 1, first.sequence),))
+
+
+@in_loop
+async def test_commands_of_one_turn_keep_their_order_and_leave_together(shared: Node) -> None:
+    async with lined(shared, "many") as (line, _):
+        futures = [line.submit_parts((order(100 + n),)) for n in range(500)]
+        found = await asyncio.gather(*futures)
+        assert [applied.sequence for applied in found] == sorted(applied.sequence for applied in found)
+        assert [applied.events[0].price_ticks for applied in found] == list(range(100, 600))
+        cancelled = await line.submit(MassCancel(account=1))
+        assert [event.quantity_lots for event in cancelled.events if event.kind == EventKind.APPLIED] == [500]
+        assert line.waiting_count == 0
+
+
+@in_loop
+async def test_linked_commands_are_sent_in_their_order(shared: Node) -> None:
+    async with lined(shared, "linked") as (line, _):
+        first = await line.submit_parts((order(number=7),))
+        link = OrderLink(target_client_order_id=7, action=2)
+        cancel, entry = (pack_cancel(1, 1, first.sequence),), (order(PRICE + 1, number=8),)
+        groups = [cancel, entry, (pack_one(link), order(number=9))]
+        gone, second, refused = await asyncio.gather(*line.submit_linked(groups))
+        assert (kinds(gone), kinds(second)) == ([EventKind.CANCELLED], [EventKind.ACCEPTED])
+        assert [event.code for event in refused.events] == [Code.UNKNOWN_ORDER]
+        await line.submit_parts((pack_cancel(1, 1, second.sequence),))
+
+
+@in_loop
+async def test_what_the_core_rejects_is_an_answer_too(shared: Node) -> None:
+    async with lined(shared, "rejects") as (line, _):
+        unknown = await line.submit_parts((pack_cancel(1, 1, 999_999),))
+        assert [(event.kind, event.code) for event in unknown.events] == [(EventKind.REJECTED, Code.UNKNOWN_ORDER)]
+        forbidden = await line.submit(Halt(scope=HaltScope.EVERYTHING, action=HaltAction.HALT))
+        assert [event.code for event in forbidden.events] == [Code.KIND_FORBIDDEN], "recorded as refused"
+        assert kinds(await line.submit(Prefixed(command=MassCancel(account=1), text="why"))) == [EventKind.APPLIED]
+
+
+@in_loop
+async def test_an_idle_line_is_kept_alive(tmp_path: Path) -> None:
+    for node in market(tmp_path, idle_ms=600):
+        async with lined(node) as (line, _):
+            await asyncio.sleep(1.5)
+            assert kinds(await line.submit_parts((order(),))) == [EventKind.ACCEPTED]
+            assert line.connect_count == 1
+
+
+# ---- What goes wrong -------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_without_an_engine_nothing_is_entered_and_the_caller_is_told_at_once(node: Node) -> None:
+    async with lined(node) as (line, _):
+        node.stop()
+        await until(lambda: not line.connected)
+        with pytest.raises(ApiError) as caught:
+            line.submit_parts((order(),))
+        assert (caught.value.problem, caught.value.retry_after) == (ENGINE_AWAY, 1)
+        node.start()
+        await until(lambda: line.connected)
+        assert kinds(await line.submit_parts((order(),))) == [EventKind.ACCEPTED]
+
+
+@in_loop
+async def test_a_killed_engine_loses_no_order_and_enters_none_twice(node: Node) -> None:
+    """kill -9 under load, three times. What was told as entered is in the journal, what was told as not is not."""
+    told: dict[int, str] = {}
+
+    async def trader(line: Line, first: int) -> None:
+        for number in range(first, first + 400):
+            try:
+                applied = await line.submit_parts((order(number=number),))
+                assert applied.events[0].client_order_id == number
+                told[number] = "entered"
+            except ApiError as error:
+                told[number] = "not entered" if error.problem is ENGINE_AWAY else "unknown"
+                await asyncio.sleep(0.002)
+
+    async def killer(line: Line) -> None:
+        for _ in range(3):
+            sent = line.sent_count
+            await until(lambda sent=sent: line.sent_count > sent + 150)
+            node.tell(signal.SIGKILL)
+            assert node.process is not None
+            await asyncio.to_thread(node.process.wait)
+            await asyncio.to_thread(node.stop)
+            await asyncio.to_thread(node.start)
+            await until(lambda: line.connected)
+
+    async with lined(node, timeout_s=20.0) as (line, follower):
+        await asyncio.gather(killer(line), *(trader(line, 1 + 1000 * n) for n in range(8)))
+        await until(lambda: line.waiting_count == 0)
+        follower.advance()
+        assert line.connect_count == 4
+        open_orders: list[dict[str, int]] = []
+        while page := follower.core.account_orders(1, skip=len(open_orders)):
+            open_orders += page
+        entered = [one["client_order_id"] for one in open_orders]
+    assert len(entered) == len(set(entered)), "no order is there twice"
+    assert set(entered) == {number for number, what in told.items() if what == "entered"}
+    assert len(told) == 8 * 400
+    assert "unknown" not in told.values(), "the engine came back in time, so each outcome is known"
+
+
+@in_loop
+async def test_what_is_not_answered_in_time_is_told_to_be_unknown_and_may_have_been_entered(shared: Node) -> None:
+    async with lined(shared, "slow", timeout_s=0.2) as (line, follower):
+        shared.tell(signal.SIGSTOP)
+        try:
+            future = line.submit_parts((order(number=4711),))
+            assert await refusal(future) is OUTCOME_UNKNOWN
+            assert line.timeout_count == 1
+        finally:
+            shared.tell(signal.SIGCONT)
+        await until(lambda: line.waiting_count == 0 or follower.core.key(line.key_number)["last_client_sequence"] == 1)  # type: ignore[index]
+        again = await line.submit_parts((order(number=4711),))
+        assert [event.code for event in again.events] == [Code.DUPLICATE_CLIENT_ORDER_ID], "it was entered"
+        await line.submit(MassCancel(account=1))
+
+
+@in_loop
+async def test_a_mirror_that_lags_makes_outcomes_unknown_not_wrong(shared: Node) -> None:
+    async with lined(shared, "lagging", timeout_s=0.2) as (line, follower):
+        follower.held = True
+        future = line.submit_parts((order(),))
+        with pytest.raises(ApiError) as caught:
+            await future
+        assert caught.value.problem is OUTCOME_UNKNOWN
+        assert "recorded" in caught.value.detail
+        follower.held = False
+        assert kinds(await line.submit_parts((order(),))) == [EventKind.ACCEPTED]
+        await line.submit(MassCancel(account=1))
+
+
+@in_loop
+async def test_reports_that_a_survival_level_holds_back_make_outcomes_unknown_until_it_passes(tmp_path: Path) -> None:
+    node = Node(tmp_path, survival_level="cluster")
+    secret = node.make_key("admin")
+    node.start()
+    shipper = _engine.JournalReader(str(tmp_path / "journal"))
+    shipping = True
+
+    def ship() -> None:
+        if shipping:
+            shipper.ship(shipper.shippable())
+
+    async def ship_on() -> None:
+        while True:
+            ship()
+            await asyncio.sleep(0.002)
+
+    task = asyncio.get_running_loop().create_task(ship_on())
+    try:
+        client = await asyncio.to_thread(Client.connect, node.address(), "admin", secret)
+        await asyncio.to_thread(client.define_market)
+        client.close()
+        async with lined(node, timeout_s=0.4) as (line, follower):
+            await line.submit_parts((order(),))
+            shipping = False
+            assert await refusal(line.submit_parts((order(number=5),))) is OUTCOME_UNKNOWN
+            assert not [one for one in follower.core.account_orders(1) if one["client_order_id"] == 5]
+            shipping = True
+            await until(lambda: [one for one in follower.core.account_orders(1) if one["client_order_id"] == 5])
+            assert kinds(await line.submit_parts((order(),))) == [EventKind.ACCEPTED]
+            assert line.connect_count == 1
+    finally:
+        task.cancel()
+        shipper.close()
+        node.end()
+
+
+@in_loop
+async def test_what_the_engine_has_no_room_for_is_taken_back_and_later_orders_go_on(tmp_path: Path) -> None:
+    for node in market(tmp_path, order_count_max=64):
+        async with lined(node) as (line, _):
+            futures = [line.submit_parts((pack_text(f"o{n}"), order(number=n + 1))) for n in range(100)]
+            found = await asyncio.gather(*futures, return_exceptions=True)
+            entered = [one for one in found if not isinstance(one, BaseException)]
+            refused = [one for one in found if isinstance(one, ApiError)]
+            assert len(entered) + len(refused) == 100
+            assert refused
+            assert {one.problem for one in refused} == {ENGINE_AWAY}
+            assert all("nothing was entered" in one.detail for one in refused)
+            cancelled = await line.submit(MassCancel(account=1))
+            [count] = [event.quantity_lots for event in cancelled.events if event.kind == EventKind.APPLIED]
+            assert count == len(entered)
+            assert kinds(await line.submit_parts((pack_text("more"), order()))) == [EventKind.ACCEPTED]
+            assert line.connect_count == 1
+
+
+@in_loop
+async def test_a_session_that_another_takes_over_comes_back(shared: Node) -> None:
+    async with lined(shared, "twice") as (line, _):
+        secret = shared.keys().load().find("twice").secrets[0].value
+        other = await asyncio.to_thread(Client.connect, shared.address(), "twice", secret)
+        await asyncio.to_thread(other.ask, other.order(Side.BUY, 77, 1))
+        await until(lambda: line.connect_count == 2)
+        assert kinds(await line.submit_parts((order(),))) == [EventKind.ACCEPTED]
+        await line.submit(MassCancel(account=1))
+        other.close()
+
+
+@in_loop
+async def test_a_revoked_key_enters_nothing_more_and_a_rotated_one_goes_on_with_its_new_secret(shared: Node) -> None:
+    async with lined(shared, "rotating") as (line, _):
+        shared.keys().begin_rotation("rotating")
+        shared.keys().finish_rotation("rotating")
+        await until(lambda: line.connect_count == 2)
+        assert kinds(await line.submit_parts((order(),))) == [EventKind.ACCEPTED]
+        await line.submit(MassCancel(account=1))
+        shared.keys().revoke("rotating")
+        await until(lambda: not line.connected)
+        with pytest.raises(ApiError) as caught:
+            line.submit_parts((order(),))
+        assert caught.value.problem is ENGINE_AWAY
+
+
+@in_loop
+async def test_more_commands_than_may_wait_are_refused_before_they_are_sent(
+    shared: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.line.OUTSTANDING_MAX", 3)
+    async with lined(shared, "busy") as (line, _):
+        futures = [line.submit_parts((order(),)) for _ in range(3)]
+        with pytest.raises(ApiError) as caught:
+            line.submit_parts((order(),))
+        assert caught.value.problem is ENGINE_AWAY
+        await asyncio.gather(*futures)
+        await line.submit(MassCancel(account=1))
+
+
+@in_loop
+async def test_the_engine_keeps_and_answers_what_clients_no_longer_wait_for(shared: Node) -> None:
+    async with lined(shared, "gone") as (line, follower):
+        line.submit_parts((order(number=1),)).cancel()
+        applied = await line.submit_parts((order(number=2),))
+        assert kinds(applied) == [EventKind.ACCEPTED]
+        assert [one["client_order_id"] for one in follower.core.account_orders(1)] == [1, 2]
+        assert line.waiting_count <= 1
+        await line.submit(MassCancel(account=1))
+
+
+@in_loop
+async def test_a_line_that_is_closed_tells_who_waits(shared: Node) -> None:
+    async with lined(shared, "closing") as (line, follower):
+        follower.held = True
+        future = line.submit_parts((order(),))
+        await asyncio.sleep(0.05)
+        await line.close()
+        assert await refusal(future) is OUTCOME_UNKNOWN
+        follower.held = False

@@ -36,7 +36,7 @@ __all__ = ["App", "render", "speaks_v1"]
 SIGNING: Final = frozenset((b"timestamp", b"recvWindow", b"signature"))
 PARAMETER_COUNT_MAX: Final = 100
 SOCKET_WEIGHT: Final = 2
-STARTING: Final = "The gateway is starting; try again soon."
+STARTING: Final = "The gateway has not caught up with the journal; try again soon."
 PERMISSION: Final = {
     Access.READ: Permission.READ,
     Access.TRADE: Permission.TRADE,
@@ -140,7 +140,7 @@ class App:
         """Who serves the WebSocket that is asked for, or why none is opened. Never raises."""
         try:
             self.gateway.limits.weight(request.peer, SOCKET_WEIGHT, self.gateway.now_ns())
-            if not self.open:
+            if not (self.open and self.gateway.mirror.live):
                 raise ApiError(errors.ENGINE_AWAY, STARTING, retry_after=1)
             for socket in self._sockets:
                 if request.path == socket.prefix or request.path.startswith(socket.prefix + "/"):
@@ -231,7 +231,7 @@ class App:
     def _call(self, bound: _Bound, path: Mapping[str, str], request: Request) -> tuple[Any, Headers]:
         gateway, route = self.gateway, bound.route
         now_ns = gateway.now_ns()
-        if not self.open and route.tag != "health":
+        if route.tag != "health" and not (self.open and gateway.mirror.live):
             raise ApiError(errors.ENGINE_AWAY, STARTING, retry_after=1)
         headers = gateway.limits.weight(request.peer, bound.weight, now_ns)
         caller: Caller | None = None

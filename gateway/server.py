@@ -32,7 +32,7 @@ from gateway.limits import Limits
 from gateway.line import Line
 from gateway.market import Market
 from gateway.metrics import Metrics
-from gateway.mirror import Mirror, open_source
+from gateway.mirror import Mirror
 from gateway.routing import Route, SocketRoute
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
@@ -63,7 +63,7 @@ SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS, *l
 def _routes() -> tuple[Route, ...]:
     v1 = (account, analytics, audit, control, dead_letters, instruments, keys, orders, risk, session, system)
     found = (*rest.ROUTES, *user_data.ROUTES, *(route for module in v1 for route in module.ROUTES))
-    return (*found, openapi.openapi_route(found, SOCKETS))
+    return (*found, openapi.openapi_route(found, SOCKETS, version=VERSION))
 
 
 ROUTES: Final = _routes()
@@ -135,8 +135,10 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
         Path(settings.key_file) if settings.key_file else data / KEY_FILE_NAME,
         select_passphrase(passphrase, None if passphrase else Path(file)),
     )
-    keys_ring = KeyRing(store, limits, recv_window_max_ms=settings.recv_window_max, poll_ms=settings.key_poll)
-    mirror = Mirror(open_source(settings), settings)
+    keys_ring = KeyRing(
+        store, limits, recv_window_max_ms=settings.recv_window_max, poll_ms=settings.key_poll, say=log.write
+    )
+    mirror = Mirror(settings, log=log, now_ns=time.time_ns)
     market = Market(mirror, settings)
     address: str | Callable[[], tuple[str, int]] = settings.engine or (lambda: _engine_address(data))
     key = Key.from_file(settings.engine_key or data / "client-keys" / "gateway.json")

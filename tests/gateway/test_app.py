@@ -110,8 +110,9 @@ def app(tmp_path, log_path):
     limits = Limits(settings)
     store = KeyFile(tmp_path / "keys", b"correct horse battery")
     gateway: Any = SimpleNamespace(
-        settings=settings, limits=limits, keys=KeyRing(store, limits), metrics=Metrics(), now_ns=lambda: NOW_NS
-    )
+        settings=settings, limits=limits, keys=KeyRing(store, limits), metrics=Metrics(), now_ns=lambda: NOW_NS,
+        mirror=SimpleNamespace(live=True),
+    )  # fmt: skip
     log = Log.open(str(log_path), level="info", queue_max=100)
     made = App(gateway, ROUTES, SOCKETS, log)
     made.open = True
@@ -234,8 +235,10 @@ def test_an_origin_that_is_allowed_may_read_and_any_other_may_not(app):
     assert "Access-Control-Allow-Methods" not in other
 
 
-def test_while_it_starts_only_health_is_answered(app):
-    app.open = False
+@pytest.mark.parametrize("what", ["starting", "behind"])
+def test_while_it_starts_or_has_lost_the_journal_only_health_is_answered(app, what):
+    app.open = what != "starting"
+    app.gateway.mirror.live = what != "behind"
     assert answer(app, "GET", "/live")[0] == 200
     status, said, headers = answer(app, "GET", "/api/v3/things?symbol=A&side=BUY")
     assert (status, said["code"], headers["Retry-After"]) == (503, -1001, "1")

@@ -87,6 +87,7 @@ TOO_MANY_PARAMETERS = _problem(400, -1101, "too_many_parameters", "Too many para
 MANDATORY = _problem(400, -1102, "parameter_missing", "Mandatory parameter was not sent, was empty/null, or malformed.")
 UNREAD = _problem(400, -1104, "parameter_unknown", "Not all sent parameters were read.")
 EMPTY = _problem(400, -1105, "parameter_empty", "Parameter was empty.")
+NOT_REQUIRED = _problem(400, -1106, "parameter_not_required", "Parameter sent when not required.")
 PRECISION = _problem(400, -1111, "precision", "Parameter has too much precision.")
 TIME_IN_FORCE = _problem(400, -1115, "time_in_force", "Invalid timeInForce.")
 ORDER_TYPE = _problem(400, -1116, "order_type", "Invalid orderType.")
@@ -101,11 +102,16 @@ RECV_WINDOW = _problem(400, -1131, "recv_window", "recvWindow must be at most 60
 KEY_FORMAT = _problem(401, -2014, "key_format", "API-key format invalid.")
 KEY_REFUSED = _problem(401, -2015, "key_refused", "Invalid API-key, IP, or permissions for action.")
 # Of orders
+MARKET_CLOSED = _problem(400, -1013, "market_closed", "Market is closed.")
 FILTER = _problem(400, -1013, "filter", "Filter failure.")
+NO_DEPTH = _problem(400, -1112, "no_depth", "No orders on book for symbol.")
 ORDER_REJECTED = _problem(400, -2010, "order_rejected", "Order was rejected.")
 INSUFFICIENT = _problem(
     400, -2010, "insufficient_funds", "Account has insufficient balance for requested action."
 )
+ACCOUNT_HALTED = _problem(400, -2010, "account_halted", "This account may not place or cancel orders.")
+TRIGGER_MET = _problem(400, -2010, "trigger_already_met", "Stop price would trigger immediately.")
+UNFILLABLE = _problem(400, -2010, "unfillable", "Order would not be filled at once as far as it demands.")
 WOULD_TAKE = _problem(400, -2010, "post_only_would_take", "Order would immediately match and take.")
 DUPLICATE = _problem(400, -2010, "duplicate_client_order_id", "Duplicate order sent.")
 CANCEL_REJECTED = _problem(400, -2011, "unknown_order", "Unknown order sent.")

@@ -1,0 +1,292 @@
+"""Market data of the Binance dialect, read from the gateway's own replica: depth, trades, candles, tickers."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Final
+
+from gateway.binance.account import span
+from gateway.binance.exchange_info import chosen
+from gateway.binance.models import (
+    AggTrade,
+    AggTradesQuery,
+    AveragePrice,
+    BookTicker,
+    Depth,
+    DepthQuery,
+    Kline,
+    KlinesQuery,
+    MiniTicker,
+    PriceTicker,
+    PublicTrade,
+    SomeSymbols,
+    SymbolOnly,
+    Ticker,
+    TickerSymbols,
+    TradesQuery,
+)
+from gateway.binance.orders import instrument_of
+from gateway.candles import Candle, next_start, start_of, with_flat
+from gateway.context import Gateway
+from gateway.market import Trade
+from gateway.routing import Call
+from gateway.symbols import Instrument, decimal_text
+from schemas.vocabulary import Side
+
+__all__ = [
+    "agg_trades",
+    "average_price",
+    "depth",
+    "depth_weight",
+    "kline",
+    "klines",
+    "small_ticker_weight",
+    "ticker_24h",
+    "ticker_book",
+    "ticker_price",
+    "ticker_weight",
+    "trades",
+]
+
+NS_PER_MS: Final = 1_000_000
+AVERAGE_MINUTES: Final = 5
+PERCENT_DECIMALS: Final = 3
+_SELL: Final = int(Side.SELL)
+_BUY: Final = int(Side.BUY)
+
+# ---- The book --------------------------------------------------------------------------------------------------------
+
+
+def depth(call: Call) -> Depth:
+    """GET /api/v3/depth."""
+    asked: DepthQuery = call.parameters
+    gateway = call.gateway
+    instrument = instrument_of(gateway, asked.symbol)
+    price, quantity, core = instrument.price_text, instrument.quantity_text, gateway.mirror.core
+    return Depth(
+        gateway.market.update_id(instrument.number),
+        [(price(ticks), quantity(lots)) for ticks, lots, _ in core.levels(instrument.number, _BUY, asked.limit)],
+        [(price(ticks), quantity(lots)) for ticks, lots, _ in core.levels(instrument.number, _SELL, asked.limit)],
+    )
+
+
+def depth_weight(asked: DepthQuery) -> int:
+    """By how many levels are asked for."""
+    return 5 if asked.limit <= 100 else 25 if asked.limit <= 500 else 50 if asked.limit <= 1000 else 250
+
+
+def ticker_book(call: Call) -> BookTicker | list[BookTicker]:
+    """GET /api/v3/ticker/bookTicker."""
+    asked: SomeSymbols = call.parameters
+    found = [_book_ticker(call.gateway, one) for one in chosen(call.gateway, asked.symbol, asked.symbols)]
+    return found if asked.symbol is None else found[0]
+
+
+def _book_ticker(gateway: Gateway, instrument: Instrument) -> BookTicker:
+    top = gateway.market.top(instrument.number)
+    return BookTicker(
+        instrument.name,
+        instrument.price_text(top.bid_ticks),
+        instrument.quantity_text(top.bid_lots),
+        instrument.price_text(top.ask_ticks),
+        instrument.quantity_text(top.ask_lots),
+    )
+
+
+# ---- Trades ----------------------------------------------------------------------------------------------------------
+
+
+async def trades(call: Call) -> list[PublicTrade]:
+    """GET /api/v3/trades and historicalTrades: the newest, or from an id on; oldest first."""
+    asked: TradesQuery = call.parameters
+    instrument = instrument_of(call.gateway, asked.symbol)
+    found = call.gateway.market.trades(instrument.number, asked.limit, asked.fromId)
+    return [_public(one, instrument) for one in found]
+
+
+def _public(trade: Trade, instrument: Instrument) -> PublicTrade:
+    return PublicTrade(
+        trade.trade_id,
+        instrument.price_text(trade.price_ticks),
+        instrument.quantity_text(trade.quantity_lots),
+        instrument.amount_text(trade.notional_units),
+        trade.received_ns // NS_PER_MS,
+        trade.taker_side == _SELL,
+    )
+
+
+async def agg_trades(call: Call) -> list[AggTrade]:
+    """GET /api/v3/aggTrades: each trade is an aggregate of its own."""
+    asked: AggTradesQuery = call.parameters
+    gateway = call.gateway
+    instrument = instrument_of(gateway, asked.symbol)
+    start_ns, end_ns = span(asked.startTime, asked.endTime)
+    kept = gateway.market.books[instrument.number].trades
+    if asked.fromId is not None:
+        found = gateway.market.trades(instrument.number, asked.limit, asked.fromId)
+    else:
+        first = bisect_left(kept, start_ns, key=_received) if asked.startTime is not None else 0
+        last = bisect_left(kept, end_ns, key=_received) if asked.endTime is not None else len(kept)
+        span_of = range(first, last)
+        part = span_of[: asked.limit] if asked.startTime is not None else span_of[-asked.limit :]
+        found = kept[part.start : part.stop]
+    return [_aggregate(one, instrument) for one in found]
+
+
+def _received(trade: Trade) -> int:
+    return trade.received_ns
+
+
+def _aggregate(trade: Trade, instrument: Instrument) -> AggTrade:
+    return AggTrade(
+        trade.trade_id,
+        instrument.price_text(trade.price_ticks),
+        instrument.quantity_text(trade.quantity_lots),
+        trade.trade_id,
+        trade.trade_id,
+        trade.received_ns // NS_PER_MS,
+        trade.taker_side == _SELL,
+    )
+
+
+# ---- Candles ---------------------------------------------------------------------------------------------------------
+
+
+async def klines(call: Call) -> list[Kline]:
+    """GET /api/v3/klines: from a time on, else the newest; those without a trade are flat."""
+    asked: KlinesQuery = call.parameters
+    gateway = call.gateway
+    instrument = instrument_of(gateway, asked.symbol)
+    now_ns = gateway.now_ns()
+    start_ns, end_ns = span(asked.startTime, asked.endTime)
+    until_ns = min(end_ns - 1, now_ns)
+    found = gateway.market.books[instrument.number].candles.between(asked.interval, 0, until_ns + 1)
+    whole = with_flat(asked.interval, found, until_ns, len(found) + asked.limit) if found else []
+    if asked.startTime is not None:
+        whole = [one for one in whole if one.start_ns >= start_ns][: asked.limit]
+    return [kline(one, asked.interval, instrument) for one in whole[-asked.limit :]]
+
+
+def kline(candle: Candle, interval: str, instrument: Instrument) -> Kline:
+    """A candle as an array of 12."""
+    start_ns = start_of(interval, candle.start_ns)
+    return (
+        start_ns // NS_PER_MS,
+        instrument.price_text(candle.open_ticks),
+        instrument.price_text(candle.high_ticks),
+        instrument.price_text(candle.low_ticks),
+        instrument.price_text(candle.close_ticks),
+        instrument.quantity_text(candle.volume_lots),
+        next_start(interval, start_ns) // NS_PER_MS - 1,
+        instrument.amount_text(candle.notional_units),
+        candle.trade_count,
+        instrument.quantity_text(candle.buy_volume_lots),
+        instrument.amount_text(candle.buy_notional_units),
+        "0",
+    )
+
+
+def average_price(call: Call) -> AveragePrice:
+    """GET /api/v3/avgPrice: of the trades of five minutes, else the last price."""
+    asked: SymbolOnly = call.parameters
+    gateway = call.gateway
+    instrument = instrument_of(gateway, asked.symbol)
+    now_ns = gateway.now_ns()
+    recent = gateway.market.books[instrument.number].candles.between(
+        "1m", now_ns - AVERAGE_MINUTES * 60 * 1_000_000_000, now_ns + 1
+    )
+    lots, units = sum(one.volume_lots for one in recent), sum(one.notional_units for one in recent)
+    price = instrument.average_text(units, lots) if lots else _last_price(gateway, instrument)
+    last = gateway.market.last_trade(instrument.number)
+    return AveragePrice(AVERAGE_MINUTES, price, (last.received_ns if last is not None else now_ns) // NS_PER_MS)
+
+
+# ---- Tickers ---------------------------------------------------------------------------------------------------------
+
+
+def _last_price(gateway: Gateway, instrument: Instrument) -> str:
+    """Of the last trade; before the first one the reference price."""
+    info = gateway.mirror.core.instrument(instrument.number) or {}
+    return instrument.price_text(int(info.get("reference_price_ticks", 0)))
+
+
+def ticker_price(call: Call) -> PriceTicker | list[PriceTicker]:
+    """GET /api/v3/ticker/price."""
+    asked: SomeSymbols = call.parameters
+    gateway = call.gateway
+    found = [PriceTicker(one.name, _last_price(gateway, one)) for one in chosen(gateway, asked.symbol, asked.symbols)]
+    return found if asked.symbol is None else found[0]
+
+
+def small_ticker_weight(asked: SomeSymbols) -> int:
+    """Of one symbol it costs less."""
+    return 2 if asked.symbol is not None else 4
+
+
+def ticker_weight(asked: TickerSymbols) -> int:
+    """By how many symbols are asked for."""
+    if asked.symbol is not None:
+        return 2
+    count = asked.symbols.count(",") + 1 if asked.symbols is not None else 101
+    return 2 if count <= 20 else 40 if count <= 100 else 80
+
+
+def ticker_24h(call: Call) -> Ticker | MiniTicker | list[Ticker] | list[MiniTicker]:
+    """GET /api/v3/ticker/24hr."""
+    asked: TickerSymbols = call.parameters
+    symbols = chosen(call.gateway, asked.symbol, asked.symbols)
+    if asked.type == "MINI":
+        small = [_mini(call.gateway, one) for one in symbols]
+        return small if asked.symbol is None else small[0]
+    found = [_ticker(call.gateway, one) for one in symbols]
+    return found if asked.symbol is None else found[0]
+
+
+def _ticker(gateway: Gateway, instrument: Instrument) -> Ticker:
+    day = gateway.market.ticker(instrument.number, gateway.now_ns())
+    top = gateway.market.top(instrument.number)
+    change = day.close_ticks - day.open_ticks
+    percent = change * 100 * 10**PERCENT_DECIMALS // day.open_ticks if day.open_ticks else 0
+    price, quantity = instrument.price_text, instrument.quantity_text
+    return Ticker(
+        symbol=instrument.name,
+        priceChange=price(change),
+        priceChangePercent=decimal_text(percent, PERCENT_DECIMALS),
+        weightedAvgPrice=instrument.average_text(day.notional_units, day.volume_lots),
+        prevClosePrice=price(day.previous_ticks),
+        lastPrice=price(day.close_ticks),
+        lastQty=quantity(day.last_lots),
+        bidPrice=price(top.bid_ticks),
+        bidQty=quantity(top.bid_lots),
+        askPrice=price(top.ask_ticks),
+        askQty=quantity(top.ask_lots),
+        openPrice=price(day.open_ticks),
+        highPrice=price(day.high_ticks),
+        lowPrice=price(day.low_ticks),
+        volume=quantity(day.volume_lots),
+        quoteVolume=instrument.amount_text(day.notional_units),
+        openTime=day.open_ns // NS_PER_MS,
+        closeTime=day.close_ns // NS_PER_MS,
+        firstId=day.first_trade_id,
+        lastId=day.last_trade_id,
+        count=day.trade_count,
+    )
+
+
+def _mini(gateway: Gateway, instrument: Instrument) -> MiniTicker:
+    day = gateway.market.ticker(instrument.number, gateway.now_ns())
+    price = instrument.price_text
+    return MiniTicker(
+        symbol=instrument.name,
+        openPrice=price(day.open_ticks),
+        highPrice=price(day.high_ticks),
+        lowPrice=price(day.low_ticks),
+        lastPrice=price(day.close_ticks),
+        volume=instrument.quantity_text(day.volume_lots),
+        quoteVolume=instrument.amount_text(day.notional_units),
+        openTime=day.open_ns // NS_PER_MS,
+        closeTime=day.close_ns // NS_PER_MS,
+        firstId=day.first_trade_id,
+        lastId=day.last_trade_id,
+        count=day.trade_count,
+    )

@@ -105,7 +105,9 @@ class LiveKey:
     caller        who only names it, without a signature
     """
 
-    __slots__ = ("_networks", "account", "caller", "fingerprints", "key_id", "networks", "number", "pads", "permissions")
+    __slots__ = (
+        "_networks", "account", "caller", "fingerprints", "key_id", "networks", "number", "pads", "permissions",
+    )  # fmt: skip
 
     def __init__(self, key: Key) -> None:
         self.key_id, self.number, self.account, self.permissions = key.key_id, key.number, key.account, key.permissions

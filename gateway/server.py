@@ -1,6 +1,6 @@
 """The process: makes every part, starts them in their order, and ends them in the reverse one.
 
-    keys ─▶ HTTP (answers only of health) ─▶ mirror catches up ─▶ line to the engine ─▶ history ─▶ open
+    keys ─▶ HTTP (answers only of health) ─▶ history ─▶ mirror catches up from where that is ─▶ lines to the engine ─▶ open
 
 <data>/gateway.json tells where it listens as long as it runs.
 """
@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,11 +110,13 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
         stack.push_async_callback(server.stop, STOP_S)
         _tell(state_path, settings, addresses, ready=False)
         stack.callback(state_path.unlink, missing_ok=True)
-        await gateway.mirror.open()
-        stack.push_async_callback(gateway.mirror.close)
+        before = None
         if gateway.history is not None:
             await gateway.history.open()
             stack.push_async_callback(gateway.history.close)
+            before = await gateway.history.mark()
+        await gateway.mirror.open(before)
+        stack.push_async_callback(gateway.mirror.close)
         for line in (gateway.line, gateway.admin_line):
             if line is not None:
                 await line.open()
@@ -140,13 +142,8 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
     )
     mirror = Mirror(settings, log=log, now_ns=time.time_ns)
     market = Market(mirror, settings)
-    address: str | Callable[[], tuple[str, int]] = settings.engine or (lambda: _engine_address(data))
-    key = Key.from_file(settings.engine_key or data / "client-keys" / "gateway.json")
-    timeout_s = settings.engine_timeout / 1_000
-    admin_line = None
-    if settings.admin_key:
-        admin = Key.from_file(settings.admin_key)
-        admin_line = Line(address, admin, mirror, timeout_s=timeout_s, now_ns=time.time_ns, name="admin")
+    line = _line(settings, data, mirror, log, "orders", settings.engine_key or str(data / "client-keys/gateway.json"))
+    admin_line = _line(settings, data, mirror, log, "admin", settings.admin_key) if settings.admin_key else None
     gateway = Gateway(
         settings=settings,
         keys=keys_ring,
@@ -154,14 +151,28 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
         limits=limits,
         mirror=mirror,
         market=market,
-        line=Line(address, key, mirror, timeout_s=timeout_s, now_ns=time.time_ns, name="orders"),
+        line=line,
         admin_line=admin_line,
-        history=History(settings.database_url, mirror) if settings.database_url else None,
+        history=History(settings.database_url, market) if settings.database_url else None,
         metrics=metrics,
         now_ns=time.time_ns,
     )
     live.attach(gateway)
     return gateway
+
+
+def _line(settings: GatewaySettings, data: Path, mirror: Mirror, log: Log, name: str, key_path: str) -> Line:
+    """A line whose key file and engine are looked for at each attempt: both may change while it is away."""
+    Key.from_file(key_path)  # one that cannot be used is told at the start
+    return Line(
+        settings.engine or (lambda: _engine_address(data)),
+        lambda: Key.from_file(key_path),
+        mirror,
+        timeout_s=settings.engine_timeout / 1_000,
+        now_ns=time.time_ns,
+        name=name,
+        say=log.write,
+    )
 
 
 def _engine_address(data: Path) -> tuple[str, int]:

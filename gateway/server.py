@@ -1,6 +1,6 @@
 """The process: makes every part, starts them in their order, and ends them in the reverse one.
 
-    keys ─▶ HTTP (answers only of health) ─▶ history ─▶ mirror catches up from where that is ─▶ lines to the engine ─▶ open
+    keys ─▶ HTTP (answers only of health) ─▶ history ─▶ mirror catches up ─▶ lines to the engine ─▶ open
 
 <data>/gateway.json tells where it listens as long as it runs.
 """
@@ -36,6 +36,7 @@ from gateway.mirror import Mirror
 from gateway.routing import Route, SocketRoute
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
+from gateway.sources import open_source
 from gateway.v1 import (
     account,
     analytics,
@@ -105,7 +106,7 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
         await gateway.keys.open()
         stack.push_async_callback(gateway.keys.close)
         app = App(gateway, ROUTES, SOCKETS, log, Assets(Path(settings.assets) if settings.assets else BUILT))
-        server = HttpServer(app.handle, app.upgrade, settings, gateway.metrics, gateway.now_ns)
+        server = HttpServer(app.handle, app.upgrade, settings, gateway.metrics, gateway.now_ns, log)
         addresses = await server.start()
         stack.push_async_callback(server.stop, STOP_S)
         _tell(state_path, settings, addresses, ready=False)
@@ -140,7 +141,7 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
     keys_ring = KeyRing(
         store, limits, recv_window_max_ms=settings.recv_window_max, poll_ms=settings.key_poll, say=log.write
     )
-    mirror = Mirror(settings, log=log, now_ns=time.time_ns)
+    mirror = Mirror(open_source(settings), settings, log=log, now_ns=time.time_ns)
     market = Market(mirror, settings)
     line = _line(settings, data, mirror, log, "orders", settings.engine_key or str(data / "client-keys/gateway.json"))
     admin_line = _line(settings, data, mirror, log, "admin", settings.admin_key) if settings.admin_key else None

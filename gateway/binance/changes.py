@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 
@@ -17,14 +18,11 @@ from gateway.binance.models import (
     CancelOrder,
     CancelReplace,
     CancelReplaceResult,
-    OrderAck,
     OrderResult,
-    Refused,
     SymbolOnly,
 )
 from gateway.binance.orders import caller_account, enter, generated, instrument_of, tell
 from gateway.binance.refusals import refusal
-from gateway.context import Gateway
 from gateway.errors import ApiError
 from gateway.events import Applied, Event
 from gateway.line import pack_nonce
@@ -33,6 +31,9 @@ from gateway.routing import Call
 from gateway.symbols import Instrument, client_number
 from ironbook._commands import pack_cancel, pack_one, pack_text
 from schemas.vocabulary import Code, EventKind, LinkAction, MassCancel, OrderLink, OrderType, Permission, Replace
+
+if TYPE_CHECKING:
+    from gateway.context import Gateway
 
 __all__ = ["amend", "cancel", "cancel_all", "cancel_replace", "price_of"]
 
@@ -209,7 +210,7 @@ async def cancel_replace(call: Call) -> CancelReplaceResult:
     except ApiError as error:
         if error.problem is not errors.CANCEL_REJECTED or asked.cancelReplaceMode == "ALLOW_FAILURE":
             raise
-        raise _failed(CancelReplaceResult("FAILURE", "NOT_ATTEMPTED", _refused(error), None)) from None
+        raise _failed(error, None) from None
     if asked.cancelReplaceMode == "STOP_ON_FAILURE":
         return await _cancel_first(call, account, asked, instrument, found)
     return await _cancel_and_enter(call, account, asked, instrument, found)
@@ -231,10 +232,10 @@ async def _cancel_first(
     except ApiError as error:
         if gone is not None:
             done = tell_cancelled(gateway, instrument, gone.order_id, applied.received_ns, found.cancel_text)
-            raise _failed(CancelReplaceResult("SUCCESS", "FAILURE", done, _refused(error))) from None
+            raise _failed(done, error) from None
         if error.problem is not errors.CANCEL_REJECTED:
             raise
-        raise _failed(CancelReplaceResult("FAILURE", "NOT_ATTEMPTED", _refused(error), None)) from None
+        raise _failed(error, None) from None
     if gone is None:
         raise ApiError(errors.OUTCOME_UNKNOWN)
     done = tell_cancelled(gateway, instrument, gone.order_id, applied.received_ns, found.cancel_text)
@@ -255,39 +256,45 @@ async def _cancel_and_enter(
     second = hashlib.sha256(call.nonce + b"second").digest()[:16]
     entry = enter(gateway.mirror.core, account, asked, instrument, (pack_nonce(second, call.timestamp_ns),))
     futures = gateway.line.submit_linked([first, entry.parts])
-    cancelled: CancelledOrder | Refused
-    entered: OrderAck | OrderResult | Refused
+    outcomes = await asyncio.gather(*futures, return_exceptions=True)
+    cancelled: CancelledOrder | ApiError
+    entered: OrderResult | ApiError
     try:
-        cancelled = _cancelled(gateway, instrument, await futures[0], found.cancel_text)
+        cancelled = _cancelled(gateway, instrument, _applied(outcomes[0]), found.cancel_text)
     except ApiError as error:
         if error.problem.status >= 500 or error.problem in (errors.REPEATED, errors.TIMESTAMP):
-            futures[1].cancel()
             raise
-        cancelled = _refused(error)
+        cancelled = error
     try:
-        entered = tell(entry, await futures[1])
+        entered = tell(entry, _applied(outcomes[1]))
     except ApiError as error:
-        entered = _refused(error)
-    result = CancelReplaceResult(
-        "FAILURE" if isinstance(cancelled, Refused) else "SUCCESS",
-        "FAILURE" if isinstance(entered, Refused) else "SUCCESS",
-        cancelled,
-        entered,
-    )
-    if isinstance(cancelled, Refused) or isinstance(entered, Refused):
-        raise _failed(result)
-    return result
+        entered = error
+    if isinstance(cancelled, ApiError) or isinstance(entered, ApiError):
+        raise _failed(cancelled, entered)
+    return CancelReplaceResult("SUCCESS", "SUCCESS", cancelled, entered)
 
 
-def _refused(error: ApiError) -> Refused:
-    return Refused(error.problem.binance, error.text)
+def _applied(outcome: Applied | BaseException) -> Applied:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
-def _failed(result: CancelReplaceResult) -> ApiError:
-    """One half failed: 409. Both: 400."""
-    whole = result.cancelResult != "SUCCESS" and result.newOrderResult != "SUCCESS"
-    problem = errors.CANCEL_REPLACE_FAILED if whole else errors.CANCEL_REPLACE_PART
-    return ApiError(problem, more={"data": result})
+def _failed(cancelled: CancelledOrder | ApiError, entered: OrderResult | ApiError | None) -> ApiError:
+    """One half failed: 409. Both, or the first so that the second was not tried: 400."""
+    part = not isinstance(cancelled, ApiError) or isinstance(entered, OrderResult)
+    done = {True: "FAILURE", False: "SUCCESS"}
+    data = {
+        "cancelResult": done[isinstance(cancelled, ApiError)],
+        "newOrderResult": "NOT_ATTEMPTED" if entered is None else done[isinstance(entered, ApiError)],
+        "cancelResponse": _half(cancelled),
+        "newOrderResponse": None if entered is None else _half(entered),
+    }
+    return ApiError(errors.CANCEL_REPLACE_PART if part else errors.CANCEL_REPLACE_FAILED, more={"data": data})
+
+
+def _half(outcome: CancelledOrder | OrderResult | ApiError) -> object:
+    return {"code": outcome.problem.binance, "msg": outcome.text} if isinstance(outcome, ApiError) else outcome
 
 
 # ---- Amend -----------------------------------------------------------------------------------------------------------

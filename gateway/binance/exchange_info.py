@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,12 +16,14 @@ from engine_node._engine import Core
 from gateway import errors
 from gateway.binance import texts
 from gateway.binance.models import ExchangeInfo, ExchangeInfoQuery, NoSymbols, RateLimit, SymbolInfo
-from gateway.context import Gateway
 from gateway.errors import ApiError
 from gateway.routing import Call
 from gateway.settings import GatewaySettings
 from gateway.symbols import Instrument, decimal_text
 from schemas.vocabulary import ICEBERG_PARTS_MAX, PRICE_TICKS_MAX, QUANTITY_LOTS_MAX, UNITS_MAX
+
+if TYPE_CHECKING:
+    from gateway.context import Gateway
 
 __all__ = ["chosen", "exchange_info", "filters", "no_symbols", "rate_limits"]
 

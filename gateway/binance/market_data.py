@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.binance.account import span
 from gateway.binance.exchange_info import chosen
@@ -16,7 +16,6 @@ from gateway.binance.models import (
     DepthQuery,
     Kline,
     KlinesQuery,
-    MiniTicker,
     PriceTicker,
     PublicTrade,
     SomeSymbols,
@@ -27,11 +26,13 @@ from gateway.binance.models import (
 )
 from gateway.binance.orders import instrument_of
 from gateway.candles import Candle, next_start, start_of, with_flat
-from gateway.context import Gateway
 from gateway.market import Trade
 from gateway.routing import Call
 from gateway.symbols import Instrument, decimal_text
 from schemas.vocabulary import Side
+
+if TYPE_CHECKING:
+    from gateway.context import Gateway
 
 __all__ = [
     "agg_trades",
@@ -231,14 +232,12 @@ def ticker_weight(asked: TickerSymbols) -> int:
     return 2 if count <= 20 else 40 if count <= 100 else 80
 
 
-def ticker_24h(call: Call) -> Ticker | MiniTicker | list[Ticker] | list[MiniTicker]:
+def ticker_24h(call: Call) -> Ticker | list[Ticker]:
     """GET /api/v3/ticker/24hr."""
     asked: TickerSymbols = call.parameters
     symbols = chosen(call.gateway, asked.symbol, asked.symbols)
-    if asked.type == "MINI":
-        small = [_mini(call.gateway, one) for one in symbols]
-        return small if asked.symbol is None else small[0]
-    found = [_ticker(call.gateway, one) for one in symbols]
+    make = _mini if asked.type == "MINI" else _ticker
+    found = [make(call.gateway, one) for one in symbols]
     return found if asked.symbol is None else found[0]
 
 
@@ -273,10 +272,10 @@ def _ticker(gateway: Gateway, instrument: Instrument) -> Ticker:
     )
 
 
-def _mini(gateway: Gateway, instrument: Instrument) -> MiniTicker:
+def _mini(gateway: Gateway, instrument: Instrument) -> Ticker:
     day = gateway.market.ticker(instrument.number, gateway.now_ns())
     price = instrument.price_text
-    return MiniTicker(
+    return Ticker(
         symbol=instrument.name,
         openPrice=price(day.open_ticks),
         highPrice=price(day.high_ticks),

@@ -241,36 +241,23 @@ class AveragePrice(Struct, frozen=True):
     closeTime: int
 
 
-class Ticker(Struct, frozen=True):
+class Ticker(Struct, frozen=True, kw_only=True):
+    """The last 24 hours; MINI leaves out what has a default here."""
+
     symbol: str
-    priceChange: str
-    priceChangePercent: str
-    weightedAvgPrice: str
-    prevClosePrice: str
+    priceChange: str | UnsetType = UNSET
+    priceChangePercent: str | UnsetType = UNSET
+    weightedAvgPrice: str | UnsetType = UNSET
+    prevClosePrice: str | UnsetType = UNSET
     lastPrice: str
-    lastQty: str
-    bidPrice: str
-    bidQty: str
-    askPrice: str
-    askQty: str
+    lastQty: str | UnsetType = UNSET
+    bidPrice: str | UnsetType = UNSET
+    bidQty: str | UnsetType = UNSET
+    askPrice: str | UnsetType = UNSET
+    askQty: str | UnsetType = UNSET
     openPrice: str
     highPrice: str
     lowPrice: str
-    volume: str
-    quoteVolume: str
-    openTime: int
-    closeTime: int
-    firstId: int
-    lastId: int
-    count: int
-
-
-class MiniTicker(Struct, frozen=True):
-    symbol: str
-    openPrice: str
-    highPrice: str
-    lowPrice: str
-    lastPrice: str
     volume: str
     quoteVolume: str
     openTime: int
@@ -343,14 +330,6 @@ class ExchangeInfo(Struct, frozen=True):
 # ---- Answers: orders -------------------------------------------------------------------------------------------------
 
 
-class OrderAck(Struct, frozen=True, gc=False):
-    symbol: str
-    orderId: int
-    orderListId: int
-    clientOrderId: str
-    transactTime: int
-
-
 class OrderFill(Struct, frozen=True, gc=False):
     price: str
     qty: str
@@ -360,24 +339,24 @@ class OrderFill(Struct, frozen=True, gc=False):
 
 
 class OrderResult(Struct, kw_only=True):
-    """RESULT, and with `fills` FULL."""
+    """ACK is the first five fields, RESULT has the others, and FULL the fills, too."""
 
     symbol: str
     orderId: int
     orderListId: int = -1
     clientOrderId: str
     transactTime: int
-    price: str
-    origQty: str
-    executedQty: str
-    origQuoteOrderQty: str
-    cummulativeQuoteQty: str
-    status: str
-    timeInForce: str
-    type: str
-    side: str
-    workingTime: int
-    selfTradePreventionMode: str
+    price: str | UnsetType = UNSET
+    origQty: str | UnsetType = UNSET
+    executedQty: str | UnsetType = UNSET
+    origQuoteOrderQty: str | UnsetType = UNSET
+    cummulativeQuoteQty: str | UnsetType = UNSET
+    status: str | UnsetType = UNSET
+    timeInForce: str | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    side: str | UnsetType = UNSET
+    workingTime: int | UnsetType = UNSET
+    selfTradePreventionMode: str | UnsetType = UNSET
     fills: list[OrderFill] | UnsetType = UNSET
     stopPrice: str | UnsetType = UNSET
     icebergQty: str | UnsetType = UNSET
@@ -431,18 +410,13 @@ class CancelledOrder(Struct, kw_only=True):
     icebergQty: str | UnsetType = UNSET
 
 
-class Refused(Struct, frozen=True):
-    """Of one half of cancelReplace."""
-
-    code: int
-    msg: str
-
-
 class CancelReplaceResult(Struct, frozen=True):
+    """Both were done. What failed of them stands in the refusal's `data`, in the same shape."""
+
     cancelResult: str
     newOrderResult: str
-    cancelResponse: CancelledOrder | Refused | None
-    newOrderResponse: OrderAck | OrderResult | Refused | None
+    cancelResponse: CancelledOrder
+    newOrderResponse: OrderResult
 
 
 class AmendedOrder(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ order afterwards does not get into it.
 from __future__ import annotations
 
 import secrets
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET, UnsetType
 
@@ -21,14 +21,12 @@ from gateway.binance.models import (
     CommissionRates,
     Discount,
     NewOrder,
-    OrderAck,
     OrderFill,
     OrderResult,
     TestedOrder,
     TestOrder,
 )
 from gateway.binance.refusals import filter_failure, refusal
-from gateway.context import Gateway
 from gateway.errors import ApiError
 from gateway.events import Applied, Event
 from gateway.line import pack_nonce
@@ -46,6 +44,9 @@ from schemas.vocabulary import (
     TradingState,
     Trigger,
 )
+
+if TYPE_CHECKING:
+    from gateway.context import Gateway
 
 __all__ = ["enter", "place", "tell", "test"]
 
@@ -260,7 +261,7 @@ def _terms(core: Core, entry: Entry, time_in_force: int) -> bytes:
 # ---- A new order: from events to the answer --------------------------------------------------------------------------
 
 
-async def place(call: Call) -> OrderAck | OrderResult:
+async def place(call: Call) -> OrderResult:
     """POST /api/v3/order."""
     gateway, account = call.gateway, caller_account(call)
     order: NewOrder = call.parameters
@@ -277,7 +278,7 @@ def caller_account(call: Call) -> int:
     return call.caller.account
 
 
-def tell(entry: Entry, applied: Applied) -> OrderAck | OrderResult:
+def tell(entry: Entry, applied: Applied) -> OrderResult:
     """The answer to a new order from the events of its command. Raises ApiError if it was refused."""
     order, instrument = entry.order, entry.instrument
     order_id = applied.sequence
@@ -303,7 +304,9 @@ def tell(entry: Entry, applied: Applied) -> OrderAck | OrderResult:
         elif kind == _CANCELLED and event.flags & _DONE:
             done, code = True, event.code
     if wanted == "ACK":
-        return OrderAck(instrument.name, order_id, -1, entry.client_text, received_ms)
+        return OrderResult(
+            symbol=instrument.name, orderId=order_id, clientOrderId=entry.client_text, transactTime=received_ms
+        )
     return _result(entry, order_id, received_ms, executed, notional, code, done, fills if wanted == "FULL" else UNSET)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gateway.auth import KeyRing
 from gateway.history import History
@@ -12,8 +13,10 @@ from gateway.line import Line
 from gateway.market import Market
 from gateway.metrics import Metrics
 from gateway.mirror import Mirror
-from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
+
+if TYPE_CHECKING:
+    from gateway.sessions import Sessions
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)

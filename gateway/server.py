@@ -20,13 +20,12 @@ import orjson
 import uvloop
 
 from engine_node.logs import Log
-from gateway import live, openapi
+from gateway import openapi
 from gateway.app import App
 from gateway.assets import BUILT, Assets
 from gateway.auth import KeyRing
-from gateway.binance import rest, streams, user_data, ws_api
+from gateway.binance import rest
 from gateway.context import Gateway
-from gateway.history import History
 from gateway.http import HttpServer
 from gateway.limits import Limits
 from gateway.line import Line
@@ -34,22 +33,8 @@ from gateway.market import Market
 from gateway.metrics import Metrics
 from gateway.mirror import Mirror
 from gateway.routing import Route, SocketRoute
-from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
 from gateway.sources import open_source
-from gateway.v1 import (
-    account,
-    analytics,
-    audit,
-    control,
-    dead_letters,
-    instruments,
-    keys,
-    orders,
-    risk,
-    session,
-    system,
-)
 from ironbook import Key
 from ironbook.keystore import KEY_FILE_NAME, KeyFile, select_passphrase
 
@@ -58,12 +43,12 @@ __all__ = ["ROUTES", "SOCKETS", "document", "run"]
 VERSION: Final = "1"
 STATE_FILE: Final = "gateway.json"
 STOP_S: Final = 10.0
-SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS, *live.SOCKETS)
+# Every module that serves something gives its tables here.
+SOCKETS: Final[tuple[SocketRoute, ...]] = ()
 
 
 def _routes() -> tuple[Route, ...]:
-    v1 = (account, analytics, audit, control, dead_letters, instruments, keys, orders, risk, session, system)
-    found = (*rest.ROUTES, *user_data.ROUTES, *(route for module in v1 for route in module.ROUTES))
+    found = (*rest.ROUTES,)
     return (*found, openapi.openapi_route(found, SOCKETS, version=VERSION))
 
 
@@ -145,21 +130,19 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
     market = Market(mirror, settings)
     line = _line(settings, data, mirror, log, "orders", settings.engine_key or str(data / "client-keys/gateway.json"))
     admin_line = _line(settings, data, mirror, log, "admin", settings.admin_key) if settings.admin_key else None
-    gateway = Gateway(
+    return Gateway(
         settings=settings,
         keys=keys_ring,
-        sessions=Sessions(settings, keys_ring),
+        sessions=None,  # type: ignore[arg-type]
         limits=limits,
         mirror=mirror,
         market=market,
         line=line,
         admin_line=admin_line,
-        history=History(settings.database_url, market) if settings.database_url else None,
+        history=None,
         metrics=metrics,
         now_ns=time.time_ns,
     )
-    live.attach(gateway)
-    return gateway
 
 
 def _line(settings: GatewaySettings, data: Path, mirror: Mirror, log: Log, name: str, key_path: str) -> Line:

@@ -85,6 +85,7 @@ class Stack:
 
     def make_keys(self) -> None:
         """Traders of accounts 1 to 4, an administrator, and what the gateway has on the engine."""
+        self.key_path("admin").parent.mkdir(exist_ok=True)
         self._make_key("admin", Permission.ADMIN | Permission.READ, 0)
         self._make_key("gateway", TRADER | Permission.DELEGATE, 0)
         self._make_key("gateway-admin", Permission.ADMIN | Permission.READ, 0)
@@ -97,7 +98,7 @@ class Stack:
 
     def key_path(self, key_id: str) -> Path:
         """The client key file of a key."""
-        return self.directory / f"{key_id}.json"
+        return self.directory / "client-keys" / f"{key_id}.json"
 
     def define(self) -> None:
         """The demo market, and accounts 3 and 4 like the first two."""
@@ -161,7 +162,7 @@ class Stack:
         wait_until(lambda: self.state() is not None or process.poll() is not None, START_S, "no gateway")
         assert process.poll() is None, self.last_words()
         if ready:
-            wait_until(lambda: self.get("/ready")[0] == 200, START_S, "the gateway is not ready")
+            wait_until(lambda: (self.state() or {}).get("ready"), START_S, "the gateway is not ready")
 
     def last_words(self) -> str:
         """What the gateway said before it ended."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.context import Gateway
     from gateway.websocket import SocketHandler
 
-__all__ = ["App", "render", "speaks_v1"]
+__all__ = ["App", "Bound", "parameters", "render", "speaks_v1"]
 
 SIGNING: Final = frozenset((b"timestamp", b"recvWindow", b"signature"))
 PARAMETER_COUNT_MAX: Final = 100
@@ -85,7 +85,7 @@ def render(error: ApiError, request: Request) -> Response:
     return Response(problem.status, body, JSON, SECURITY + more)
 
 
-class _Bound:
+class Bound:
     """A route made ready: what would be looked up for each request stands here."""
 
     __slots__ = ("count_weight", "names", "parts", "pattern", "route", "signed", "v1", "weight")
@@ -116,13 +116,13 @@ class App:
         self.gateway, self.open = gateway, False
         self._sockets = sorted(sockets, key=lambda one: -len(one.prefix))
         self._log, self._pages = log, pages
-        self._plain: dict[str, dict[str, _Bound]] = {}
-        self._patterns: list[tuple[re.Pattern[str], dict[str, _Bound]]] = []
+        self._plain: dict[str, dict[str, Bound]] = {}
+        self._patterns: list[tuple[re.Pattern[str], dict[str, Bound]]] = []
         self._origins = frozenset(one.strip() for one in gateway.settings.allowed_origins.split(",") if one.strip())
         for route in routes:
-            self._add(_Bound(route))
+            self._add(Bound(route))
 
-    def _add(self, bound: _Bound) -> None:
+    def _add(self, bound: Bound) -> None:
         path = bound.route.path
         if not bound.parts:
             methods = self._plain.setdefault(path, {})
@@ -170,7 +170,7 @@ class App:
         return response
 
     async def _later(
-        self, bound: _Bound, request: Request, result: Awaitable[Any], headers: Headers, began_ns: int
+        self, bound: Bound, request: Request, result: Awaitable[Any], headers: Headers, began_ns: int
     ) -> Response:
         try:
             response = self._answer(bound, request, await result, headers)
@@ -179,7 +179,7 @@ class App:
         self._count(bound, response, began_ns)
         return response
 
-    def _find(self, request: Request) -> tuple[_Bound | None, Mapping[str, str]]:
+    def _find(self, request: Request) -> tuple[Bound | None, Mapping[str, str]]:
         """The route and the parts of its path; no route: the methods that the path takes, by name."""
         methods = self._plain.get(request.path)
         parts: tuple[str, ...] = ()
@@ -228,7 +228,7 @@ class App:
         shown = ("Access-Control-Expose-Headers", SHOWN_HEADERS)
         return (("Access-Control-Allow-Origin", origin), ("Vary", "Origin"), shown)
 
-    def _call(self, bound: _Bound, path: Mapping[str, str], request: Request) -> tuple[Any, Headers]:
+    def _call(self, bound: Bound, path: Mapping[str, str], request: Request) -> tuple[Any, Headers]:
         gateway, route = self.gateway, bound.route
         now_ns = gateway.now_ns()
         if route.tag != "health" and not (self.open and gateway.mirror.live):
@@ -241,23 +241,23 @@ class App:
         elif route.access is Access.KEY:
             caller = gateway.keys.named(request.headers.get("x-mbx-apikey", ""), request.peer).caller
         sent = _pairs(request, form=not bound.v1)
-        parameters = _parameters(bound, sent)
+        given = parameters(bound, sent)
         if bound.count_weight is not None:
-            headers = gateway.limits.weight(request.peer, bound.count_weight(parameters), now_ns)
+            headers = gateway.limits.weight(request.peer, bound.count_weight(given), now_ns)
         body = None if route.body is None else _body(route.body, request)
         if route.orders and caller is not None:
             headers += gateway.limits.orders(caller.account, route.orders, now_ns)
-        call = Call(gateway, request, caller, parameters, body, path, nonce, timestamp_ns)
+        call = Call(gateway, request, caller, given, body, path, nonce, timestamp_ns)
         return route.handler(call), headers
 
-    def _know(self, bound: _Bound, request: Request, now_ns: int) -> tuple[Caller, bytes, int]:
+    def _know(self, bound: Bound, request: Request, now_ns: int) -> tuple[Caller, bytes, int]:
         permission = PERMISSION[bound.route.access]
         if bound.v1 and "x-mbx-apikey" not in request.headers:
             return self.gateway.sessions.authenticate(request, permission, now_ns)
         return self.gateway.keys.authenticate(request, request.query, request.body, permission, now_ns)
 
     def _answer(
-        self, bound: _Bound, request: Request, result: Any, headers: Headers
+        self, bound: Bound, request: Request, result: Any, headers: Headers
     ) -> Response:
         if isinstance(result, Response):
             result.headers += SECURITY + headers + self._cross_origin(request)
@@ -274,7 +274,7 @@ class App:
         response.headers += self._cross_origin(request)
         return response
 
-    def _count(self, bound: _Bound | None, response: Response, began_ns: int) -> None:
+    def _count(self, bound: Bound | None, response: Response, began_ns: int) -> None:
         tag = "refused" if bound is None else bound.route.tag
         self.gateway.metrics.observe(tag, response.status, time.perf_counter_ns() - began_ns)
 
@@ -309,7 +309,8 @@ def _pairs(request: Request, *, form: bool) -> dict[str, str]:
     return found
 
 
-def _parameters(bound: _Bound, sent: dict[str, str]) -> Any:
+def parameters(bound: Bound, sent: dict[str, str]) -> Any:
+    """What a route's handler is given of what was sent, by name. Raises ApiError where it does not fit."""
     if not sent.keys() <= bound.names and (bound.v1 or bound.route.method != "GET"):
         # Clients send more than they need to reads of the dialect; what changes something is read to the last word.
         extra = sorted(sent.keys() - bound.names)

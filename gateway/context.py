@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.auth import KeyRing
 from gateway.history import History
@@ -26,6 +26,7 @@ class Gateway:
     line        enters commands of traders, for their accounts
     admin_line  enters commands of administrators; None: this gateway has no admin key
     history     PostgreSQL; None: this gateway has none
+    shared      objects that handlers share, by their type; made at first use
     """
 
     settings: GatewaySettings
@@ -39,3 +40,4 @@ class Gateway:
     history: History | None
     metrics: Metrics
     now_ns: Callable[[], int]
+    shared: dict[type, Any] = dataclasses.field(default_factory=dict)

@@ -107,6 +107,7 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
             if line is not None:
                 await line.open()
                 stack.push_async_callback(line.close)
+        stack.push_async_callback(server.stop, STOP_S)  # first at the end: requests under way need all of the above
         app.open = True
         _tell(state_path, settings, addresses, ready=True)
         yield gateway, addresses

@@ -80,7 +80,7 @@ def test_ccxt_trades_as_the_page_says(node, page):
 
 
 def test_curl_and_openssl_sign_as_the_guide_says(node):
-    blocks = re.findall(r"```\n(.*?)```", (ROOT / PAGES[1]).read_text(), re.DOTALL)
+    blocks = re.findall(r"^```\w*\n(.*?)^```", (ROOT / PAGES[1]).read_text(), re.DOTALL | re.MULTILINE)
     [example] = [text for text in blocks if "curl" in text]
     assert json.loads(run(node, ["bash", "-euc"], example.replace("curl ", "curl -sS ")))["status"] == "NEW"
 

@@ -54,7 +54,7 @@ from schemas.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from gateway.mirror import Applied
+    from gateway.events import Applied
 
 __all__ = ["Line", "pack_nonce"]
 
@@ -358,7 +358,8 @@ class Line:
         sent_count = self.sent_count
         while not wire.over.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wire.over.wait(), idle_s)
+                async with asyncio.timeout(idle_s):  # wait_for may swallow a cancellation that comes with the event
+                    await wire.over.wait()
                 return
             if self.sent_count == sent_count and not self._refused_first:
                 self._ping()

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from engine_node import _engine
-from engine_node.replica import Replica
 from gateway.errors import ENGINE_AWAY, OUTCOME_UNKNOWN, ApiError
 from gateway.line import Line, pack_nonce
+from gateway.mirror import Mirror
+from gateway.settings import GatewaySettings
+from gateway.sources import open_source
 from ironbook import Key
 from ironbook._commands import Prefixed, pack_cancel, pack_one, pack_order, pack_text
 from schemas.vocabulary import (
-    KIND_CLASS,
     Code,
     EventKind,
     Halt,
@@ -29,66 +31,22 @@ from schemas.vocabulary import (
     MassCancel,
     OrderLink,
     Permission,
-    Report,
     Side,
 )
 from tests.support.aio import in_loop, until
 from tests.support.node import Client, Node
 
 GATEWAY = Permission.TRADE | Permission.CANCEL | Permission.READ | Permission.DELEGATE
-PREFIXES = frozenset(int(kind) for kind, group in KIND_CLASS.items() if group == "prefix")
 PRICE = 1000
 
 
-class Applied(NamedTuple):
-    sequence: int
-    received_ns: int
-    events: tuple[Report, ...]
+class HeldMirror(Mirror):
+    """A mirror that can be told to lag."""
 
-
-class Follower:
-    """What the line needs of a mirror: a replica that tells of the records that somebody waits for."""
-
-    def __init__(self, data: Path) -> None:
-        self.replica = Replica.open(data)
-        self.core = self.replica.core
-        self.waits: dict[tuple[int, int], asyncio.Future[Any]] = {}
-        self.held = False  # apply nothing, as a mirror that lags
-        self.client_sequences: list[int] = []  # of closing records, for the proof that none is there twice
-        self.following: asyncio.Task[None] | None = None
-
-    def when(self, key: int, client_sequence: int) -> asyncio.Future[Any]:
-        made: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.waits[key, client_sequence] = made
-        return made
-
-    def forget(self, key: int, client_sequence: int) -> None:
-        self.waits.pop((key, client_sequence), None)
+    held = False
 
     def advance(self) -> int:
-        count = 0
-        while not self.held and (step := self.replica.step()) is not None:
-            events: dict[int, list[Report]] = {}
-            for offset in range(0, len(step.events), 96):
-                event = Report.unpack(step.events, offset)
-                events.setdefault(event.sequence, []).append(event)
-            for offset in range(0, len(step.records), 64):
-                record = step.records[offset : offset + 64]
-                sequence = step.first_sequence + offset // 64
-                key, client_sequence = int.from_bytes(record[48:52], "little"), int.from_bytes(record[2:8], "little")
-                if record[0] in PREFIXES or not client_sequence:
-                    continue
-                future = self.waits.pop((key, client_sequence), None)
-                if future is not None and not future.done():
-                    received_ns = int.from_bytes(record[56:64], "little")
-                    future.set_result(Applied(sequence, received_ns, tuple(events.get(sequence, ()))))
-            count += 1
-        return count
-
-    async def follow(self) -> None:
-        while True:
-            self.advance()
-            await asyncio.sleep(0.005)
+        return 0 if self.held else super().advance()
 
 
 @pytest.fixture
@@ -118,25 +76,24 @@ def market(directory: Path, **settings: Any) -> Iterator[Node]:
 @asynccontextmanager
 async def lined(
     node: Node, key_id: str = "gateway", *, timeout_s: float = 10.0, permissions: int = GATEWAY, **more: Any
-) -> AsyncIterator[tuple[Line, Follower]]:
+) -> AsyncIterator[tuple[Line, HeldMirror]]:
     if key_id not in {key.key_id for key in node.keys().load().live()}:
         node.make_key(key_id, permissions=permissions, **more)
 
     def key() -> Key:
         return Key(key_id=key_id, secret=node.keys().load().find(key_id).secrets[-1].value)
 
-    follower = Follower(node.directory)
-    follower.following = asyncio.get_running_loop().create_task(follower.follow())
-    line = Line(lambda: address(node), key, follower, timeout_s=timeout_s, now_ns=time.time_ns)
+    settings = dataclasses.replace(GatewaySettings(), data=str(node.directory))
+    mirror = HeldMirror(open_source(settings), settings)
+    await mirror.open()
+    line = Line(lambda: address(node), key, mirror, timeout_s=timeout_s, now_ns=time.time_ns)
     await line.open()
     await until(lambda: line.connected)
     try:
-        yield line, follower
+        yield line, mirror
     finally:
         await line.close()
-        follower.following.cancel()
-        await asyncio.gather(follower.following, return_exceptions=True)
-        follower.replica.close()
+        await mirror.close()
 
 
 def address(node: Node) -> tuple[str, int]:
@@ -176,14 +133,14 @@ async def test_an_order_is_answered_with_every_event_it_caused(shared: Node) -> 
 
 @in_loop
 async def test_prefixes_count_and_reach_the_journal(shared: Node) -> None:
-    async with lined(shared, "prefixes") as (line, follower):
+    async with lined(shared, "prefixes") as (line, mirror):
         nonce = pack_nonce(os.urandom(16), time.time_ns())
         first = await line.submit_parts((pack_text("my-order"), nonce, order()))
         second = await line.submit_parts((nonce, order()))
         assert kinds(first) == [EventKind.ACCEPTED]
         assert [event.code for event in second.events] == [Code.NONCE_REPEATED]
         number = line.key_number
-        assert follower.core.key(number)["last_client_sequence"] == 5  # type: ignore[index]
+        assert mirror.core.key(number)["last_client_sequence"] == 5  # type: ignore[index]
         await line.submit_parts((pack_cancel(1, 1, first.sequence),))
 
 
@@ -273,13 +230,13 @@ async def test_a_killed_engine_loses_no_order_and_enters_none_twice(node: Node) 
             await asyncio.to_thread(node.start)
             await until(lambda: line.connected)
 
-    async with lined(node, timeout_s=20.0) as (line, follower):
+    async with lined(node, timeout_s=20.0) as (line, mirror):
         await asyncio.gather(killer(line), *(trader(line, 1 + 1000 * n) for n in range(8)))
         await until(lambda: line.waiting_count == 0)
-        follower.advance()
+        mirror.advance()
         assert line.connect_count == 4
         open_orders: list[dict[str, int]] = []
-        while page := follower.core.account_orders(1, skip=len(open_orders)):
+        while page := mirror.core.account_orders(1, skip=len(open_orders)):
             open_orders += page
         entered = [one["client_order_id"] for one in open_orders]
     assert len(entered) == len(set(entered)), "no order is there twice"
@@ -290,7 +247,7 @@ async def test_a_killed_engine_loses_no_order_and_enters_none_twice(node: Node) 
 
 @in_loop
 async def test_what_is_not_answered_in_time_is_told_to_be_unknown_and_may_have_been_entered(shared: Node) -> None:
-    async with lined(shared, "slow", timeout_s=0.2) as (line, follower):
+    async with lined(shared, "slow", timeout_s=0.2) as (line, mirror):
         shared.tell(signal.SIGSTOP)
         try:
             future = line.submit_parts((order(number=4711),))
@@ -298,7 +255,7 @@ async def test_what_is_not_answered_in_time_is_told_to_be_unknown_and_may_have_b
             assert line.timeout_count == 1
         finally:
             shared.tell(signal.SIGCONT)
-        await until(lambda: line.waiting_count == 0 or follower.core.key(line.key_number)["last_client_sequence"] == 1)  # type: ignore[index]
+        await until(lambda: line.waiting_count == 0 or mirror.core.key(line.key_number)["last_client_sequence"] == 1)  # type: ignore[index]
         again = await line.submit_parts((order(number=4711),))
         assert [event.code for event in again.events] == [Code.DUPLICATE_CLIENT_ORDER_ID], "it was entered"
         await line.submit(MassCancel(account=1))
@@ -306,14 +263,14 @@ async def test_what_is_not_answered_in_time_is_told_to_be_unknown_and_may_have_b
 
 @in_loop
 async def test_a_mirror_that_lags_makes_outcomes_unknown_not_wrong(shared: Node) -> None:
-    async with lined(shared, "lagging", timeout_s=0.2) as (line, follower):
-        follower.held = True
+    async with lined(shared, "lagging", timeout_s=0.2) as (line, mirror):
+        mirror.held = True
         future = line.submit_parts((order(),))
         with pytest.raises(ApiError) as caught:
             await future
         assert caught.value.problem is OUTCOME_UNKNOWN
         assert "recorded" in caught.value.detail
-        follower.held = False
+        mirror.held = False
         assert kinds(await line.submit_parts((order(),))) == [EventKind.ACCEPTED]
         await line.submit(MassCancel(account=1))
 
@@ -340,13 +297,13 @@ async def test_reports_that_a_survival_level_holds_back_make_outcomes_unknown_un
         client = await asyncio.to_thread(Client.connect, node.address(), "admin", secret)
         await asyncio.to_thread(client.define_market)
         client.close()
-        async with lined(node, timeout_s=0.4) as (line, follower):
+        async with lined(node, timeout_s=0.4) as (line, mirror):
             await line.submit_parts((order(),))
             shipping = False
             assert await refusal(line.submit_parts((order(number=5),))) is OUTCOME_UNKNOWN
-            assert not [one for one in follower.core.account_orders(1) if one["client_order_id"] == 5]
+            assert not [one for one in mirror.core.account_orders(1) if one["client_order_id"] == 5]
             shipping = True
-            await until(lambda: [one for one in follower.core.account_orders(1) if one["client_order_id"] == 5])
+            await until(lambda: [one for one in mirror.core.account_orders(1) if one["client_order_id"] == 5])
             assert kinds(await line.submit_parts((order(),))) == [EventKind.ACCEPTED]
             assert line.connect_count == 1
     finally:
@@ -417,21 +374,21 @@ async def test_more_commands_than_may_wait_are_refused_before_they_are_sent(
 
 @in_loop
 async def test_the_engine_keeps_and_answers_what_clients_no_longer_wait_for(shared: Node) -> None:
-    async with lined(shared, "gone") as (line, follower):
+    async with lined(shared, "gone") as (line, mirror):
         line.submit_parts((order(number=1),)).cancel()
         applied = await line.submit_parts((order(number=2),))
         assert kinds(applied) == [EventKind.ACCEPTED]
-        assert [one["client_order_id"] for one in follower.core.account_orders(1)] == [1, 2]
+        assert [one["client_order_id"] for one in mirror.core.account_orders(1)] == [1, 2]
         assert line.waiting_count <= 1
         await line.submit(MassCancel(account=1))
 
 
 @in_loop
 async def test_a_line_that_is_closed_tells_who_waits(shared: Node) -> None:
-    async with lined(shared, "closing") as (line, follower):
-        follower.held = True
+    async with lined(shared, "closing") as (line, mirror):
+        mirror.held = True
         future = line.submit_parts((order(),))
         await asyncio.sleep(0.05)
         await line.close()
         assert await refusal(future) is OUTCOME_UNKNOWN
-        follower.held = False
+        mirror.held = False

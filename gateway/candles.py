@@ -321,17 +321,26 @@ def merged(interval: str, parts: Iterable[Candle]) -> list[Candle]:
     return made
 
 
-def with_flat(interval: str, found: Sequence[Candle], until_ns: int, limit: int) -> list[Candle]:
-    """The last `limit` of these and of the flat ones between and behind them, up to the one that until_ns lies in."""
+def with_flat(
+    interval: str, found: Sequence[Candle], first_ns: int, last_ns: int, before_ticks: int | None, limit: int
+) -> list[Candle]:
+    """One for each interval from the one that begins at first_ns to that at last_ns: the found ones, and flat ones.
+
+    before_ticks  the price before all of them; None: it begins with the first that was found. At most limit, the last.
+    """
     made: list[Candle] = []
-    last = start_of(interval, until_ns)
-    for index, one in enumerate(found):
-        made.append(one)
-        end_ns = found[index + 1].start_ns if index + 1 < len(found) else last + 1
-        start_ns = next_start(interval, one.start_ns)
-        while start_ns < end_ns:
-            made.append(flat(start_ns, one.close_ticks))
-            start_ns = next_start(interval, start_ns)
-            if len(made) > 4 * limit:
-                del made[:-limit]
+    left = iter(found)
+    following = next(left, None)
+    start_ns, ticks = first_ns, before_ticks
+    while start_ns <= last_ns:
+        if ticks is None:
+            if following is None:
+                return []
+            start_ns = following.start_ns
+        if following is not None and following.start_ns == start_ns:
+            made.append(following)
+            ticks, following = following.close_ticks, next(left, None)
+        elif ticks is not None:
+            made.append(flat(start_ns, ticks))
+        start_ns = next_start(interval, start_ns)
     return made[-limit:]

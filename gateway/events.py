@@ -81,10 +81,7 @@ class Batch:
 
 
 class Applied(NamedTuple):
-    """A command that the replica has applied: the record that closed it, and all its events but level3 ones.
-
-    sequence 0: it was applied before anybody asked, and its events are no longer here.
-    """
+    """A command that the replica has applied: the record that closed it, and all its events but level3 ones."""
 
     sequence: int
     received_ns: int

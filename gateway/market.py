@@ -197,13 +197,24 @@ class DepthTape:
 class Book:
     """What is kept of one instrument. update_id: of its last book_update; trades: dense, oldest first."""
 
-    __slots__ = ("candles", "instrument", "level3_id", "quote_units", "tapes", "top", "trades", "update_id")
+    __slots__ = (
+        "candles",
+        "instrument",
+        "level3_id",
+        "quote_units",
+        "tapes",
+        "top",
+        "trades",
+        "trades_need",
+        "update_id",
+    )
 
-    def __init__(self, instrument: int, quote_units: int, complete_from_ns: int = 0) -> None:
+    def __init__(self, instrument: int, quote_units: int, complete_from_ns: int = 0, trades_need: int = 0) -> None:
         self.instrument, self.quote_units = instrument, quote_units
         self.update_id = self.level3_id = 0
         self.top = Top()
         self.trades: list[Trade] = []
+        self.trades_need = trades_need  # how far the database must be, so that no trade lies between it and these
         self.candles = Candles(complete_from_ns)
         self.tapes: list[DepthTape] = []
 
@@ -399,18 +410,21 @@ class Market:
         self._of_account: dict[int, dict[int, Order]] = {}
         self._by_text: dict[tuple[int, str], Order] = {}
         self._unnamed: dict[tuple[int, int], Order] = {}  # open at the beginning, with a number made from a text
-        self._ended: collections.deque[Order] = collections.deque()
+        self._ended: collections.deque[tuple[Order, int]] = collections.deque()  # and the sequence of its end
         self._fills: dict[int, collections.deque[Fill]] = {}
         self._filled: collections.deque[int] = collections.deque()  # accounts of all fills, oldest first
         self._touched: set[tuple[int, int]] = set()  # (account, instrument)
         self._moved: set[tuple[int, int]] = set()  # (account, asset)
-        self.orders_from = 0  # orders with an id from here on that ended are all here; of others only those still kept
-        self.fills_from = 0  # likewise fills, by sequence
+        self.first_event = 0  # sequence of the first event since the beginning; 0: there was none
+        self.orders_from = 0  # orders with an id from here on are all here; of others only those that were open
+        self.orders_need = 0  # how far the database must be, so that nothing lies between it and memory
+        self.fills_from = 0  # fills of a sequence from here on are all here
 
     def _begin(self) -> None:
         tapes = {number: book.tapes for number, book in self.books.items() if book.tapes}
         self._clear()
         core = self.mirror.core
+        self.orders_need = self.mirror.sequence
         self.orders_from = self.fills_from = self.mirror.sequence + 1
         self._begin_books(core)
         found: list[dict[str, int]] = []
@@ -435,7 +449,7 @@ class Market:
             told: Any = core.instrument(number)
             if told is None:
                 continue
-            book = self.books[number] = Book(number, told["quote_units_per_tick_lot"], began_ns)
+            book = self.books[number] = Book(number, told["quote_units_per_tick_lot"], began_ns, self.mirror.sequence)
             book.update_id, book.level3_id = told["book_update_id"], told["level3_id"]
             top = book.top
             for level in core.levels(number, BUY_SIDE, 1):
@@ -510,6 +524,8 @@ class Market:
 
     def _fold(self, batch: Batch) -> None:
         self._batch = batch
+        if not self.first_event and batch.events:
+            self.first_event = batch.events[0].sequence
         handlers = self._handlers
         for event in batch.events:
             handlers[event[0]](event)
@@ -608,7 +624,7 @@ class Market:
         )  # fmt: skip
         self._keep_fill(fill)
         if flags & DONE:
-            self._end(order, OrderStatus.FILLED)
+            self._end(order, OrderStatus.FILLED, event.sequence)
         else:
             order.status = OrderStatus.PARTLY
         told = self._told
@@ -633,9 +649,10 @@ class Market:
         if event.flags & DONE:
             order.code = event.code
             if event.code == v.Code.CANCELLED_AMOUNT_REACHED and order.filled_lots:
-                self._end(order, OrderStatus.FILLED)  # it got what it asked for: an amount
+                self._end(order, OrderStatus.FILLED, event.sequence)  # it got what it asked for: an amount
             else:
-                self._end(order, OrderStatus.EXPIRED if event.code in _ENDED_BY_RULE else OrderStatus.CANCELLED)
+                ended = OrderStatus.EXPIRED if event.code in _ENDED_BY_RULE else OrderStatus.CANCELLED
+                self._end(order, ended, event.sequence)
         else:
             order.quantity_lots -= event.quantity_lots
         told = self._told
@@ -661,24 +678,24 @@ class Market:
         for tell in self._told.order:
             tell(order, event, None)
 
-    def _end(self, order: Order, status: OrderStatus) -> None:
+    def _end(self, order: Order, status: OrderStatus, sequence: int) -> None:
         order.status = status
         if order.linked_order_id:
             other = self._orders.get(order.linked_order_id)
             if other is not None and other.linked_order_id == order.order_id:
                 other.linked_order_id = 0
         self._open[order.account].pop(order.order_id, None)
-        self._ended.append(order)
+        self._ended.append((order, sequence))
         if len(self._ended) > self.orders_kept:
-            self._drop(self._ended.popleft())
+            self._drop(*self._ended.popleft())
 
-    def _drop(self, order: Order) -> None:
+    def _drop(self, order: Order, sequence: int) -> None:
         del self._orders[order.order_id], self._of_account[order.account][order.order_id]
         if self._by_text.get((order.account, order.client_text)) is order:
             del self._by_text[order.account, order.client_text]
         if order.client_order_id & HASHED:
             self._unnamed.pop((order.account, order.client_order_id), None)
-        self.orders_from = max(self.orders_from, order.order_id + 1)
+        self.orders_from, self.orders_need = max(self.orders_from, order.order_id + 1), sequence
 
     def _trade(self, event: Event) -> None:
         book, lots, ticks, flags = self.books[event.instrument], event.quantity_lots, event.price_ticks, event.flags
@@ -690,6 +707,7 @@ class Market:
         kept = book.trades
         kept.append(trade)
         if len(kept) >= 2 * self.trades_kept:
+            book.trades_need = kept[-self.trades_kept - 1].sequence
             del kept[: -self.trades_kept]
         book.candles.add(trade)
         for tell in self._told.trade:

@@ -20,14 +20,14 @@ from typing import Final
 
 from engine_node import _engine
 from engine_node.logs import Log
-from gateway.errors import SYMBOL, ApiError
+from gateway.errors import OUTCOME_UNKNOWN, SYMBOL, ApiError
 from gateway.events import EVENT_LEVEL3, HEADER, RECORD_BYTES, Applied, Batch, read_events
 from gateway.settings import GatewaySettings
 from gateway.sources import SOURCE_TROUBLE, Source, open_source
 from gateway.symbols import Asset, Instrument
 from schemas import vocabulary as v
 
-__all__ = ["Mirror", "open_source"]
+__all__ = ["Applied", "Mirror", "open_source"]
 
 ROOM_RECORDS: Final = 512  # applied in one go: some ten milliseconds at most, in which the loop does nothing else
 IDLE_S_MAX: Final = 0.005
@@ -178,7 +178,9 @@ class Mirror:
             if known is not None and known["last_client_sequence"] >= name & (1 << 48) - 1:
                 del self._waiting[name]
                 if not future.done():
-                    future.set_result(Applied(0, 0, ()))
+                    detail = "it is recorded; the gateway was not following when it was"
+                    future.set_exception(ApiError(OUTCOME_UNKNOWN, detail=detail, hint="look at the order"))
+                    future.exception()  # who waited may be gone
         self._open = True
 
     async def _catch_up(self) -> None:

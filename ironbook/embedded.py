@@ -57,7 +57,7 @@ class Analytics:
         self._replica: Replica | None = None
         self._held = b""
         self._snapshot_s = 0.0
-        self._pending = 0
+        self._written = 0  # sequence of the last mark
 
     @property
     def replica(self) -> Replica:
@@ -102,7 +102,8 @@ class Analytics:
             self._snapshot_s = time.monotonic() + SNAPSHOT_S
         count += self._fold(flush=True, snapshots=due)
         changes = merge([fold.take() for fold in (self._reference, self._firm, self._symbol)])
-        if count or changes.rows or changes.states:
+        moved = due and self.replica.core.sequence() != self._written  # records without events move the mark too
+        if count or changes.rows or changes.states or moved:
             await self._write(changes)
         return count
 
@@ -154,6 +155,7 @@ class Analytics:
         states = {key: value.decode() for key, value in changes.states.items()}
         mark = Mark(next_offset=seq + 1, shard=self.shard, seq=seq, n=2**32 - 1)
         await self.store.write(changes.rows, {self.place: mark}, states)
+        self._written = seq
 
 
 def say(event: str, *, level: str = "info", **fields: object) -> None:

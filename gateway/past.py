@@ -1,0 +1,194 @@
+"""What has happened, wherever it is kept: memory where that has it, the database for what is older.
+
+    ask ──▶ Market (from its beginning on, without a gap) ──enough?──▶ answer
+                              └─ no ─▶ History (up to there; refused while it is behind) ─▶ both, each thing once
+
+Without a database an answer is what memory keeps. All lists are oldest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from gateway.candles import INTERVALS, Candle, merged, next_start, start_of, with_flat
+from gateway.market import Fill, Market, Order, Trade
+
+if TYPE_CHECKING:
+    from gateway.context import Gateway
+    from gateway.symbols import Instrument
+
+__all__ = ["candles", "fills", "order", "orders", "trades"]
+
+Thing = TypeVar("Thing")
+FAR: Final = (1 << 63) - 1
+NEWEST: Final = (FAR, 0)
+BASE_ROWS_MAX: Final = 20_000
+
+
+def _joined(old: Iterable[Thing], new: Iterable[Thing], name: Callable[[Thing], Hashable]) -> list[Thing]:
+    """Each thing once; as memory has it where both have it."""
+    known = {name(one): one for one in old}
+    known.update((name(one), one) for one in new)
+    return [known[key] for key in sorted(known)]  # type: ignore[type-var]
+
+
+async def order(
+    gateway: Gateway, account: int, *, order_id: int | None = None, text: str | None = None
+) -> Order | None:
+    """An order of an account, open or ended, by its number or (the newest) by what its client called it."""
+    market, history = gateway.market, gateway.history
+    if order_id is not None:
+        found = market.order(order_id)
+        if found is None and history is not None and order_id < market.orders_from:
+            await history.reaches(market.orders_need)
+            found = await history.order(account, order_id)
+        return found if found is not None and found.account == account else None
+    if text is None:
+        return None
+    found = market.order_by_text(account, text)
+    if found is None and history is not None and market.orders_from > 1:
+        await history.reaches(market.orders_need)
+        found = await history.order_by_text(account, text)
+    return found
+
+
+async def orders(
+    gateway: Gateway, account: int, *, instrument: Instrument | None = None, from_id: int | None = None,
+    before_id: int | None = None, start_ns: int | None = None, end_ns: int | None = None, limit: int = 500,
+) -> list[Order]:  # fmt: skip
+    """Of an account, by rising id. from_id: the oldest from there on; else the newest, below before_id if given."""
+    market, history = gateway.market, gateway.history
+    first, last = from_id or 0, (before_id if before_id is not None else FAR) - 1
+    start, end = start_ns or 0, FAR if end_ns is None else end_ns
+    oldest_first = from_id is not None or (start_ns is not None and end_ns is None)
+    new: list[Order] = []
+    for one in market.orders(account):
+        if one.order_id < first or (not oldest_first and len(new) == limit and one.order_id >= market.orders_from):
+            break
+        within = one.order_id <= last and start <= one.entered_ns <= end
+        if within and (instrument is None or one.instrument == instrument.number):
+            new.append(one)
+    new.reverse()
+    whole = first >= market.orders_from
+    if not oldest_first and len(new) >= limit and new[-limit].order_id >= market.orders_from:
+        whole = True
+    if history is not None and not whole:
+        await history.reaches(market.orders_need)
+        symbol = None if instrument is None else instrument.symbol
+        below = min(last, max(market.orders_from - 1, 0))
+        old = await history.orders(account, symbol, first, below, start, end, limit, not oldest_first)
+        new = _joined(old, new, lambda one: one.order_id)
+    return new[:limit] if oldest_first else new[-limit:]
+
+
+async def fills(
+    gateway: Gateway, account: int, *, instrument: Instrument | None = None, order_id: int | None = None,
+    from_id: int | None = None, before: tuple[int, int] | None = None, start_ns: int | None = None,
+    end_ns: int | None = None, limit: int = 500,
+) -> list[Fill]:  # fmt: skip
+    """Of an account, by rising place (sequence, n). from_id: the oldest from that trade id on (needs an instrument);
+    else the newest, below the place `before` if given."""
+    market, history = gateway.market, gateway.history
+    first, below = from_id or 0, before or NEWEST
+    start, end = start_ns or 0, FAR if end_ns is None else end_ns
+    oldest_first = from_id is not None or order_id is not None or (start_ns is not None and end_ns is None)
+    new: list[Fill] = []
+    for one in market.fills(account):
+        if not oldest_first and len(new) == limit:
+            break
+        if one.trade_id < first or (one.sequence, one.n) >= below or not start <= one.received_ns <= end:
+            continue
+        if (instrument is None or one.instrument == instrument.number) and order_id in (None, one.order_id):
+            new.append(one)
+    new.reverse()
+    whole = (not oldest_first and len(new) == limit) or (order_id is not None and order_id >= market.fills_from)
+    if history is not None and not whole and market.fills_from > 1:
+        await history.reaches(market.fills_from - 1)
+        if order_id is not None:
+            old = await history.fills_of(account, order_id, 10_000)
+            old = [one for one in old if one.trade_id >= first and start <= one.received_ns <= end]
+        else:
+            symbols = _traded(market, account, instrument)
+            place = min(below, (market.fills_from, 0))
+            old = await history.fills(account, symbols, first, FAR, place, start, end, limit, not oldest_first)
+        new = _joined(old, new, lambda one: (one.sequence, one.n))
+    return new[:limit] if oldest_first else new[-limit:]
+
+
+def _traded(market: Market, account: int, instrument: Instrument | None) -> list[str]:
+    """Symbols in which the account has ever had an order."""
+    if instrument is not None:
+        return [instrument.symbol]
+    core, known = market.mirror.core, market.mirror.instruments.values()
+    return [one.symbol for one in known if core.position(account, one.number) is not None]
+
+
+async def trades(
+    gateway: Gateway, instrument: Instrument, *, from_id: int | None = None, start_ns: int | None = None,
+    end_ns: int | None = None, limit: int = 500,
+) -> list[Trade]:  # fmt: skip
+    """Of an instrument, by rising id. from_id: the oldest from there on; likewise from start_ns; else the newest."""
+    market, history = gateway.market, gateway.history
+    kept = market.books[instrument.number].trades
+    told = market.mirror.core.instrument(instrument.number)
+    kept_from = kept[0].trade_id if kept else int(told["trade_id"]) + 1 if told is not None else 1
+    oldest_first = from_id is not None or start_ns is not None
+    first, start, end = from_id or 1, start_ns or 0, FAR if end_ns is None else end_ns
+    if start_ns is None and end_ns is None:
+        new = market.trades(instrument.number, limit, from_id)
+        whole = first >= kept_from if oldest_first else len(new) == limit
+    else:
+        new = [one for one in kept if one.trade_id >= first and start <= one.received_ns <= end]
+        whole = first >= kept_from or (bool(kept) and start > kept[0].received_ns)
+        whole = whole or (not oldest_first and len(new) >= limit)
+    if history is not None and not whole and kept_from > 1:
+        await history.reaches(market.books[instrument.number].trades_need)
+        old = await history.trades(instrument.symbol, first, kept_from - 1, start, end, limit, not oldest_first)
+        new = _joined(old, new, lambda one: one.trade_id)
+    return new[:limit] if oldest_first else new[-limit:]
+
+
+async def candles(
+    gateway: Gateway, instrument: Instrument, interval: str, *, start_ns: int | None = None,
+    end_ns: int | None = None, limit: int = 500,
+) -> list[Candle]:  # fmt: skip
+    """Those that begin within the times (both included), flat ones where nothing was traded; the newest without times,
+    the oldest from start_ns on."""
+    market, history, now_ns = gateway.market, gateway.history, gateway.now_ns()
+    last = start_of(interval, min(now_ns, FAR if end_ns is None else end_ns))
+    first = _back(interval, last, limit - 1)
+    if start_ns is not None:
+        begin = start_of(interval, start_ns)
+        begin = begin if begin == start_ns else next_start(interval, begin)
+        end = _back(interval, begin, 1 - limit)
+        first, last = (begin, min(last, end)) if end_ns is None or end < last else (begin, last)
+    if first > last:
+        return []
+    kept = market.books[instrument.number].candles
+    complete_ns = kept.complete_from_ns(interval)
+    base = INTERVALS[interval][0]
+    memory_ns = start_of(interval, complete_ns)
+    memory_ns = memory_ns if memory_ns == complete_ns else next_start(interval, memory_ns)
+    found = kept.between(interval, max(first, memory_ns) if history is not None else first, last + 1)
+    before = kept.last_ticks(first)
+    if history is not None and first < memory_ns:
+        await history.reaches(market.mirror.began_at)
+        rows = await history.candles(instrument.symbol, base, first, min(memory_ns, last + 1), BASE_ROWS_MAX)
+        old = merged(interval, [one for one in rows if one.start_ns >= first])
+        earlier = [one for one in rows if one.start_ns < first]
+        before = earlier[-1].close_ticks if earlier else None
+        found = [*old, *found]
+    return with_flat(interval, found, first, last, before, limit)
+
+
+def _back(interval: str, start_ns: int, count: int) -> int:
+    """The begin of the interval so many before (below zero: behind)."""
+    length = INTERVALS[interval][1]
+    if length:
+        return max(0, start_ns - count * length)
+    for _ in range(abs(count)):
+        start_ns = start_of(interval, start_ns - 1) if count > 0 else next_start(interval, start_ns)
+        if start_ns <= 0:
+            return 0
+    return start_ns

@@ -210,10 +210,11 @@ class Socket(asyncio.Protocol):
             self.deadline_s = self._server.now_s + CLOSE_S
 
     def _end(self) -> None:
-        """All is said. The client has a moment to read it: closing while it still sends would take it back."""
+        """All is said. Who broke the rules may still be sending, and closing then would take back what it was told."""
         self.closed = True
         self._linger()
-        if self._transport.can_write_eof():
+        broken = self._protocol.close_rcvd is None
+        if broken and self._transport.can_write_eof():
             self._transport.write_eof()
         else:
             self._transport.close()

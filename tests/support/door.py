@@ -209,6 +209,7 @@ class Door:
         self.loop = uvloop.new_event_loop()
         self.loop_errors: list[dict[str, Any]] = []
         self.address = ("", 0)
+        self.addresses: list[str] = []
         self.server: HttpServer
         self._thread = threading.Thread(target=self._run, name="door", daemon=True)
         self._started = threading.Event()
@@ -241,8 +242,8 @@ class Door:
         log = Log.open(str(self.log_path), level=self.settings.log_level, queue_max=10_000)
         try:
             self.server = HttpServer(self.handle, self.upgrade, self.settings, self.metrics, time.time_ns, log)
-            addresses = self.loop.run_until_complete(self.server.start())
-            host, _, port = addresses[0].rpartition(":")
+            self.addresses = self.loop.run_until_complete(self.server.start())
+            host, _, port = self.addresses[0].rpartition(":")
             self.address = (host.strip("[]"), int(port))
         except BaseException as error:
             self._failure = error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import time
@@ -26,6 +27,7 @@ from gateway.assets import BUILT, Assets
 from gateway.auth import KeyRing
 from gateway.binance import rest
 from gateway.context import Gateway
+from gateway.history import History
 from gateway.http import HttpServer
 from gateway.limits import Limits
 from gateway.line import Line
@@ -108,10 +110,21 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
                 await line.open()
                 stack.push_async_callback(line.close)
         stack.push_async_callback(server.stop, STOP_S)  # first at the end: requests under way need all of the above
+        _settle_memory()
         app.open = True
         _tell(state_path, settings, addresses, ready=True)
         yield gateway, addresses
         app.open = False
+
+
+def _settle_memory() -> None:
+    """What the start has made stays: the collector need not look through it again, nor so often through the rest.
+
+    A full collection over 200,000 kept orders takes 100 ms, in which nobody is answered.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
@@ -140,7 +153,7 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
         market=market,
         line=line,
         admin_line=admin_line,
-        history=None,
+        history=History(settings.database_url, market, shard=settings.shard, log=log) if settings.database_url else None,
         metrics=metrics,
         now_ns=time.time_ns,
     )

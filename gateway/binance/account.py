@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway import errors
+from gateway import errors, past
 from gateway.binance import exchange_info, texts
 from gateway.binance.changes import price_of
 from gateway.binance.models import (
@@ -73,13 +73,8 @@ async def order(call: Call) -> OrderState:
         raise ApiError(
             errors.MANDATORY, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!"
         )
-    market = gateway.market
-    found = (
-        market.order(asked.orderId)
-        if asked.orderId is not None
-        else market.order_by_text(mine, asked.origClientOrderId or "")
-    )
-    if found is None or found.account != mine or found.instrument != instrument.number:
+    found = await past.order(gateway, mine, order_id=asked.orderId, text=asked.origClientOrderId)
+    if found is None or found.instrument != instrument.number:
         raise ApiError(errors.NO_SUCH_ORDER)
     if asked.origClientOrderId is not None and found.client_text != asked.origClientOrderId:
         raise ApiError(errors.NO_SUCH_ORDER)
@@ -106,24 +101,29 @@ async def all_orders(call: Call) -> list[OrderState]:
     asked: AllOrdersQuery = call.parameters
     instrument = instrument_of(gateway, asked.symbol)
     start_ns, end_ns = span(asked.startTime, asked.endTime)
-    found: list[Order] = []
-    from_start = asked.orderId is not None or asked.startTime is not None
-    for one in gateway.market.orders(mine):
-        if one.order_id < (asked.orderId or 0) or (one.entered_ns and one.entered_ns < start_ns):
-            break
-        if one.instrument == instrument.number and one.entered_ns < end_ns:
-            found.append(one)
-            if len(found) == asked.limit and not from_start:
-                break
-    found.reverse()
-    return [state_of(one, instrument) for one in found[: asked.limit]]
+    found = await past.orders(
+        gateway,
+        mine,
+        instrument=instrument,
+        from_id=from_on(asked.orderId, start_ns),
+        start_ns=start_ns,
+        end_ns=end_ns,
+        limit=asked.limit,
+    )
+    return [state_of(one, instrument) for one in found]
 
 
-def span(start_ms: int | None, end_ms: int | None) -> tuple[int, int]:
-    """From when, and until before when, in nanoseconds. Raises ApiError."""
+def span(start_ms: int | None, end_ms: int | None) -> tuple[int | None, int | None]:
+    """The first and the last nanosecond that is meant. Raises ApiError."""
     if start_ms is not None and end_ms is not None and end_ms < start_ms:
         raise ApiError(errors.COMBINATION, hint="startTime must not be behind endTime")
-    return (start_ms or 0) * NS_PER_MS, (end_ms + 1) * NS_PER_MS if end_ms is not None else 1 << 63
+    start_ns = None if start_ms is None else start_ms * NS_PER_MS
+    return start_ns, None if end_ms is None else (end_ms + 1) * NS_PER_MS - 1
+
+
+def from_on(first_id: int | None, start_ns: int | None) -> int | None:
+    """Whoever names a time to start at wants the oldest from there on, as whoever names an id."""
+    return 0 if first_id is None and start_ns is not None else first_id
 
 
 # ---- Trades ----------------------------------------------------------------------------------------------------------
@@ -135,24 +135,17 @@ async def my_trades(call: Call) -> list[OwnTrade]:
     asked: MyTradesQuery = call.parameters
     instrument = instrument_of(gateway, asked.symbol)
     start_ns, end_ns = span(asked.startTime, asked.endTime)
-    from_start = asked.fromId is not None or asked.startTime is not None
-    found: list[Fill] = []
-    for fill in gateway.market.fills(mine):
-        if fill.received_ns < start_ns:
-            break
-        if fill.instrument != instrument.number or fill.received_ns >= end_ns:
-            continue
-        if asked.orderId is not None and fill.order_id != asked.orderId:
-            if fill.sequence < asked.orderId:
-                break
-            continue
-        if fill.trade_id < (asked.fromId or 0):
-            break
-        found.append(fill)
-        if len(found) == asked.limit and not from_start:
-            break
-    found.reverse()
-    return [own_trade(fill, instrument) for fill in found[: asked.limit]]
+    found = await past.fills(
+        gateway,
+        mine,
+        instrument=instrument,
+        order_id=asked.orderId,
+        from_id=from_on(asked.fromId, start_ns),
+        start_ns=start_ns,
+        end_ns=end_ns,
+        limit=asked.limit,
+    )
+    return [own_trade(fill, instrument) for fill in found]
 
 
 def my_trades_weight(asked: MyTradesQuery) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
+from gateway import past
 from gateway.binance.account import span
 from gateway.binance.exchange_info import chosen
 from gateway.binance.models import (
@@ -25,7 +25,7 @@ from gateway.binance.models import (
     TradesQuery,
 )
 from gateway.binance.orders import instrument_of
-from gateway.candles import Candle, next_start, start_of, with_flat
+from gateway.candles import Candle, next_start, start_of
 from gateway.market import Trade
 from gateway.routing import Call
 from gateway.symbols import Instrument, decimal_text
@@ -101,7 +101,7 @@ async def trades(call: Call) -> list[PublicTrade]:
     """GET /api/v3/trades and historicalTrades: the newest, or from an id on; oldest first."""
     asked: TradesQuery = call.parameters
     instrument = instrument_of(call.gateway, asked.symbol)
-    found = call.gateway.market.trades(instrument.number, asked.limit, asked.fromId)
+    found = await past.trades(call.gateway, instrument, from_id=asked.fromId, limit=asked.limit)
     return [_public(one, instrument) for one in found]
 
 
@@ -122,20 +122,10 @@ async def agg_trades(call: Call) -> list[AggTrade]:
     gateway = call.gateway
     instrument = instrument_of(gateway, asked.symbol)
     start_ns, end_ns = span(asked.startTime, asked.endTime)
-    kept = gateway.market.books[instrument.number].trades
-    if asked.fromId is not None:
-        found = gateway.market.trades(instrument.number, asked.limit, asked.fromId)
-    else:
-        first = bisect_left(kept, start_ns, key=_received) if asked.startTime is not None else 0
-        last = bisect_left(kept, end_ns, key=_received) if asked.endTime is not None else len(kept)
-        span_of = range(first, last)
-        part = span_of[: asked.limit] if asked.startTime is not None else span_of[-asked.limit :]
-        found = kept[part.start : part.stop]
+    found = await past.trades(
+        gateway, instrument, from_id=asked.fromId, start_ns=start_ns, end_ns=end_ns, limit=asked.limit
+    )
     return [_aggregate(one, instrument) for one in found]
-
-
-def _received(trade: Trade) -> int:
-    return trade.received_ns
 
 
 def _aggregate(trade: Trade, instrument: Instrument) -> AggTrade:
@@ -158,14 +148,11 @@ async def klines(call: Call) -> list[Kline]:
     asked: KlinesQuery = call.parameters
     gateway = call.gateway
     instrument = instrument_of(gateway, asked.symbol)
-    now_ns = gateway.now_ns()
     start_ns, end_ns = span(asked.startTime, asked.endTime)
-    until_ns = min(end_ns - 1, now_ns)
-    found = gateway.market.books[instrument.number].candles.between(asked.interval, 0, until_ns + 1)
-    whole = with_flat(asked.interval, found, until_ns, len(found) + asked.limit) if found else []
-    if asked.startTime is not None:
-        whole = [one for one in whole if one.start_ns >= start_ns][: asked.limit]
-    return [kline(one, asked.interval, instrument) for one in whole[-asked.limit :]]
+    found = await past.candles(
+        gateway, instrument, asked.interval, start_ns=start_ns, end_ns=end_ns, limit=asked.limit
+    )
+    return [kline(one, asked.interval, instrument) for one in found]
 
 
 def kline(candle: Candle, interval: str, instrument: Instrument) -> Kline:

@@ -20,9 +20,10 @@ SOAK_COMMANDS ?= 100000000
 SOAK_SEED ?= 1
 
 C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocabulary.h ! -name names.h | sort)
+DASHBOARD_FILES = $(shell find dashboard -path dashboard/node_modules -prune -o -type f ! -name .npmrc -print)
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
-.PHONY: help venv engine build generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python services soak fuzz \
+.PHONY: help venv engine build dashboard screenshots test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python services soak fuzz \
 	demo bench-ingress bench-replay bench-match bench-depth bench-streams clean
 
 help: ## this list
@@ -54,6 +55,21 @@ build: $(RELEASE)/build.ninja ## the C libraries, the extension module, C tests 
 engine: $(RELEASE)/build.ninja
 	@ninja -C $(RELEASE) -j $(JOBS) --quiet _engine 2>&1 | (grep -vE 'no work to do|GLOB mismatch|^-- ' || true)
 
+dashboard/node_modules/.ready: dashboard/package.json dashboard/package-lock.json dashboard/.npmrc | $(VENV)/.ready
+	@echo "installing the dashboard's packages into dashboard/node_modules"
+	@cd dashboard && ../ops/with-node npm ci --silent
+	@touch $@
+
+gateway/assets/index.html: dashboard/node_modules/.ready $(DASHBOARD_FILES)
+	@mkdir -p build
+	@ops/with-node npm --prefix dashboard run --silent build >build/dashboard.log 2>&1 || { cat build/dashboard.log; exit 1; }
+
+dashboard: gateway/assets/index.html ## the page to trade and watch on, into gateway/assets (incremental)
+
+screenshots: build dashboard ## pictures of the page in docs/images, from a running stack
+	@ops/system-packages browser
+	@$(PY) -m tests.dashboard.screenshots
+
 generate: $(VENV)/.ready ## vocabulary.h, vocabulary.py and the wire pages from schemas/*.json
 	@$(PY) -m schemas.generate
 
@@ -74,6 +90,10 @@ lint-python: $(VENV)/.ready
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(PY) -m schemas.generate --check
+
+test-dashboard: dashboard/node_modules/.ready
+	@echo "== the dashboard's types and pure parts"
+	@ops/with-node npm --prefix dashboard run --silent check
 
 test-c: build
 	@echo "== C tests"
@@ -110,13 +130,15 @@ services: $(VENV)/.ready
 	@ops/system-packages services
 	@$(BIN)/ironbook services fetch >/dev/null
 
-test-python: build services
+test-python: build dashboard services
+	@ops/system-packages browser
 	@echo "== pytest"
 	@$(PY) -m pytest
 
 test: ## all checks and all tests; the last line is pytest's
 	@$(MAKE) --no-print-directory build
 	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory test-dashboard
 	@$(MAKE) --no-print-directory test-c
 	@$(MAKE) --no-print-directory test-core
 	@$(MAKE) --no-print-directory test-sanitize
@@ -133,7 +155,7 @@ fuzz: $(VENV)/.ready $(FUZZ)/.built ## each fuzz target for FUZZ_LONG_SECONDS (3
 
 # ---- seeing it work -------------------------------------------------------------------------------------------------
 
-demo: engine ## start an engine node, sign orders, show book, fills and latency, stop
+demo: engine dashboard ## start an engine node, sign orders, show book, fills and latency, stop
 	@$(BIN)/ironbook demo
 
 bench-ingress: build ## signed order to acknowledgement against plain echoes; orders a second

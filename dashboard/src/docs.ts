@@ -1,0 +1,15 @@
+/** The rendered API document: what /api/v1/openapi.json says, made readable. */
+import "swagger-ui-dist/swagger-ui.css";
+import "./docs.css";
+import SwaggerUIBundle from "swagger-ui-dist/swagger-ui-bundle.js";
+
+SwaggerUIBundle({
+  url: "/api/v1/openapi.json",
+  dom_id: "#docs",
+  deepLinking: true,
+  docExpansion: "list",
+  defaultModelsExpandDepth: 0,
+  validatorUrl: null,
+  supportedSubmitMethods: ["get"],
+  syntaxHighlight: { theme: "nord" },
+});

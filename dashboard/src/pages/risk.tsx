@@ -1,0 +1,422 @@
+/** Limits and how much of them is used, circuit breakers, and the switches that stop trading. */
+import type { JSX } from "preact";
+import { useSignal } from "@preact/signals";
+import { ask, askCancelAll } from "../components/confirm";
+import { NeedsLogin } from "../components/needs";
+import { Badge, Empty, Failed, Loading, Meter, Panel, words } from "../components/parts";
+import { useFetched } from "../components/use";
+import { add, compare, decimal, negated, share, shown, toNumber } from "../lib/decimal";
+import { count, moment, span } from "../lib/when";
+import { call, get } from "../net/api";
+import type { Alert, HaltAction, HaltScope, Page, RiskState, Used } from "../net/types";
+import { openOrders } from "../state/account";
+import { bySymbol, instruments } from "../state/market";
+import { isAdmin, mayCancel, session } from "../state/session";
+import { refused, toast } from "../state/toasts";
+
+export function Risk(): JSX.Element {
+  return (
+    <NeedsLogin what="risk">
+      <Content />
+    </NeedsLogin>
+  );
+}
+
+function Content(): JSX.Element {
+  const risk = useFetched(() => get<RiskState>("/risk"), 1_500, []);
+  const now = risk.data.value;
+  return (
+    <div class="page">
+      <h1>Risk</h1>
+      {!now ? (
+        risk.error.value ? (
+          <Failed what="The risk state could not be read" error={risk.error.value} again={risk.reload} />
+        ) : (
+          <Loading what="Reading the risk state" />
+        )
+      ) : (
+        <div class={`columns ${risk.error.value ? "stale" : ""}`}>
+          <Halts risk={now} />
+          <Limits risk={now} />
+          <Switches risk={now} again={risk.reload} />
+          <Breakers risk={now} again={risk.reload} />
+          <Alerts />
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Halts(props: { risk: RiskState }): JSX.Element | null {
+  const { risk } = props;
+  const halted = risk.breakers.filter((one) => one.state === "halted" || one.state === "closed");
+  if (!risk.everything_halted && !risk.halted && halted.length === 0) return null;
+  return (
+    <div class="notice bad span-all" role="alert" id="halts">
+      <strong>■ Halted: </strong>
+      {risk.everything_halted
+        ? "everything. No order is taken in any instrument; cancels still work."
+        : risk.halted
+          ? `account ${risk.account}. It enters no orders; cancels still work.`
+          : `${halted.map((one) => one.symbol).join(", ")}. No order is taken there; cancels still work.`}
+    </div>
+  );
+}
+
+const usePart = (used: Used): number => (used.max ? used.used / used.max : 0);
+const useText = (used: Used): string => `${count(used.used)} / ${used.max === null ? "no limit" : count(used.max)}`;
+
+function Limits(props: { risk: RiskState }): JSX.Element {
+  const { risk } = props;
+  const counts: [string, Used][] = [
+    ["Open orders", risk.open_orders],
+    [`Orders in ${span(risk.order_rate.window_ms * 1e6)}, at the engine`, risk.order_rate],
+    ["Orders in 10 s, at the gateway", risk.orders_10s],
+    ["Orders today, at the gateway", risk.orders_day],
+  ];
+  return (
+    <Panel
+      title={`Limits of account ${risk.account}`}
+      tools={
+        <span class="muted">
+          firm {risk.firm}, fee tier {risk.fee_tier}
+        </span>
+      }
+    >
+      <div class="meters">
+        {counts.map(([name, used]) => (
+          <Meter key={name} name={name} part={usePart(used)} text={useText(used)} limited={used.max !== null} />
+        ))}
+        {risk.positions.map((one) => {
+          const long = add(decimal(one.position), decimal(one.open_buy));
+          const short = add(negated(decimal(one.position)), decimal(one.open_sell));
+          const worst = compare(long, short) >= 0 ? long : short;
+          const part = one.share !== null ? toNumber(decimal(one.share)) : one.max ? share(worst, decimal(one.max)) : 0;
+          return (
+            <Meter
+              key={one.symbol}
+              name={`Position ${one.symbol}`}
+              part={part}
+              text={`${shown(decimal(one.position))} (+${shown(decimal(one.open_buy))} / −${shown(decimal(one.open_sell))}) / ${one.max === null ? "no limit" : shown(decimal(one.max))}`}
+              limited={one.max !== null}
+            />
+          );
+        })}
+      </div>
+      <dl class="pairs">
+        <dt>Value of one order at most</dt>
+        <dd class="num">{risk.notional_units_max === null ? "no limit" : `${count(risk.notional_units_max)} units`}</dd>
+        <dt>Quantity of one order at most</dt>
+        <dd class="num">{risk.quantity_lots_max === null ? "no limit" : `${count(risk.quantity_lots_max)} lots`}</dd>
+        <dt>Dead man's switch</dt>
+        <dd class="num">{risk.countdown_ns ? `cancels at ${moment(risk.countdown_ns)}` : "not set"}</dd>
+      </dl>
+    </Panel>
+  );
+}
+
+const SCOPES: readonly (readonly [HaltScope, string])[] = [
+  ["instrument", "An instrument"],
+  ["account", "An account"],
+  ["firm", "A firm"],
+  ["everything", "Everything"],
+];
+
+function Switches(props: { risk: RiskState; again: () => void }): JSX.Element {
+  const { risk } = props;
+  const scope = useSignal<HaltScope>("instrument");
+  const target = useSignal("");
+  const named = scope.value === "instrument" ? target.value || instruments.value[0]?.symbol || "" : target.value;
+  const ready = isAdmin.value && (scope.value === "everything" || named.trim() !== "");
+
+  const flip = (action: HaltAction): void => {
+    const what =
+      scope.value === "everything" ? "everything" : scope.value === "instrument" ? named : `${scope.value} ${named}`;
+    ask({
+      title: `${action === "resume" ? "Resume" : "Halt"} ${what}`,
+      effects: effectsOf(action, scope.value, named),
+      action: action === "resume" ? `Resume ${what}` : action === "halt" ? `Halt ${what}` : `Halt ${what} and cancel`,
+      danger: action !== "resume",
+      reason: true,
+      ...(scope.value === "everything" && action !== "resume" ? { phrase: "HALT" } : {}),
+      act: async (reason) => {
+        await call(
+          "POST",
+          "/controls/halt",
+          {},
+          { scope: scope.value, target: scope.value === "everything" ? null : named, action, reason },
+        );
+        toast(action === "resume" ? "done" : "note", `${what}: ${words(action)} done`, reason);
+        props.again();
+      },
+    });
+  };
+
+  return (
+    <Panel title="Kill switches" class="switches">
+      <div class="pad stack">
+        <div class="switch-row">
+          <div>
+            <strong>Own orders</strong>
+            <p class="hint">Cancels every open order of account {session.value?.account}; positions stay.</p>
+          </div>
+          <button
+            type="button"
+            id="cancel-all"
+            class="danger"
+            disabled={!mayCancel.value || openOrders.value.length === 0}
+            onClick={askCancelAll}
+          >
+            Cancel all ({openOrders.value.length})
+          </button>
+        </div>
+        <Countdown risk={risk} again={props.again} />
+        <hr />
+        <div>
+          <strong>Halt trading</strong>
+          {!isAdmin.value && (
+            <p class="hint">
+              Needs a key with the right admin; this one has {session.value?.permissions.join(", ") || "none"}.
+            </p>
+          )}
+        </div>
+        <div class="halt-form">
+          <label class="field">
+            <span>What</span>
+            <select
+              id="halt-scope"
+              disabled={!isAdmin.value}
+              value={scope.value}
+              onChange={(event) => {
+                scope.value = event.currentTarget.value as HaltScope;
+                target.value = "";
+              }}
+            >
+              {SCOPES.map(([value, name]) => (
+                <option key={value} value={value}>
+                  {name}
+                </option>
+              ))}
+            </select>
+          </label>
+          {scope.value === "instrument" ? (
+            <label class="field">
+              <span>Which</span>
+              <select
+                id="halt-target"
+                disabled={!isAdmin.value}
+                value={named}
+                onChange={(event) => (target.value = event.currentTarget.value)}
+              >
+                {instruments.value.map((one) => (
+                  <option key={one.name} value={one.symbol}>
+                    {one.symbol}
+                  </option>
+                ))}
+              </select>
+            </label>
+          ) : scope.value !== "everything" ? (
+            <label class="field">
+              <span>Number</span>
+              <input
+                id="halt-target"
+                inputMode="numeric"
+                disabled={!isAdmin.value}
+                value={target.value}
+                onInput={(event) => (target.value = event.currentTarget.value)}
+              />
+            </label>
+          ) : null}
+        </div>
+        <div class="buttons">
+          <button type="button" id="halt" class="danger" disabled={!ready} onClick={() => flip("halt")}>
+            Halt…
+          </button>
+          <button
+            type="button"
+            id="halt-and-cancel"
+            class="danger"
+            disabled={!ready}
+            onClick={() => flip("halt_and_cancel")}
+          >
+            Halt and cancel orders…
+          </button>
+          <button type="button" id="resume" disabled={!ready} onClick={() => flip("resume")}>
+            Resume…
+          </button>
+        </div>
+      </div>
+    </Panel>
+  );
+}
+
+function effectsOf(action: HaltAction, scope: HaltScope, target: string): string[] {
+  const where =
+    scope === "everything"
+      ? "in every instrument, of every account"
+      : scope === "instrument"
+        ? `in ${target}, of every account`
+        : `of ${scope} ${target}`;
+  if (action === "resume")
+    return [
+      `Orders ${where} are taken again.`,
+      scope === "instrument"
+        ? "What is in the book trades again at once; orders whose trigger was reached may fire."
+        : "What other halts hold back stays held back.",
+    ];
+  return [
+    `New orders and amendments ${where} are refused from now on, until somebody resumes.`,
+    action === "halt_and_cancel"
+      ? `All open orders ${where} are cancelled.`
+      : "Open orders stay where they are; they can be cancelled.",
+    "Positions and balances stay as they are. It is written to the journal and to the audit trail.",
+  ];
+}
+
+const COUNTDOWNS = [
+  ["10000", "10 s"],
+  ["60000", "1 min"],
+  ["600000", "10 min"],
+] as const;
+
+function Countdown(props: { risk: RiskState; again: () => void }): JSX.Element {
+  const set = async (timeout: number): Promise<void> => {
+    try {
+      await call("POST", "/controls/countdown", {}, { timeout_ms: timeout });
+      toast("note", timeout ? "Dead man's switch set" : "Dead man's switch off");
+      props.again();
+    } catch (error) {
+      refused("The dead man's switch was not set", error);
+    }
+  };
+  return (
+    <div class="switch-row">
+      <div>
+        <strong>Dead man's switch</strong>
+        <p class="hint">
+          {props.risk.countdown_ns
+            ? `Cancels the account's orders at ${moment(props.risk.countdown_ns)} unless it is set anew.`
+            : "Cancels the account's orders when it is not set anew in time."}
+        </p>
+      </div>
+      <div class="buttons">
+        {COUNTDOWNS.map(([value, name]) => (
+          <button
+            type="button"
+            key={value}
+            class="small"
+            disabled={!mayCancel.value}
+            onClick={() => void set(Number(value))}
+          >
+            {name}
+          </button>
+        ))}
+        <button
+          type="button"
+          class="small"
+          disabled={!mayCancel.value || !props.risk.countdown_ns}
+          onClick={() => void set(0)}
+        >
+          Off
+        </button>
+      </div>
+    </div>
+  );
+}
+
+const ppm = (value: number): string => (value === 0 ? "off" : `±${shown({ units: BigInt(value), scale: 4 }, 2)} %`);
+
+function Breakers(props: { risk: RiskState; again: () => void }): JSX.Element {
+  return (
+    <Panel title="Circuit breakers" class="span-all">
+      {props.risk.breakers.length === 0 ? (
+        <Empty title="No instruments" />
+      ) : (
+        <div class="scroll">
+          <table class="rows" id="breakers">
+            <thead>
+              <tr>
+                <th>Symbol</th>
+                <th>State</th>
+                <th class="right">Reference price</th>
+                <th class="right">Collar</th>
+                <th class="right">Band</th>
+                <th class="right">Level 1</th>
+                <th class="right">Level 2</th>
+                <th class="right">Level 3</th>
+                <th class="right">Static price</th>
+              </tr>
+            </thead>
+            <tbody>
+              {props.risk.breakers.map((one) => {
+                const digits = bySymbol.value.get(one.symbol)?.price_decimals;
+                const level = (size: number, ms: number): string =>
+                  size === 0 ? "off" : `${ppm(size)}, ${ms ? span(ms * 1e6) : "halts"}`;
+                return (
+                  <tr key={one.symbol} data-symbol={one.symbol}>
+                    <td data-label="Symbol">{one.symbol}</td>
+                    <td data-label="State">
+                      <Badge name={one.state}>
+                        {words(one.state)}
+                        {one.auction_ends_ns ? ` until ${moment(one.auction_ends_ns)}` : ""}
+                      </Badge>
+                    </td>
+                    <td data-label="Reference" class="right num">
+                      {one.reference_price === null ? "–" : shown(decimal(one.reference_price), digits)}
+                    </td>
+                    <td data-label="Collar" class="right num">
+                      {ppm(one.collar_ppm)}
+                    </td>
+                    <td data-label="Band" class="right num">
+                      {level(one.breaker.band_ppm, one.breaker.band_ms)}
+                    </td>
+                    <td data-label="Level 1" class="right num">
+                      {level(one.breaker.level1_ppm, one.breaker.level1_ms)}
+                    </td>
+                    <td data-label="Level 2" class="right num">
+                      {level(one.breaker.level2_ppm, one.breaker.level2_ms)}
+                    </td>
+                    <td data-label="Level 3" class="right num">
+                      {level(one.breaker.level3_ppm, one.breaker.level3_ms)}
+                    </td>
+                    <td data-label="Static price" class="right num">
+                      {one.breaker.static_price === null ? "–" : shown(decimal(one.breaker.static_price), digits)}
+                    </td>
+                  </tr>
+                );
+              })}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </Panel>
+  );
+}
+
+function Alerts(): JSX.Element {
+  const alerts = useFetched(() => get<Page<Alert>>("/risk/alerts", { limit: 20 }), 5_000, []);
+  const items = alerts.data.value?.items;
+  return (
+    <Panel title="Alerts" class="span-all">
+      {!items ? (
+        alerts.error.value ? (
+          <Failed what="Alerts could not be read" error={alerts.error.value} again={alerts.reload} />
+        ) : (
+          <Loading />
+        )
+      ) : items.length === 0 ? (
+        <Empty title="No alerts">A limit that is reached, or nearly, is told of here.</Empty>
+      ) : (
+        <ul class="alerts">
+          {items.map((alert) => (
+            <li key={alert.alert_id}>
+              <span class="num faint">{moment(alert.time_ns)}</span>
+              <strong>{words(alert.code)}</strong>
+              <span>{alert.text}</span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </Panel>
+  );
+}

@@ -1,0 +1,44 @@
+/** Who is logged in. Market data needs nobody; everything of an account needs a session. */
+import { computed, signal } from "@preact/signals";
+import * as api from "../net/api";
+import type { SessionInfo } from "../net/types";
+
+export const session = signal<SessionInfo | null>(null);
+/** Has the gateway said whether there is a session? Until then neither the form nor the account is shown. */
+export const sessionKnown = signal(false);
+
+export const isAdmin = computed(() => session.value?.permissions.includes("admin") ?? false);
+export const mayTrade = computed(() => session.value?.permissions.includes("trade") ?? false);
+export const mayCancel = computed(() => mayTrade.value || (session.value?.permissions.includes("cancel") ?? false));
+
+api.whenUnauthorized(() => (session.value = null));
+
+/** Asks until the gateway says: while it is away nothing is known. */
+export async function restore(): Promise<void> {
+  for (;;) {
+    try {
+      session.value = await api.get<SessionInfo>("/session");
+    } catch (error) {
+      if (error instanceof api.Failure && error.away) {
+        await new Promise((done) => setTimeout(done, 1_500));
+        continue;
+      }
+      session.value = null;
+    }
+    sessionKnown.value = true;
+    return;
+  }
+}
+
+export async function logIn(keyId: string, secret: string): Promise<void> {
+  session.value = await api.logIn(keyId, secret);
+  sessionKnown.value = true;
+}
+
+export async function logOut(): Promise<void> {
+  try {
+    await api.call("DELETE", "/session");
+  } finally {
+    session.value = null;
+  }
+}

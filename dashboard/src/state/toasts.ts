@@ -1,0 +1,36 @@
+/** Short messages on what was done, and on what was refused. Refusals stay until they are read. */
+import { signal } from "@preact/signals";
+import { Failure } from "../net/api";
+
+export interface Toast {
+  id: number;
+  kind: "done" | "refused" | "note";
+  title: string;
+  text: string;
+}
+
+const SHOWN_MS = 6_000;
+const SHOWN_MAX = 4;
+
+export const toasts = signal<Toast[]>([]);
+let last = 0;
+
+export function toast(kind: Toast["kind"], title: string, text = ""): void {
+  const id = (last += 1);
+  toasts.value = [...toasts.value.slice(-(SHOWN_MAX - 1)), { id, kind, title, text }];
+  if (kind !== "refused") setTimeout(() => dismiss(id), SHOWN_MS);
+}
+
+export function dismiss(id: number): void {
+  toasts.value = toasts.value.filter((one) => one.id !== id);
+}
+
+/** What the gateway said, with where and what to do. */
+export function told(error: unknown): string {
+  if (error instanceof Failure) return [error.message, error.detail, error.hint].filter(Boolean).join(" ");
+  return error instanceof Error ? error.message : String(error);
+}
+
+export function refused(title: string, error: unknown): void {
+  toast("refused", title, told(error));
+}

@@ -25,7 +25,7 @@ from gateway import openapi
 from gateway.app import App
 from gateway.assets import BUILT, Assets
 from gateway.auth import KeyRing
-from gateway.binance import rest
+from gateway.binance import rest, streams, user_data, ws_api
 from gateway.context import Gateway
 from gateway.history import History
 from gateway.http import HttpServer
@@ -46,11 +46,11 @@ VERSION: Final = "1"
 STATE_FILE: Final = "gateway.json"
 STOP_S: Final = 10.0
 # Every module that serves something gives its tables here.
-SOCKETS: Final[tuple[SocketRoute, ...]] = ()
+SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS)
 
 
 def _routes() -> tuple[Route, ...]:
-    found = (*rest.ROUTES,)
+    found = (*rest.ROUTES, *user_data.ROUTES,)
     return (*found, openapi.openapi_route(found, SOCKETS, version=VERSION))
 
 

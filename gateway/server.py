@@ -50,7 +50,7 @@ SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS)
 
 
 def _routes() -> tuple[Route, ...]:
-    found = (*rest.ROUTES, *user_data.ROUTES,)
+    found = (*rest.ROUTES, *user_data.ROUTES)
     return (*found, openapi.openapi_route(found, SOCKETS, version=VERSION))
 
 

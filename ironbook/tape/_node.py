@@ -61,6 +61,11 @@ class EngineNode:
         return Key(key_id=key_id, secret=made.secret)
 
     @property
+    def keys(self) -> KeyFile:
+        """The key file, to edit."""
+        return self._keys
+
+    @property
     def address(self) -> tuple[str, int]:
         """Where it listens; known after the first start and the same after further ones."""
         return ("127.0.0.1", self._port)

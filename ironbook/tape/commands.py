@@ -28,6 +28,7 @@ from engine_node.snapshots import list_snapshots
 
 from ._book import QueueBook
 from ._desk import Desk, local_desk, remote_desk
+from ._gateway_demo import compare_depth, gateway_of
 from ._show import Show
 from ._source import Source, file_source, flow_source
 from ._venue import CASH_NAME, Balance, VenueOptions
@@ -145,10 +146,12 @@ def demo(
     show.demo(source)
     with stopped_by_signals(), tempfile.TemporaryDirectory(prefix="ironbook-demo-") as name:
         directory = Path(name)
-        with local_desk(directory, DEMO_MAKERS, options) as desk:
+        with local_desk(directory, DEMO_MAKERS, options) as desk, demo_gateway(desk, show) as url:
             show.desk(desk)
+            show.note(f"gateway   {url}/ shows it while it runs")
             player = _play(desk, source, PlayOptions(), show, ladder=True)
             balances = _reconcile(desk, player)
+            levels = compare_depth(directory, url)
         proof = verify(directory)
     played = player.played
     for symbol, book in player.books.items():
@@ -157,15 +160,26 @@ def demo(
     show.played(played)
     show.balances(balances)
     show.proof(proof, time.monotonic() - began_s)
+    show.note(f"the gateway's {levels:,} price levels over HTTP are those of the journal")
     if json:
         result = played.to_json() | {
             "commands": played.commands,
             "fills": played.fills,
             "balances_reconcile": all(balance.reconciles for balance in balances),
+            "gateway_levels_equal": levels,
             "journal": dataclasses.asdict(proof),
             "elapsed_s": round(time.monotonic() - began_s, 1),
         }
         print(orjson.dumps(result).decode())
+
+
+@contextlib.contextmanager
+def demo_gateway(desk: Desk, show: Show) -> Iterator[str]:
+    """The gateway of a desk's own engine node."""
+    if desk.node is None:
+        raise TapeOptions("a demonstration must have an engine node of its own")
+    with gateway_of(desk.node, show.note) as url:
+        yield url
 
 
 def _demo_kafka(kafka: str, source: Source, as_json: bool) -> None:

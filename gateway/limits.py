@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+from collections import Counter
 from typing import Final
 
 from gateway.errors import BANNED, TOO_MANY_ORDERS, TOO_MANY_REQUESTS, ApiError, Problem
@@ -61,8 +62,9 @@ class _Account:
 class Limits:
     """Counts, and refuses what goes beyond. Time is handed in; every method costs a few lookups."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, counters: Counter[str] | None = None) -> None:
         self._settings = settings
+        self._counters = Counter() if counters is None else counters
         self._addresses: dict[str, _Address] = {}  # in the order in which their minute began
         self._bans: dict[str, _Ban] = {}  # in the order in which they were made
         self._accounts: dict[int, _Account] = {}
@@ -99,6 +101,7 @@ class Limits:
         if known is None or known.minute != minute:
             known = self._begin(address, minute)
         known.bad += 1
+        self._counters["bad_signatures"] += 1
         most = self._settings.bad_signatures_max
         if known.bad > most:
             raise self._ban(address, now_ns)
@@ -117,6 +120,7 @@ class Limits:
         known.refused += 1
         if known.refused > self._settings.ban_after:
             return self._ban(address, now_ns)
+        self._counters["requests_limited"] += 1
         text = f"Too many requests; current limit is {limit}. Please use WebSocket Streams for live updates."
         return _later(TOO_MANY_REQUESTS, text, (known.minute + 1) * MINUTE_NS - now_ns)
 
@@ -129,16 +133,22 @@ class Limits:
         length_s = min(BAN_S_MAX, self._settings.ban_seconds << min(ban.count, 30))
         ban.count += 1
         ban.until_ns = now_ns + length_s * SECOND_NS
-        return _banned(ban, now_ns)
+        return self._banned(ban, now_ns)
 
     def _check_ban(self, address: str, now_ns: int) -> None:
         ban = self._bans.get(address)
         if ban is None:
             return
         if now_ns < ban.until_ns:
-            raise _banned(ban, now_ns)
+            raise self._banned(ban, now_ns)
         if now_ns > ban.until_ns + BAN_S_MAX * SECOND_NS:  # it has been good for long
             del self._bans[address]
+
+    def _banned(self, ban: _Ban, now_ns: int) -> ApiError:
+        self._counters["requests_banned"] += 1
+        until_ms = ban.until_ns // 1_000_000
+        text = f"Way too many requests; IP banned until {until_ms}. Please use WebSocket Streams for live updates."
+        return _later(BANNED, text, ban.until_ns - now_ns)
 
     @property
     def ban_count(self) -> int:
@@ -152,14 +162,16 @@ class Limits:
         known = self._account(account, now_ns)
         settings = self._settings
         if known.ten_count + n > settings.orders_per_10s:
-            limit = f"{settings.orders_per_10s} orders per 10 SECOND"
-            raise _later(TOO_MANY_ORDERS, f"Too many new orders; current limit is {limit}.", TEN_NS - now_ns % TEN_NS)
+            raise self._too_many_orders(f"{settings.orders_per_10s} orders per 10 SECOND", TEN_NS - now_ns % TEN_NS)
         if known.day_count + n > settings.orders_per_day:
-            limit = f"{settings.orders_per_day} orders per 1 DAY"
-            raise _later(TOO_MANY_ORDERS, f"Too many new orders; current limit is {limit}.", DAY_NS - now_ns % DAY_NS)
+            raise self._too_many_orders(f"{settings.orders_per_day} orders per 1 DAY", DAY_NS - now_ns % DAY_NS)
         known.ten_count += n
         known.day_count += n
         return _order_headers(known)
+
+    def _too_many_orders(self, limit: str, wait_ns: int) -> ApiError:
+        self._counters["orders_limited"] += 1
+        return _later(TOO_MANY_ORDERS, f"Too many new orders; current limit is {limit}.", wait_ns)
 
     def used_orders(self, account: int, now_ns: int) -> tuple[int, int]:
         """New orders of the account in these 10 seconds, and in this day."""
@@ -186,12 +198,6 @@ class Limits:
 
 def _order_headers(known: _Account) -> Headers:
     return ("X-MBX-ORDER-COUNT-10S", str(known.ten_count)), ("X-MBX-ORDER-COUNT-1D", str(known.day_count))
-
-
-def _banned(ban: _Ban, now_ns: int) -> ApiError:
-    until_ms = ban.until_ns // 1_000_000
-    text = f"Way too many requests; IP banned until {until_ms}. Please use WebSocket Streams for live updates."
-    return _later(BANNED, text, ban.until_ns - now_ns)
 
 
 def _later(problem: Problem, text: str, wait_ns: int) -> ApiError:

@@ -35,8 +35,10 @@ from gateway.market import Market
 from gateway.metrics import Metrics
 from gateway.mirror import Mirror
 from gateway.routing import Route, SocketRoute
+from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
 from gateway.sources import open_source
+from gateway.v1 import session
 from ironbook import Key
 from ironbook.keystore import KEY_FILE_NAME, KeyFile, select_passphrase
 
@@ -50,7 +52,7 @@ SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS)
 
 
 def _routes() -> tuple[Route, ...]:
-    found = (*rest.ROUTES, *user_data.ROUTES)
+    found = (*rest.ROUTES, *user_data.ROUTES, *session.ROUTES)
     return (*found, openapi.openapi_route(found, SOCKETS, version=VERSION))
 
 
@@ -130,7 +132,7 @@ def _settle_memory() -> None:
 def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
     """All parts; nothing is started."""
     metrics = Metrics()
-    limits = Limits(settings)
+    limits = Limits(settings, metrics.counters)
     passphrase = settings.key_passphrase or None
     file = settings.key_passphrase_file or str(data / "passphrase")
     store = KeyFile(
@@ -147,7 +149,7 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
     return Gateway(
         settings=settings,
         keys=keys_ring,
-        sessions=None,  # type: ignore[arg-type]
+        sessions=Sessions(settings, keys_ring),
         limits=limits,
         mirror=mirror,
         market=market,

@@ -1,0 +1,258 @@
+"""The dashboard's login: a signed cookie that says which key, which rights and until when. Nothing is kept here.
+
+    POST /api/v1/session, signed by the key ──▶ Set-Cookie: ironbook_session=<base64url(body + tag)>
+        body  0 version u8 · 1 permissions u8 · 2 zero u16 · 4 expires u32, seconds · 8 fingerprint of the secret 4
+              12 session id 8 · 20 key id, ASCII
+        tag   HMAC-SHA256(cookie secret, "ironbook session" + body)
+
+The key's secret never leaves the browser. A session ends when its time is over, when it is logged out, and at once when
+its key is revoked, the secret that opened it is rotated away, or the caller's address leaves the key's networks. Its
+rights are what was asked for, as far as the key has them now. It survives a restart of the gateway.
+
+The file of cookie secrets has one or two lines of 64 hexadecimal digits: the first one signs, both are good. A new line
+put before the old one changes the secret without ending a session; the file is looked at while running.
+
+A cookie goes with every request of the browser, so a call that changes something needs two proofs that a page of ours
+made it: the header X-Ironbook-Request, which other sites cannot set without our leave, and an Origin that is ours. The
+header's 32 random digits are the call's nonce too: the core takes it once.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import os
+import re
+import secrets
+import stat
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from gateway.auth import Caller, KeyRing, nonce_of
+from gateway.errors import KEY_REFUSED, UNAUTHORIZED, ApiError
+from gateway.routing import Request
+from gateway.settings import GatewaySettings
+from ironbook import IronbookError
+from ironbook._secrets import write_secret
+from schemas.vocabulary import Permission
+
+__all__ = ["COOKIE", "COOKIE_SECRET_FILE", "REQUEST_HEADER", "CookieSecretInvalid", "Session", "Sessions"]
+
+COOKIE: Final = "ironbook_session"
+COOKIE_SECRET_FILE: Final = "cookie-secret"  # in the data directory, unless told otherwise
+REQUEST_HEADER: Final = "x-ironbook-request"
+COOKIE_CHARACTERS_MAX: Final = 160
+SECRET_COUNT_MAX: Final = 2
+ENDED_COUNT_MAX: Final = 65_536
+LOOK_NS: Final = 1_000_000_000  # the file of secrets is looked at so often
+RIGHTS_MAX: Final = int(sum(Permission))
+_BODY: Final = struct.Struct("<BBHI4s8s")
+_VERSION: Final = 1
+_TAG_BYTES: Final = 32
+_LABEL: Final = b"ironbook session"
+_NONCE = re.compile(r"[0-9a-fA-F]{32}")
+_SECRET = re.compile(r"[0-9a-fA-F]{64}")
+_SAFE_METHODS: Final = ("GET", "HEAD")
+
+
+class CookieSecretInvalid(IronbookError):
+    """The file of cookie secrets cannot be used."""
+
+    code = "cookie_secret_invalid"
+
+
+class Session(Caller):
+    """A caller that came with a cookie."""
+
+    __slots__ = ("expires_ns", "session_id")
+
+    def __init__(self, caller: Caller, permissions: int, expires_ns: int, session_id: bytes) -> None:
+        super().__init__(caller.key_id, caller.number, caller.account, permissions, caller.secret, "cookie")
+        self.expires_ns, self.session_id = expires_ns, session_id
+
+
+class Sessions:
+    """Makes cookies and knows them again. Reads the file of secrets, and makes it if it is not there.
+
+    Raises CookieSecretInvalid.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        keys: KeyRing,
+        *,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._keys, self._random_bytes = keys, random_bytes
+        file = settings.cookie_secret_file
+        self._path = Path(file) if file else Path(settings.data) / COOKIE_SECRET_FILE
+        self._hours = settings.session_hours
+        self._tls = bool(settings.tls_certificate)
+        self._origins = frozenset(one.strip() for one in settings.allowed_origins.split(",") if one.strip())
+        self._ended: dict[bytes, int] = {}  # session ids that were logged out, in this order: when they expire anyway
+        self._mark = 0
+        self._looked_ns = 0
+        if not self._path.exists():
+            write_secret(self._path, random_bytes(32).hex())
+        self._secrets = self._read()
+
+    # ---- Cookies ----------------------------------------------------------------------------------------------------
+
+    def make(self, caller: Caller, rights: int, request: Request, now_ns: int) -> tuple[Session, str]:
+        """A session of who signed this request, with at most these rights; the value of Set-Cookie."""
+        self._look(now_ns)
+        expires_s = now_ns // 1_000_000_000 + self._hours * 3600
+        permissions, session_id = caller.permissions & rights, self._random_bytes(8)
+        body = _BODY.pack(_VERSION, permissions, 0, expires_s, bytes.fromhex(caller.secret), session_id)
+        body += caller.key_id.encode()
+        value = base64.urlsafe_b64encode(body + _tag(self._secrets[0], body)).decode().rstrip("=")
+        made = Session(caller, permissions, expires_s * 1_000_000_000, session_id)
+        return made, self._header(value, self._hours * 3600, request)
+
+    def end(self, session: Session, request: Request, now_ns: int) -> str:
+        """Log out: this process refuses the session from now on. The value of Set-Cookie that makes it forgotten."""
+        while self._ended and (
+            len(self._ended) >= ENDED_COUNT_MAX or next(iter(self._ended.values())) < now_ns
+        ):
+            del self._ended[next(iter(self._ended))]
+        self._ended[session.session_id] = session.expires_ns
+        return self._header("", 0, request)
+
+    def _header(self, value: str, seconds: int, request: Request) -> str:
+        secure = self._tls or request.headers.get("origin", "").startswith("https://")
+        return f"{COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
+
+    # ---- Callers ----------------------------------------------------------------------------------------------------
+
+    def authenticate(self, request: Request, permission: int, now_ns: int) -> tuple[Session, bytes, int]:
+        """Who sent the cookie, the call's nonce, and its time. Raises ApiError."""
+        session = self._session(request, now_ns)
+        if not session.may(permission):
+            raise ApiError(KEY_REFUSED, hint="log in with more rights, or with another key")
+        if request.method in _SAFE_METHODS:
+            return session, b"", now_ns
+        self._check_origin(request)
+        digits = request.headers.get(REQUEST_HEADER, "")
+        if _NONCE.fullmatch(digits) is None:
+            raise ApiError(
+                UNAUTHORIZED, "A call by cookie must have the header X-Ironbook-Request.",
+                hint="32 random hexadecimal digits, new for each call",
+            )  # fmt: skip
+        return session, nonce_of(session.key_id, session.session_id.hex(), bytes.fromhex(digits)), now_ns
+
+    def of_socket(self, request: Request, now_ns: int) -> Session | None:
+        """Who opens a WebSocket, by cookie; None: no cookie came. Raises ApiError: also if a page of others asks."""
+        if COOKIE not in request.headers.get("cookie", ""):
+            return None
+        self._check_origin(request)
+        return self._session(request, now_ns)
+
+    def good(self, caller: Caller, peer: str, now_ns: int) -> bool:
+        """Is what was good when it began good still? For sockets, which live on while keys change."""
+        if isinstance(caller, Session) and (caller.expires_ns <= now_ns or caller.session_id in self._ended):
+            return False
+        key = self._keys.lookup(caller.key_id)
+        return (
+            key is not None
+            and key.allows(peer)
+            and key.permissions & caller.permissions == caller.permissions
+            and (not caller.secret or caller.secret in key.fingerprints)
+        )
+
+    def _session(self, request: Request, now_ns: int) -> Session:
+        value = _cookie(request.headers.get("cookie", ""))
+        if not value:
+            raise ApiError(UNAUTHORIZED, "A call must be signed or have the dashboard's cookie.", hint="log in first")
+        self._look(now_ns)
+        body = self._body(value)
+        if body is None:
+            raise _over("the cookie is none of this gateway's")
+        _, permissions, _, expires_s, fingerprint, session_id = _BODY.unpack_from(body)
+        expires_ns = expires_s * 1_000_000_000
+        if expires_ns <= now_ns:
+            raise _over("its time is over")
+        if session_id in self._ended:
+            raise _over("it was logged out")
+        key = self._keys.lookup(body[_BODY.size :].decode("ascii"))
+        if key is None or fingerprint.hex() not in key.fingerprints or not key.allows(request.peer):
+            raise _over("its key is revoked or was rotated, or does not allow this address")
+        caller = Caller(key.key_id, key.number, key.account, key.permissions, fingerprint.hex(), "cookie")
+        return Session(caller, permissions & key.permissions, expires_ns, session_id)
+
+    def _body(self, value: str) -> bytes | None:
+        """What a cookie says, if a secret of ours signed it."""
+        if len(value) > COOKIE_CHARACTERS_MAX:
+            return None
+        try:
+            data = base64.b64decode(value + "=" * (-len(value) % 4), b"-_", validate=True)
+        except ValueError:
+            return None
+        body, tag = data[:-_TAG_BYTES], data[-_TAG_BYTES:]
+        found = [hmac.compare_digest(_tag(secret, body), tag) for secret in self._secrets]
+        return body if any(found) and len(body) > _BODY.size and body[0] == _VERSION else None
+
+    def _check_origin(self, request: Request) -> None:
+        """Was the request made by a page of ours? Raises ApiError."""
+        origin = request.headers.get("origin", "")
+        own = origin.partition("://")[2]
+        if origin in self._origins or (own and own.lower() == request.headers.get("host", "").lower()):
+            return
+        raise ApiError(
+            UNAUTHORIZED, "A call by cookie must come from a page of this gateway.",
+            detail=f"origin {origin[:100]!r}", hint="sign the call, or have the origin added to allowed_origins",
+        )  # fmt: skip
+
+    # ---- The file of secrets ----------------------------------------------------------------------------------------
+
+    def _look(self, now_ns: int) -> None:
+        """Read the file again if it has changed; one that cannot be used leaves the secrets that there were."""
+        if abs(now_ns - self._looked_ns) < LOOK_NS:
+            return
+        self._looked_ns = now_ns
+        try:
+            if os.stat(self._path).st_mtime_ns != self._mark:
+                self._secrets = self._read()
+        except (OSError, CookieSecretInvalid):
+            return
+
+    def _read(self) -> tuple[bytes, ...]:
+        try:
+            with open(self._path, "rb") as file:
+                status = os.fstat(file.fileno())
+                lines = file.read(4096).decode("ascii").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CookieSecretInvalid(
+                f"the file of cookie secrets must be readable: {error}", detail=str(self._path)
+            ) from None
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            raise CookieSecretInvalid(
+                f"the file of cookie secrets must have mode 0600, has {stat.S_IMODE(status.st_mode):04o}",
+                detail=str(self._path), hint=f"chmod 600 {self._path}; if others may have read it, put in a new secret",
+            )  # fmt: skip
+        if not 1 <= len(lines) <= SECRET_COUNT_MAX or not all(_SECRET.fullmatch(line) for line in lines):
+            raise CookieSecretInvalid(
+                "the file of cookie secrets must have one or two lines of 64 hexadecimal digits, has others",
+                detail=str(self._path), hint="for example: openssl rand -hex 32; or remove it, and a new one is made",
+            )  # fmt: skip
+        self._mark = status.st_mtime_ns
+        return tuple(bytes.fromhex(line) for line in lines)
+
+
+def _tag(secret: bytes, body: bytes) -> bytes:
+    return hmac.digest(secret, _LABEL + body, "sha256")
+
+
+def _cookie(header: str) -> str:
+    """The value of our cookie among those that were sent."""
+    for pair in header.split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return ""
+
+
+def _over(why: str) -> ApiError:
+    return ApiError(UNAUTHORIZED, "The session is over; log in again.", detail=why)

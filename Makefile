@@ -24,7 +24,7 @@ DASHBOARD_FILES = $(shell find dashboard -path dashboard/node_modules -prune -o 
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
 .PHONY: help venv engine build dashboard screenshots test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python services soak fuzz \
-	demo bench-ingress bench-replay bench-match bench-depth bench-streams clean
+	up demo bench-ingress bench-replay bench-match bench-depth bench-streams clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -154,6 +154,9 @@ fuzz: $(VENV)/.ready $(FUZZ)/.built ## each fuzz target for FUZZ_LONG_SECONDS (3
 	@tests/fuzz/run $(FUZZ)/fuzz $(FUZZ_LONG_SECONDS)
 
 # ---- seeing it work -------------------------------------------------------------------------------------------------
+
+up: engine dashboard ## engine node, gateway and dashboard in ./.ironbook, until Ctrl-C; prints the URL and how to trade with ccxt
+	@$(BIN)/ironbook up
 
 demo: engine dashboard ## start an engine node, sign orders, show book, fills and latency, stop
 	@$(BIN)/ironbook demo

@@ -9,6 +9,7 @@ other intervals are merged from the next finer base when somebody asks. Time is 
 from __future__ import annotations
 
 import datetime
+import itertools
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -277,20 +278,18 @@ class Candles:
             self.add(trade)
 
     def _untangle(self) -> None:
-        """Stored candles of each base hold all trades; an open one here holds only what the finer ones have closed."""
-        for coarse, fine in zip(reversed(self._bases[1:]), reversed(self._bases[:-1]), strict=True):
+        """Stored candles of each base hold all trades; an open one here holds only what the finer base has closed."""
+        for fine, coarse in itertools.pairwise(self._bases):
             inner = fine.open
-            if coarse.open is None or inner is None:
+            known = coarse.closed + ([coarse.open] if coarse.open is not None else [])
+            if inner is None:  # all there is lies in an open candle that is finer still
+                coarse.closed, coarse.open = [], None
                 continue
             start_ns = inner.start_ns - inner.start_ns % coarse.length
-            if coarse.open.start_ns != start_ns:
-                continue
-            parts = [one for one in fine.closed if one.start_ns >= start_ns]
-            whole = list(merged(coarse.name, parts))
-            if whole:
-                coarse.open = whole[0]
-            else:
-                coarse.open = coarse.closed.pop() if coarse.closed else None
+            known = known[: bisect_left(known, start_ns, key=_start)]
+            known += merged(coarse.name, fine.closed[bisect_left(fine.closed, start_ns, key=_start) :])
+            coarse.open = known.pop() if known else None
+            coarse.closed = known
 
 
 def id_of_last(closed: Sequence[Candle]) -> int:

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 from schemas import vocabulary as v
 
 __all__ = [
-    "EVENT_BYTES", "EVENT_LEVEL3", "HEADER", "RECORD_BYTES", "Applied", "Batch", "Command", "Event", "command_at",
-    "read_events",
+    "EVENT_BYTES", "EVENT_LEVEL3", "HEADER", "PREFIX_KIND_MIN", "RECORD_BYTES", "Applied", "Batch", "Command", "Event",
+    "command_at", "read_events",
 ]  # fmt: skip
 
 EVENT_BYTES: Final = v.REPORT_BYTES

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from engine_node._engine import Core
 from gateway.candles import Candle, Candles, Ticker
-from gateway.events import RECORD_BYTES, Batch, Event, command_at
+from gateway.events import PREFIX_KIND_MIN, RECORD_BYTES, Batch, Event, command_at
 from gateway.mirror import Mirror
 from gateway.settings import GatewaySettings
 from gateway.symbols import client_number, client_text
@@ -33,7 +33,6 @@ BUY_SIDE: Final = int(v.Side.BUY)
 SELL_SIDE: Final = int(v.Side.SELL)
 WAITS: Final = 3  # place of an order that has not fired yet, as the core tells it
 HASHED: Final = 1 << 63
-PREFIX_KIND_MIN: Final = int(v.Kind.TEXT)
 _NEW_ORDER: Final = v.NewOrder._STRUCT
 
 

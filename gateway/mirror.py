@@ -21,7 +21,7 @@ from typing import Final
 from engine_node import _engine
 from engine_node.logs import Log
 from gateway.errors import OUTCOME_UNKNOWN, SYMBOL, ApiError
-from gateway.events import EVENT_LEVEL3, HEADER, RECORD_BYTES, Applied, Batch, read_events
+from gateway.events import EVENT_LEVEL3, HEADER, PREFIX_KIND_MIN, RECORD_BYTES, Applied, Batch, read_events
 from gateway.settings import GatewaySettings
 from gateway.sources import SOURCE_TROUBLE, Source, open_source
 from gateway.symbols import Asset, Instrument
@@ -71,6 +71,7 @@ class Mirror:
         self.began_count = 0
         self.live = False
         self.trouble = "it was not opened yet"
+        self.failure: Exception | None = None  # the last one
         self.event_count = 0
         self._settings, self._log, self._now_ns = settings, log, now_ns
         self._source = source
@@ -150,17 +151,18 @@ class Mirror:
                 await self._catch_up()
                 pause_s = PAUSE_S_MIN
                 await self._run()
-            except SOURCE_TROUBLE as error:
+            except Exception as error:  # the source's, or a fold's: both are mended, if at all, by beginning anew
                 self._fail(error)
             self._settled.set()
-            await self._source.close()
+            with contextlib.suppress(*SOURCE_TROUBLE):
+                await self._source.close()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_S_MAX)
             before = None
 
     def _fail(self, error: Exception) -> None:
         self._open = self.live = False
-        self._failure = None
+        self._failure, self.failure = None, error
         told, self.trouble = self.trouble, f"{type(error).__name__}: {error}"
         if self._log is not None and told != self.trouble:
             self._log.error("mirror_failed", error, sequence=self.sequence)
@@ -230,6 +232,8 @@ class Mirror:
             return 0
         core = self.core
         whole = core.group_bytes(records)
+        while whole and records[whole - RECORD_BYTES] >= PREFIX_KIND_MIN:
+            whole -= RECORD_BYTES  # a void prefix: it can be applied when what follows is there
         if whole < len(records):
             self._held, records = records[whole:], records[:whole]
             if not records:

@@ -60,15 +60,20 @@ def random_market(seed: int, commands: int) -> tuple[bytes, dict[str, int]]:
     return bytes(records), pair.options
 
 
-def follow(source: Records, **settings: int) -> tuple[Mirror, Market]:
+def follow(
+    source: Records, listen: Callable[[Mirror, Market], None] = lambda mirror, market: None, **settings: int
+) -> tuple[Mirror, Market]:
     """A mirror that has caught up with the source, and its market."""
 
     async def run() -> tuple[Mirror, Market]:
         chosen = GatewaySettings(**settings)
         mirror = Mirror(source, chosen)
         market = Market(mirror, chosen)
+        listen(mirror, market)
         await mirror.open()
         await mirror.close()
+        if mirror.failure is not None:
+            raise mirror.failure
         return mirror, market
 
     return asyncio.run(run())

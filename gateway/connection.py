@@ -325,7 +325,10 @@ class Connection(asyncio.Protocol):
         """All headers are there: may the body come?"""
         headers, parser = self._headers, self._parser
         self._in_body = self._fresh = True
-        self._old = parser.get_http_version() != "1.1"
+        version = parser.get_http_version()
+        self._old = version == "1.0"
+        if not self._old and version != "1.1":
+            raise Refused(errors.VERSION)
         if "host" not in headers and not self._old:
             raise Refused(errors.MALFORMED, "The header host must be there.")
         coding = headers.get("transfer-encoding")
@@ -473,6 +476,10 @@ class Connection(asyncio.Protocol):
             text += f"\r\nContent-Type: {response.content_type}\r\nContent-Length: {len(body)}"
         for name, value in response.headers:
             text += f"\r\n{name}: {value}"
+        if text.count("\n") + text.count("\r") != 2 * (len(response.headers) + (1 if bare else 3)):
+            server.log.error("header_broken", path="" if request is None else shown(request.path))
+            self._send(turn, refusal(errors.INTERNAL))
+            return
         if not keep:
             text += "\r\nConnection: close"
         elif turn.old:
@@ -561,7 +568,7 @@ def _target(url: bytes) -> tuple[str, bytes]:
 def _told_by_parser(error: HttpParserError) -> Refused:
     """What the parser says of bytes that it refuses; it never repeats them."""
     text = str(error)
-    if "version" in text.lower():
+    if text in ("Invalid HTTP version", "Pause on PRI/Upgrade"):
         return Refused(errors.VERSION)
     return Refused(errors.MALFORMED, f"{errors.MALFORMED.text[:-1]}: {text}.")
 

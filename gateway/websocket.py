@@ -159,6 +159,15 @@ class Socket(asyncio.Protocol):
         self._write_protocol()
         self._linger()
 
+    def _fail(self, code: int, reason: str) -> None:
+        """The client broke a rule: it is told, and not listened to any more."""
+        if self.closed:
+            return
+        self.flush()
+        self.closed = True
+        self._protocol.fail(code, reason)
+        self._write_protocol()
+
     # ---- Out --------------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
@@ -253,7 +262,7 @@ class Socket(asyncio.Protocol):
             if not self._count(event) or event.opcode in CONTROL:
                 continue
             if event.opcode is Opcode.BINARY:
-                self.close(UNSUPPORTED, "messages must be text")
+                self._fail(UNSUPPORTED, "messages must be text")
             elif self._message is None and event.fin:
                 self._received(bytes(event.data))
             else:
@@ -276,14 +285,14 @@ class Socket(asyncio.Protocol):
         self._frame_count += FRAMES_A_MESSAGE if event.fin else 1
         if self._frame_count <= self.messages_per_s * FRAMES_A_MESSAGE:
             return True
-        self.close(POLICY, f"at most {self.messages_per_s} messages a second")
+        self._fail(POLICY, f"at most {self.messages_per_s} messages a second")
         return False
 
     def _received(self, text: bytes) -> None:
         try:
             text.decode()
         except UnicodeDecodeError:
-            self.close(BAD_TEXT, "text must be UTF-8")
+            self._fail(BAD_TEXT, "text must be UTF-8")
             return
         self._server.metrics.counters["socket_messages_received"] += 1
         try:

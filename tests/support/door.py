@@ -50,6 +50,7 @@ class Line:
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
         self.socket.settimeout(PATIENCE_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = b""
 
     def __enter__(self) -> Line:

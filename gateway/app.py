@@ -211,7 +211,7 @@ class App:
         return render(ApiError(errors.NOT_FOUND, detail=request.path[:200], hint="see /docs"), request)
 
     def _preflight(self, request: Request, methods: Mapping[str, str]) -> Response:
-        allowed = (("Allow", ", ".join((*methods, "OPTIONS"))),)
+        allowed: Headers = (("Allow", ", ".join((*methods, "OPTIONS"))),)
         if request.headers.get("origin") in self._origins:
             allowed += (
                 ("Access-Control-Allow-Methods", ", ".join(methods)),

@@ -4,20 +4,9 @@ States are plain dicts of whole numbers and texts, so that they go to JSON and b
 mark, `marks`: shard -> [seq, n, received_ns] of the last event in it; what is not above it is a repeat and is dropped.
 State and mark are one value: whoever has stored the state has stored how far it goes.
 
-Average cost, exactly. `position_lots` is below zero for a short position. `cost_units` is what the open position cost,
-in units of the quote asset: lots bought add what was paid, lots sold short subtract what was brought, so that
-
-    average price (ticks) = cost_units / position_lots / quote_units_per_tick_lot          of long and short alike
-    unrealised            = position_lots * price_ticks * quote_units_per_tick_lot - cost_units
-
-Lots that reduce a position take their part of the cost with them: share(cost, reduced, held), floored toward zero in
-its magnitude. Who closes the last lot takes all that is left, so a closed position has cost 0, and no unit is lost:
-
-    realised_units - cost_units - fees_units = all cash that came less all that went       after every event
-
-A fill that crosses zero is two: the part that closes, with its share of the notional, and the rest that opens.
-A bust or correction comes as lots and cash (`position_change_lots`, `amount_units`), fees included, and is a flow like
-any other; cash without lots (a corrected price) is realised at once. It is neither a fill nor a win nor a loss.
+Positions are at average cost: ironbook/average_cost.py has the rule. A bust or correction comes as lots and cash
+(`position_change_lots`, `amount_units`), fees included, and is a flow like any other; cash without lots (a corrected
+price) is realised at once. It is neither a fill nor a win nor a loss.
 """
 
 from __future__ import annotations
@@ -28,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+
+from ironbook.average_cost import flow, share
 
 Event = Mapping[str, Any]
 State = dict[str, Any]
@@ -73,11 +64,6 @@ def from_json(text: bytes | str) -> State:
     state: State = orjson.loads(text)
     state["marks"] = {int(shard): mark for shard, mark in state["marks"].items()}
     return state
-
-
-def share(total: int, part: int, whole: int) -> int:
-    """total * part / whole, its magnitude floored: what `part` of `whole` (both above zero) takes with it."""
-    return total * part // whole if total >= 0 else -(-total * part // whole)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -129,26 +115,6 @@ def new_day(day: str) -> State:
         "loss_units": 0,
         "volume_units": 0,
     }
-
-
-def flow(position: State, lots: int, cash_units: int) -> int:
-    """Lots come (above zero) or go, cash comes (above zero) or goes; the profit that this realises."""
-    held: int = position["position_lots"]
-    cost: int = position["cost_units"]
-    if lots == 0:
-        return cash_units
-    position["position_lots"] = held + lots
-    if held == 0 or (held > 0) == (lots > 0):
-        position["cost_units"] = cost - cash_units
-        return 0
-    held_size, size = abs(held), abs(lots)
-    if size < held_size:
-        released = share(cost, size, held_size)
-        position["cost_units"] = cost - released
-        return cash_units - released
-    closing = share(cash_units, held_size, size)
-    position["cost_units"] = closing - cash_units
-    return closing - cost
 
 
 def enter_day(position: State, time_ns: int) -> State:

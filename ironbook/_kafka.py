@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import ssl
+from pathlib import Path
 from typing import Any
+
+import orjson
 
 from ironbook._errors import AddressInvalid, DependencyMissing, InputInvalid
 from schemas.topics import Topic, load_topics
@@ -51,6 +54,37 @@ class Security:
 
 
 PLAIN_TEXT = Security()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Brokers, the prefix of an installation on them, and how to log on."""
+
+    servers: str
+    prefix: str = ""
+    security: Security = PLAIN_TEXT
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of aiokafka's clients."""
+        return {"bootstrap_servers": self.servers, **self.security.options()}
+
+
+def read_login(path: Path) -> Security:
+    """Raises InputInvalid."""
+    try:
+        mode = path.stat().st_mode & 0o777
+        if mode & 0o077:
+            raise InputInvalid(
+                f"a file with a password must be readable by its owner only, has mode {mode:04o}",
+                detail=str(path),
+                hint=f"chmod 600 {path}",
+            )
+        return Security(**orjson.loads(path.read_bytes()))
+    except (OSError, orjson.JSONDecodeError, TypeError) as error:
+        raise InputInvalid(
+            f"a login must be a JSON object of username, password, mechanism, tls and ca_file: {error}",
+            detail=str(path),
+        ) from None
 
 
 def aiokafka() -> Any:

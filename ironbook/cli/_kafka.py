@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 from pathlib import Path
@@ -11,8 +10,13 @@ from typing import Annotated, Any, TypeAlias
 import orjson
 import typer
 
-from ironbook import ConnectionFailed, InputInvalid
-from ironbook._kafka import PLAIN_TEXT, Security, check_servers
+from ironbook import ConnectionFailed
+from ironbook._kafka import PLAIN_TEXT, Cluster, Security, check_servers, read_login
+
+__all__ = [
+    "PIPELINE_FILE", "Cluster", "KafkaOption", "LoginOption", "PrefixOption", "find_kafka", "read_login",
+    "read_pipeline",
+]  # fmt: skip
 
 KafkaOption: TypeAlias = Annotated[
     str | None,
@@ -34,37 +38,6 @@ LoginOption: TypeAlias = Annotated[
     ),
 ]
 PIPELINE_FILE = "pipeline.json"
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """Brokers, the prefix of an installation on them, and how to log on."""
-
-    servers: str
-    prefix: str = ""
-    security: Security = PLAIN_TEXT
-
-    def options(self) -> dict[str, Any]:
-        """Arguments of aiokafka's clients."""
-        return {"bootstrap_servers": self.servers, **self.security.options()}
-
-
-def read_login(path: Path) -> Security:
-    """Raises InputInvalid."""
-    try:
-        mode = path.stat().st_mode & 0o777
-        if mode & 0o077:
-            raise InputInvalid(
-                f"a file with a password must be readable by its owner only, has mode {mode:04o}",
-                detail=str(path),
-                hint=f"chmod 600 {path}",
-            )
-        return Security(**orjson.loads(path.read_bytes()))
-    except (OSError, orjson.JSONDecodeError, TypeError) as error:
-        raise InputInvalid(
-            f"a login must be a JSON object of username, password, mechanism, tls and ca_file: {error}",
-            detail=str(path),
-        ) from None
 
 
 def find_kafka(data: Path, kafka: str | None, prefix: str | None, login: Path | None) -> Cluster:

@@ -3,55 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import collections
-import dataclasses
 import time
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-import orjson
 import typer
 from rich.markup import escape
 
 from ironbook import InputInvalid
-from ironbook.cli._kafka import Cluster, KafkaOption, LoginOption, PrefixOption, find_kafka
+from ironbook.cli._kafka import KafkaOption, LoginOption, PrefixOption, find_kafka
 from ironbook.cli._output import JsonOption, plural, say_json, show, stderr, stdout, table
 from ironbook.cli._place import DATA, DataOption
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from schemas.events import DeadLetter
+    from ironbook.dead_letters import Letter
 
 app = typer.Typer(
     help="What the workers could not process: list, show, put back.", no_args_is_help=True, rich_markup_mode="rich"
 )
-TOPIC = "dead-letters"
 TEXT_WIDTH = 70
 HEX_BYTES = 16
 CodeOption: TypeAlias = Annotated[str | None, typer.Option(help="Only this reason, e.g. undecodable.")]
 WorkerOption: TypeAlias = Annotated[str | None, typer.Option(help="Only what this worker gave up.")]
 TopicOption: TypeAlias = Annotated[str | None, typer.Option(help="Only what came from this topic.")]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """A dead letter; number is its offset in the topic."""
-
-    number: int
-    event: DeadLetter
-
-    @property
-    def value(self) -> bytes:
-        return base64.b64decode(self.event.value)
-
-    @property
-    def key(self) -> bytes | None:
-        return base64.b64decode(self.event.key) if self.event.key is not None else None
-
-    def to_json(self) -> dict[str, Any]:
-        return {"number": self.number, **self.event.to_dict()}
 
 
 @app.command("list")
@@ -70,8 +45,10 @@ def list_letters(
 
     Example:  ironbook dead-letters list --code signature_invalid
     """
+    from ironbook import dead_letters
+
     cluster = find_kafka(data, kafka, prefix, login)
-    counts, kept = asyncio.run(_list(cluster, code, worker, topic, last))
+    counts, kept = asyncio.run(dead_letters.find(cluster, code, worker, topic, last))
     if json:
         for letter in kept:
             say_json(letter.to_json())
@@ -100,8 +77,10 @@ def show_letter(
 
     Example:  ironbook dead-letters show 3
     """
-    [letter] = asyncio.run(_pick(find_kafka(data, kafka, prefix, login), [number]))
-    text = _text(letter.value)
+    from ironbook import dead_letters
+
+    [letter] = asyncio.run(dead_letters.pick(find_kafka(data, kafka, prefix, login), [number]))
+    text = letter.text()
     if json:
         say_json(letter.to_json() | {"hex": letter.value.hex()} | ({} if text is None else {"text_value": text}))
         return
@@ -144,100 +123,26 @@ def replay(
 
     Example:  ironbook dead-letters replay 3 4
     """
+    from ironbook import dead_letters
+
     if bool(numbers) == every:
         raise InputInvalid("numbers of dead letters or --all must be given, and not both", hint="see `list`")
     cluster = find_kafka(data, kafka, prefix, login)
     if every:
-        _, letters = asyncio.run(_list(cluster, code, worker, topic, None))
+        _, letters = asyncio.run(dead_letters.find(cluster, code, worker, topic, None))
     else:
-        letters = asyncio.run(_pick(cluster, numbers or []))
+        letters = asyncio.run(dead_letters.pick(cluster, numbers or []))
     if letters and not yes:
         for letter in letters:
             stderr.print(f"  {letter.number}  {letter.event.code}  {letter.event.topic}", markup=False, soft_wrap=True)
         typer.confirm(f"Put {plural(len(letters), 'message')} back?", abort=True, err=True)
-    places = asyncio.run(_replay(cluster, letters, whole))
+    places = asyncio.run(dead_letters.put_back(cluster, letters, whole))
     if json:
         for letter, (partition, offset) in zip(letters, places, strict=True):
             said = {"number": letter.number, "topic": letter.event.topic, "partition": partition, "offset": offset}
             say_json(said)
         return
     stdout.print(f"put back: {plural(len(places), 'message')}")
-
-
-async def _letters(cluster: Cluster) -> AsyncIterator[Letter]:
-    """All that are there now, oldest first."""
-    from ironbook.subscribe import Subscription, events
-
-    async with Subscription(
-        cluster.servers, TOPIC, prefix=cluster.prefix, from_="beginning", security=cluster.security
-    ) as letters:
-        async for item in letters.until_now():
-            if isinstance(item, events.DeadLetter):
-                yield Letter(number=letters.place[1], event=item)
-
-
-async def _list(
-    cluster: Cluster, code: str | None, worker: str | None, topic: str | None, last: int | None
-) -> tuple[collections.Counter[str], list[Letter]]:
-    counts: collections.Counter[str] = collections.Counter()
-    kept: collections.deque[Letter] = collections.deque(maxlen=last)
-    async for letter in _letters(cluster):
-        event = letter.event
-        wanted = (code, event.code), (worker, event.worker), (topic, event.topic)
-        if all(want in (None, found) for want, found in wanted):
-            counts[event.code] += 1
-            kept.append(letter)
-    return counts, list(kept)
-
-
-async def _pick(cluster: Cluster, numbers: list[int]) -> list[Letter]:
-    wanted = set(numbers)
-    found = {letter.number: letter async for letter in _letters(cluster) if letter.number in wanted}
-    if missing := sorted(wanted - set(found)):
-        raise InputInvalid(
-            f"a dead letter must be there, {', '.join(map(str, missing))} is not",
-            hint="`ironbook dead-letters list` shows all that are kept",
-        )
-    return [found[number] for number in dict.fromkeys(numbers)]
-
-
-async def _replay(cluster: Cluster, letters: list[Letter], whole: bool) -> list[tuple[int, int]]:
-    from ironbook._kafka import SCHEMA_VERSION, aiokafka
-
-    if not letters:
-        return []
-    producer = aiokafka().AIOKafkaProducer(acks="all", enable_idempotence=True, **cluster.options())
-    await producer.start()
-    try:
-        places = []
-        for letter in letters:
-            event = letter.event
-            headers = [
-                ("schema", f"{event.topic}/{SCHEMA_VERSION}".encode()),
-                ("replayed", f"{TOPIC}:{letter.number}".encode()),
-            ]
-            done = await producer.send_and_wait(
-                cluster.prefix + event.topic,
-                letter.value if whole else _given_up(letter),
-                key=letter.key,
-                partition=event.partition,
-                headers=headers,
-            )
-            places.append((done.partition, done.offset))
-        return places
-    finally:
-        await producer.stop()
-
-
-def _given_up(letter: Letter) -> bytes:
-    """The event that was given up, or the whole message if all of it was."""
-    if letter.event.index is None:
-        return letter.value
-    try:
-        rows = orjson.loads(letter.value)
-        return orjson.dumps(rows[letter.event.index]) if isinstance(rows, list) else letter.value
-    except (orjson.JSONDecodeError, IndexError):
-        return letter.value
 
 
 def _row(letter: Letter) -> tuple[object, ...]:
@@ -249,16 +154,3 @@ def _row(letter: Letter) -> tuple[object, ...]:
 
 def _time(time_ns: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_ns / 1e9))
-
-
-def _text(value: bytes) -> str | None:
-    """JSON laid out, or text; None: neither."""
-    try:
-        return orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode()
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return None
-    return text if text.isprintable() else None

@@ -291,6 +291,8 @@ def _responses(route: Route, schemas: _Schemas) -> JsonObject:
         by_status[problem.status].append(problem)
     for status, problems in sorted(by_status.items()):
         responses.setdefault(str(status), _refusal(route.path, problems))
+    if route.tag == "health":  # these are answered by whoever is not ready, too
+        responses["503"] = answer | {"description": "Not ready."}
     return responses
 
 

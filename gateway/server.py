@@ -38,7 +38,7 @@ from gateway.routing import Route, SocketRoute
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
 from gateway.sources import open_source
-from gateway.v1 import session
+from gateway.v1 import account, analytics, audit, dead_letters, instruments, orders, risk, session, system
 from ironbook import Key
 from ironbook.keystore import KEY_FILE_NAME, KeyFile, select_passphrase
 
@@ -52,7 +52,8 @@ SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS)
 
 
 def _routes() -> tuple[Route, ...]:
-    found = (*rest.ROUTES, *user_data.ROUTES, *session.ROUTES)
+    v1 = (account, analytics, audit, dead_letters, instruments, orders, risk, session, system)
+    found = (*rest.ROUTES, *user_data.ROUTES, *(route for module in v1 for route in module.ROUTES))
     return (*found, openapi.openapi_route(found, SOCKETS, version=VERSION))
 
 

@@ -29,7 +29,7 @@ from gateway.v1.types import (
 )
 
 After = Annotated[
-    str, Meta(max_length=64, pattern=r"^[0-9A-Za-z._:-]{1,64}$", description="What `next` of the answer before said.")
+    str, Meta(max_length=200, pattern=r"^[0-9A-Za-z._:-]{1,200}$", description="What `next` of the answer before said.")
 ]
 Ppm = Annotated[int, Meta(description="Millionths.")]
 
@@ -47,6 +47,7 @@ class OrdersQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which orders: open ones, or all, newest first."""
 
     symbol: SymbolName | None = None
+    client_order_id: ClientOrderId | None = None
     status: Literal["open", "all"] = "open"
     limit: Limit = 500
     after: After | None = None
@@ -193,7 +194,6 @@ class Execution(Struct, frozen=True, kw_only=True):
 
     trade_id: Count
     order_id: Count
-    client_order_id: str
     symbol: Symbol
     side: Side
     maker: bool
@@ -395,15 +395,15 @@ class Analytics(Performance, frozen=True, kw_only=True):
     """How the account did in one quote asset, and by instrument.
 
     max_drawdown: the furthest that the sum of the days' net fell below its highest before. fill_ratio: lots filled to
-    lots ordered, of all instruments since the beginning.
+    lots ordered, of all instruments since the beginning. Counts of orders come with a database only.
     """
 
     asset: str
     max_drawdown: Decimal
-    orders: Count
-    rejected: Count
-    cancelled: Count
-    filled_orders: Count
+    orders: Count | None
+    rejected: Count | None
+    cancelled: Count | None
+    filled_orders: Count | None
     fill_ratio: Decimal | None
     by_symbol: list[SymbolPerformance]
 

@@ -1,0 +1,208 @@
+"""Positions and results of an account as of now: the database up to its rows' marks, the mirror's fills behind them.
+
+    positions, daily_pnl (PostgreSQL) ──▶ Holding, Day ◀── fills of memory, each above the mark of the row it goes to
+
+What comes of it is what analytics will have written when it is as far: the rule is one (ironbook/average_cost.py).
+Busts and corrections come with the database only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Final
+
+from gateway import errors
+from gateway.context import Gateway
+from gateway.errors import ApiError
+from gateway.market import Fill
+from gateway.symbols import Instrument
+from gateway.v1 import shapes
+from gateway.v1.models import Position
+from ironbook.average_cost import flow
+from schemas.vocabulary import Side
+
+__all__ = ["Day", "Holding", "days", "holdings", "position", "unrealised_units"]
+
+DAY_NS: Final = 86_400 * 10**9
+DAYS_MAX: Final = 50_000  # rows of days that are read at most; the newest
+Mark = tuple[int, int]  # (sequence, n)
+BEFORE_ALL: Final[Mark] = (0, 0)
+FIGURES: Final = ("position_lots", "cost_units", "realised_units", "fees_units", "fill_count")
+DAY_FIGURES: Final = (
+    "realised_units",
+    "fees_units",
+    "unrealised_units",
+    "profit_units",
+    "loss_units",
+    "fill_count",
+    "winning_count",
+    "losing_count",
+    "volume_units",
+)
+
+POSITIONS: Final = """
+SELECT instrument, position_lots, cost_units, realised_units, fees_units, fill_count, seq, n FROM positions
+WHERE account = $1"""
+DAYS: Final = """
+SELECT i.instrument, d.day, d.realised_units, d.fees_units, d.unrealised_units, d.profit_units, d.loss_units,
+    d.fill_count, d.winning_count, d.losing_count, d.volume_units::bigint AS volume_units, d.seq, d.n
+FROM daily_pnl d JOIN instruments i ON i.symbol = d.symbol
+WHERE d.account = $1 AND ($2::date IS NULL OR d.day >= $2) AND ($3::date IS NULL OR d.day <= $3)
+ORDER BY d.day DESC LIMIT $4"""
+
+
+@dataclasses.dataclass(slots=True)
+class Result:
+    """What one fill behind its row did: for the day that it belongs to."""
+
+    fill: Fill
+    realised_units: int
+
+
+@dataclasses.dataclass(slots=True)
+class Holding:
+    """What an account has and had of an instrument. results: of fills behind the database's row, oldest first."""
+
+    instrument: Instrument
+    position_lots: int = 0
+    cost_units: int = 0
+    realised_units: int = 0
+    fees_units: int = 0
+    fill_count: int = 0
+    mark: Mark = BEFORE_ALL
+    results: list[Result] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(slots=True)
+class Day:
+    """An instrument of an account on a day (UTC)."""
+
+    instrument: Instrument
+    day: datetime.date
+    realised_units: int = 0
+    fees_units: int = 0
+    unrealised_units: int = 0
+    profit_units: int = 0
+    loss_units: int = 0
+    fill_count: int = 0
+    winning_count: int = 0
+    losing_count: int = 0
+    volume_units: int = 0
+    mark: Mark = BEFORE_ALL
+
+
+async def holdings(gateway: Gateway, account: int) -> dict[int, Holding]:
+    """By instrument. Raises ApiError where neither database nor memory has all of it."""
+    found: dict[int, Holding] = {}
+    memory_from = gateway.market.fills_from
+    if gateway.history is not None:
+        await gateway.history.reaches(memory_from - 1)
+        for row in await gateway.history.rows(POSITIONS, account):
+            instrument = gateway.mirror.instruments.get(row["instrument"])
+            if instrument is not None:
+                figures = {name: row[name] for name in FIGURES}
+                found[instrument.number] = Holding(instrument, **figures, mark=(row["seq"], row["n"]))
+    elif memory_from > 1:
+        raise ApiError(
+            errors.HISTORY_AWAY,
+            "Positions must be known from the beginning on; this gateway has no database, and began later.",
+            detail=f"memory begins at sequence {memory_from}",
+            hint="give the gateway a database: IRONBOOK_GATEWAY_DATABASE_URL",
+        )
+    _add_fills(gateway, account, found)
+    return found
+
+
+def _add_fills(gateway: Gateway, account: int, found: dict[int, Holding]) -> None:
+    least = min((one.mark for one in found.values()), default=BEFORE_ALL)
+    newer: list[Fill] = []
+    for fill in gateway.market.fills(account):
+        place = fill.sequence, fill.n
+        holding = found.get(fill.instrument)
+        if holding is None or place > holding.mark:
+            newer.append(fill)
+        elif place <= least and len(found) == len(gateway.mirror.instruments):
+            break
+    for fill in reversed(newer):
+        _add(found.setdefault(fill.instrument, Holding(gateway.mirror.instruments[fill.instrument])), fill)
+
+
+def _add(holding: Holding, fill: Fill) -> None:
+    sign = 1 if fill.side == Side.BUY else -1
+    state = {"position_lots": holding.position_lots, "cost_units": holding.cost_units}
+    realised = flow(state, sign * fill.quantity_lots, -sign * fill.notional_units)
+    holding.position_lots, holding.cost_units = state["position_lots"], state["cost_units"]
+    holding.realised_units += realised
+    holding.fees_units += fill.fee_units
+    holding.fill_count += 1
+    holding.results.append(Result(fill, realised))
+
+
+async def days(
+    gateway: Gateway,
+    account: int,
+    held: dict[int, Holding],
+    from_day: datetime.date | None = None,
+    to_day: datetime.date | None = None,
+) -> list[Day]:
+    """Newest day first, then by instrument. held: as `holdings` gave it, before."""
+    found: dict[tuple[datetime.date, int], Day] = {}
+    if gateway.history is not None:
+        for row in await gateway.history.rows(DAYS, account, from_day, to_day, DAYS_MAX):
+            instrument = gateway.mirror.instruments.get(row["instrument"])
+            if instrument is not None:
+                figures = {name: row[name] for name in DAY_FIGURES}
+                day = Day(instrument, row["day"], **figures, mark=(row["seq"], row["n"]))
+                found[day.day, instrument.number] = day
+    for holding in held.values():
+        for result in holding.results:
+            name = datetime.datetime.fromtimestamp(result.fill.received_ns // 10**9, datetime.UTC).date()
+            if (from_day is None or name >= from_day) and (to_day is None or name <= to_day):
+                _add_result(found, holding, name, result)
+    return sorted(found.values(), key=lambda day: (-day.day.toordinal(), day.instrument.number))
+
+
+def _add_result(
+    found: dict[tuple[datetime.date, int], Day], holding: Holding, name: datetime.date, result: Result
+) -> None:
+    fill, realised = result.fill, result.realised_units
+    day = found.setdefault((name, holding.instrument.number), Day(holding.instrument, name))
+    if (fill.sequence, fill.n) <= day.mark:
+        return
+    day.realised_units += realised
+    day.fees_units += fill.fee_units
+    day.profit_units += max(realised, 0)
+    day.loss_units += max(-realised, 0)
+    day.fill_count += 1
+    day.winning_count += realised > 0
+    day.losing_count += realised < 0
+    day.volume_units += fill.notional_units
+
+
+def unrealised_units(holding: Holding, price_ticks: int) -> int | None:
+    """Profit of what is open at a price; None: there is no price and something is open."""
+    if holding.position_lots == 0:
+        return 0
+    if price_ticks == 0:
+        return None
+    return holding.instrument.notional_units(price_ticks, holding.position_lots) - holding.cost_units
+
+
+def position(holding: Holding, price_ticks: int) -> Position:
+    """A position as /api/v1 tells it, at that last price (0: none)."""
+    instrument = holding.instrument
+    unrealised = unrealised_units(holding, price_ticks)
+    return Position(
+        symbol=instrument.symbol,
+        quote=instrument.quote.name,
+        position=instrument.quantity_text(holding.position_lots),
+        position_lots=holding.position_lots,
+        cost=instrument.amount_text(holding.cost_units),
+        average_price=shapes.average_price(instrument, holding.cost_units, holding.position_lots),
+        last_price=instrument.price_text(price_ticks) if price_ticks else None,
+        realised=instrument.amount_text(holding.realised_units),
+        unrealised=None if unrealised is None else instrument.amount_text(unrealised),
+        fees=instrument.amount_text(holding.fees_units),
+        fill_count=holding.fill_count,
+    )

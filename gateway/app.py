@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["App", "Bound", "parameters", "render", "speaks_v1"]
 
-SIGNING: Final = frozenset((b"timestamp", b"recvWindow", b"signature"))
+SIGNING: Final = ("timestamp", "recvWindow", "signature")
 PARAMETER_COUNT_MAX: Final = 100
 SOCKET_WEIGHT: Final = 2
 STARTING: Final = "The gateway has not caught up with the journal; try again soon."
@@ -161,7 +161,7 @@ class App:
                 return self._elsewhere(request, path)
             result, headers = self._call(bound, path, request)
             if hasattr(result, "__await__"):  # a tenth of what isinstance with the abstract class takes
-                return asyncio.ensure_future(self._later(bound, request, result, headers, began_ns))
+                return asyncio.get_running_loop().create_task(self._later(bound, request, result, headers, began_ns))
             response = self._answer(bound, request, result, headers)
         except Exception as error:
             bound = None
@@ -287,26 +287,32 @@ def _pairs(request: Request, *, form: bool) -> dict[str, str]:
     raw = request.query
     if form and request.body:
         raw = raw + b"&" + request.body if raw else request.body
-    found: dict[str, str] = {}
     if not raw:
-        return found
-    pieces = raw.split(b"&")
+        return {}
+    pieces = raw.split(b"&", PARAMETER_COUNT_MAX)
     if len(pieces) > PARAMETER_COUNT_MAX:
         raise ApiError(errors.TOO_MANY_PARAMETERS)
-    for piece in pieces:
-        name, _, value = piece.partition(b"=")
-        if name in SIGNING or not piece:
-            continue
-        try:
-            key, text = name.decode("ascii"), value.decode("ascii")
-            if b"%" in piece or b"+" in piece:
-                key, text = unquote_plus(key, errors="strict"), unquote_plus(text, errors="strict")
-        except UnicodeDecodeError:
-            raise ApiError(errors.ILLEGAL, "Illegal characters found in a parameter; it must be UTF-8.") from None
-        if key in found:
-            raise ApiError(errors.TOO_MANY_PARAMETERS, f"Duplicate values for parameter '{key[:40]}' detected.")
-        found[key] = text
-    return found
+    try:
+        text = raw.decode("ascii")
+        if "%" in text or "+" in text:
+            found = [_unquoted(piece) for piece in text.split("&") if piece]
+        else:
+            found = [(name, value) for name, _, value in [piece.partition("=") for piece in text.split("&")] if name]
+    except UnicodeDecodeError:
+        raise ApiError(errors.ILLEGAL, "Illegal characters found in a parameter; it must be UTF-8.") from None
+    named = dict(found)
+    if len(named) != len(found):
+        seen: set[str] = set()
+        twice = next(name for name, _ in found if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ApiError(errors.TOO_MANY_PARAMETERS, f"Duplicate values for parameter '{twice[:40]}' detected.")
+    for name in SIGNING:
+        named.pop(name, None)
+    return named
+
+
+def _unquoted(piece: str) -> tuple[str, str]:
+    name, _, value = piece.partition("=")
+    return unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
 
 
 def parameters(bound: Bound, sent: dict[str, str]) -> Any:

@@ -147,6 +147,9 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
     market = Market(mirror, settings)
     line = _line(settings, data, mirror, log, "orders", settings.engine_key or str(data / "client-keys/gateway.json"))
     admin_line = _line(settings, data, mirror, log, "admin", settings.admin_key) if settings.admin_key else None
+    history = None
+    if settings.database_url:
+        history = History(settings.database_url, market, shard=settings.shard, log=log)
     return Gateway(
         settings=settings,
         keys=keys_ring,
@@ -156,7 +159,7 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
         market=market,
         line=line,
         admin_line=admin_line,
-        history=History(settings.database_url, market, shard=settings.shard, log=log) if settings.database_url else None,
+        history=history,
         metrics=metrics,
         now_ns=time.time_ns,
     )

@@ -128,8 +128,7 @@ def ask(method: str, target: str, body: bytes = b"", **headers: str) -> Request:
 
 def answer(app: App, *request: Any, **headers: str) -> tuple[int, Any, dict[str, str]]:
     found = app.handle(ask(*request, **headers))
-    if isinstance(found, asyncio.Future):
-        found = asyncio.get_event_loop().run_until_complete(found)
+    assert isinstance(found, Response)
     body = orjson.loads(found.body) if found.content_type == "application/json" and found.body else found.body
     return found.status, body, dict(found.headers)
 
@@ -190,12 +189,13 @@ def test_a_body_is_one_json_object_of_its_type(app, body, media, code, text):
         assert said["error"]["request_id"] == "request-1"
 
 
-def test_a_handler_that_waits_is_waited_for_and_may_refuse(app):
-    with asyncio.Runner() as runner:
-        asyncio.set_event_loop(runner.get_loop())
-        assert answer(app, "GET", "/api/v1/things/4")[:2] == (200, {"number": "4"})
-        status, said, _ = answer(app, "GET", "/api/v1/things/13")
-        assert (status, said["error"]["code"], said["error"]["detail"]) == (400, "no_such_order", "order 13")
+@in_loop
+async def test_a_handler_that_waits_is_waited_for_and_may_refuse(app):
+    good = await app.handle(ask("GET", "/api/v1/things/4"))
+    assert (good.status, orjson.loads(good.body)) == (200, {"number": "4"})
+    refused = await app.handle(ask("GET", "/api/v1/things/13"))
+    said = orjson.loads(refused.body)["error"]
+    assert (refused.status, said["code"], said["detail"]) == (400, "no_such_order", "order 13")
 
 
 def test_what_nobody_expected_is_told_in_the_shape_of_the_dialect_and_logged(app, log_path):

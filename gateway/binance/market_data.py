@@ -25,7 +25,7 @@ from gateway.binance.models import (
     TradesQuery,
 )
 from gateway.binance.orders import instrument_of
-from gateway.candles import Candle, next_start, start_of
+from gateway.candles import INTERVALS, Candle, next_start, start_of
 from gateway.market import Trade
 from gateway.routing import Call
 from gateway.symbols import Instrument, decimal_text
@@ -51,6 +51,8 @@ __all__ = [
 
 NS_PER_MS: Final = 1_000_000
 AVERAGE_MINUTES: Final = 5
+MINUTE_NS: Final = 60_000_000_000
+FINER: Final = (("1h", 24 * 60 * MINUTE_NS), ("1m", 60 * MINUTE_NS), ("1s", MINUTE_NS))  # parts of a day, an hour, ...
 PERCENT_DECIMALS: Final = 3
 _SELL: Final = int(Side.SELL)
 _BUY: Final = int(Side.BUY)
@@ -144,15 +146,34 @@ def _aggregate(trade: Trade, instrument: Instrument) -> AggTrade:
 
 
 async def klines(call: Call) -> list[Kline]:
-    """GET /api/v3/klines: from a time on, else the newest; those without a trade are flat."""
+    """GET /api/v3/klines: from a time on, else the newest; those without a trade are flat.
+
+    A time before the first trade means the first candle: so clients find out where a symbol begins.
+    """
     asked: KlinesQuery = call.parameters
     gateway = call.gateway
     instrument = instrument_of(gateway, asked.symbol)
     start_ns, end_ns = span(asked.startTime, asked.endTime)
+    if start_ns is not None:
+        start_ns = max(start_ns, await _first_start(gateway, instrument, asked.interval, start_ns))
     found = await past.candles(
         gateway, instrument, asked.interval, start_ns=start_ns, end_ns=end_ns, limit=asked.limit
     )
     return [kline(one, asked.interval, instrument) for one in found]
+
+
+async def _first_start(gateway: Gateway, instrument: Instrument, interval: str, asked_ns: int) -> int:
+    """When the first candle begins, if that is behind the time asked for; else 0. Looked for from day to second."""
+    days = gateway.market.books[instrument.number].candles.between("1d", 0, gateway.now_ns() + 1)
+    if not days or asked_ns >= days[0].start_ns:
+        return 0
+    found_ns = days[0].start_ns
+    for finer, whole_ns in FINER:
+        if INTERVALS[interval][1] == 0 or INTERVALS[interval][1] >= whole_ns:
+            break
+        parts = await past.candles(gateway, instrument, finer, start_ns=found_ns, end_ns=found_ns + whole_ns - 1)
+        found_ns = next((one.start_ns for one in parts if one.trade_count), found_ns)
+    return start_of(interval, found_ns)
 
 
 def kline(candle: Candle, interval: str, instrument: Instrument) -> Kline:
@@ -181,7 +202,7 @@ def average_price(call: Call) -> AveragePrice:
     instrument = instrument_of(gateway, asked.symbol)
     now_ns = gateway.now_ns()
     recent = gateway.market.books[instrument.number].candles.between(
-        "1m", now_ns - AVERAGE_MINUTES * 60 * 1_000_000_000, now_ns + 1
+        "1m", now_ns - AVERAGE_MINUTES * MINUTE_NS, now_ns + 1
     )
     lots, units = sum(one.volume_lots for one in recent), sum(one.notional_units for one in recent)
     price = instrument.average_text(units, lots) if lots else _last_price(gateway, instrument)

@@ -161,6 +161,16 @@ def test_candles_are_arrays_of_twelve(desk: Desk) -> None:
     assert get(desk, "uiKlines", symbol="BTCUSD", interval="1M")[0][5] == "0.0400"
 
 
+@pytest.mark.parametrize("interval", ["1s", "1m", "3m", "1h", "4h", "1d", "1w", "1M"])
+def test_a_time_before_the_first_trade_means_the_first_candle(desk: Desk, interval: str) -> None:
+    trade(desk, "60000", "0.01")
+    desk.now_ns += 3 * MINUTE_NS
+    trade(desk, "60001", "0.01")
+    every = get(desk, "klines", symbol="BTCUSD", interval=interval)
+    assert get(desk, "klines", symbol="BTCUSD", interval=interval, startTime=0, limit=1) == every[:1]
+    assert get(desk, "klines", symbol="BTCUSD", interval=interval, startTime=0) == every
+
+
 def test_before_the_first_trade_there_are_no_candles(desk: Desk) -> None:
     assert get(desk, "klines", symbol="BTCUSD", interval="1h") == []
     assert get(desk, "trades", symbol="BTCUSD") == []

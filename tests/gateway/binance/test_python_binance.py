@@ -1,0 +1,103 @@
+"""python-binance makes a round trip against a running stack; only its addresses change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from binance.exceptions import BinanceAPIException
+
+from tests.gateway.binance.clients import by_python_binance, clear, fenced
+from tests.support.gateway import Stack
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    path: Path = tmp_path_factory.mktemp("python-binance")
+    with fenced() as refused, Stack(path) as made:
+        yield made
+        assert refused == []
+
+
+@pytest.fixture
+def alice(stack: Stack) -> Iterator[Any]:
+    clear(stack)
+    client = by_python_binance(stack, "alice")
+    yield client
+    client.close_connection()
+    clear(stack)
+
+
+@pytest.fixture
+def bob(stack: Stack) -> Iterator[Any]:
+    client = by_python_binance(stack, "bob")
+    yield client
+    client.close_connection()
+
+
+def test_the_exchange_is_told(alice: Any) -> None:
+    assert alice.ping() == {}
+    assert alice.get_server_time()["serverTime"] > 0
+    symbols = {one["symbol"]: one for one in alice.get_exchange_info()["symbols"]}
+    assert symbols["BTCUSD"]["filters"][0]["tickSize"] == "0.01"
+    assert alice.get_symbol_info("ETHUSD")["baseAsset"] == "ETH"
+    assert alice.get_asset_balance("BTC")["free"].endswith("0000")
+    assert alice.get_system_status() == {"status": 0, "msg": "normal"}
+    assert alice.get_trade_fee(symbol="BTCUSD")[0]["takerCommission"] == "0.00030000"
+
+
+def test_orders_rest_trade_and_are_cancelled(alice: Any, bob: Any) -> None:
+    order = alice.order_limit_buy(symbol="BTCUSD", quantity="0.1", price="60000")
+    assert alice.get_order(symbol="BTCUSD", orderId=order["orderId"])["status"] == "NEW"
+    assert [one["orderId"] for one in alice.get_open_orders(symbol="BTCUSD")] == [order["orderId"]]
+    sold = bob.order_market_sell(symbol="BTCUSD", quantity="0.04")
+    assert (sold["status"], sold["fills"][0]["price"]) == ("FILLED", "60000.00")
+    gone = alice.cancel_order(symbol="BTCUSD", origClientOrderId=order["clientOrderId"])
+    assert (gone["status"], gone["executedQty"]) == ("CANCELED", "0.0400")
+    trade = alice.get_my_trades(symbol="BTCUSD")[-1]
+    assert (trade["orderId"], trade["isMaker"], trade["commissionAsset"]) == (order["orderId"], True, "USD")
+    assert alice.get_all_orders(symbol="BTCUSD")[-1]["orderId"] == order["orderId"]
+    assert alice.get_account()["canTrade"] is True
+    assert alice.get_recent_trades(symbol="BTCUSD")[-1]["qty"] == "0.0400"
+    assert alice.get_aggregate_trades(symbol="BTCUSD")[-1]["q"] == "0.0400"
+    assert alice.get_klines(symbol="BTCUSD", interval="1m")[-1][4] == "60000.00"
+    assert alice.get_historical_klines("BTCUSD", "1h", "1 day ago UTC")[-1][4] == "60000.00"
+    assert alice.get_ticker(symbol="BTCUSD")["lastPrice"] == "60000.00"
+    assert alice.get_avg_price(symbol="BTCUSD")["mins"] == 5
+    assert alice.get_order_book(symbol="BTCUSD")["bids"] == []
+    assert {one["symbol"] for one in alice.get_all_tickers()} == {"BTCUSD", "ETHUSD"}
+    assert alice.get_orderbook_ticker(symbol="BTCUSD")["bidPrice"] == "0.00"
+
+
+def test_further_kinds_of_orders(alice: Any, bob: Any) -> None:
+    bob.order_limit_sell(symbol="BTCUSD", quantity="1", price="60000")
+    bought = alice.order_market_buy(symbol="BTCUSD", quoteOrderQty="600")
+    assert bought["executedQty"] == "0.0100"
+    stop = alice.create_order(
+        symbol="BTCUSD", side="SELL", type="STOP_LOSS_LIMIT", timeInForce="GTC", quantity="0.1", price="54000",
+        stopPrice="55000", newOrderRespType="FULL",
+    )  # fmt: skip
+    assert (stop["status"], stop["stopPrice"]) == ("NEW", "55000.00")
+    assert alice.create_test_order(symbol="BTCUSD", side="BUY", type="MARKET", quantity="1") == {}
+    replaced = alice.cancel_replace_order(
+        symbol="BTCUSD", side="SELL", type="LIMIT", timeInForce="GTC", quantity="0.1", price="61000",
+        cancelReplaceMode="STOP_ON_FAILURE", cancelOrderId=stop["orderId"],
+    )  # fmt: skip
+    assert replaced["newOrderResponse"]["status"] == "NEW"
+    assert [one["type"] for one in alice.get_open_orders()] == ["LIMIT"]
+    assert len(alice.cancel_all_open_orders(symbol="BTCUSD")) == 1
+
+
+def test_refusals_have_their_codes(alice: Any) -> None:
+    with pytest.raises(BinanceAPIException) as caught:
+        alice.order_limit_buy(symbol="BTCUSD", quantity="100000", price="60000")
+    assert caught.value.code == -2010
+    assert caught.value.message == "Account has insufficient balance for requested action."
+    with pytest.raises(BinanceAPIException) as caught:
+        alice.cancel_order(symbol="BTCUSD", orderId=987654321)
+    assert (caught.value.code, caught.value.status_code) == (-2011, 400)
+    with pytest.raises(BinanceAPIException) as caught:
+        alice.get_order_book(symbol="NOSUCH")
+    assert caught.value.code == -1121

@@ -21,7 +21,7 @@ import orjson
 import uvloop
 
 from engine_node.logs import Log
-from gateway import openapi
+from gateway import live, openapi
 from gateway.app import App
 from gateway.assets import BUILT, Assets
 from gateway.auth import KeyRing
@@ -48,7 +48,7 @@ VERSION: Final = "1"
 STATE_FILE: Final = "gateway.json"
 STOP_S: Final = 10.0
 # Every module that serves something gives its tables here.
-SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS)
+SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS, *live.SOCKETS)
 
 
 def _routes() -> tuple[Route, ...]:

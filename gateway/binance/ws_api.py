@@ -243,21 +243,18 @@ class ApiSocket:
 
     def keys_changed(self) -> None:
         """A key that is gone, or may not be used from here or for this any more, loses what it opened."""
-        caller = self._caller
-        if caller is not None:
-            key = self._gateway.keys.lookup(caller.key_id)
-            rotated = key is not None and caller.secret not in key.fingerprints
-            if rotated or not self._good(caller.key_id, caller.account, 0):
-                self._end_session()
+        gateway, peer = self._gateway, self._request.peer
+        if self._caller is not None and not gateway.sessions.good(self._caller, peer, gateway.now_ns()):
+            self._end_session()
         for number, feed in list(self._feeds.items()):
-            if not self._good(feed.key_id, feed.account, Permission.READ):
+            if not self._reads(feed.key_id, feed.account):
                 self._terminate(number)
 
-    def _good(self, key_id: str, account: int, permission: int) -> bool:
+    def _reads(self, key_id: str, account: int) -> bool:
         key = self._gateway.keys.lookup(key_id)
         if key is None or key.account != account or not key.allows(self._request.peer):
             return False
-        return key.permissions & permission == permission
+        return bool(key.permissions & Permission.READ)
 
     # ---- User data ---------------------------------------------------------------------------------------------------
 

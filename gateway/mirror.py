@@ -31,6 +31,7 @@ __all__ = ["Applied", "Mirror", "open_source"]
 
 ROOM_RECORDS: Final = 512  # applied in one go: some ten milliseconds at most, in which the loop does nothing else
 IDLE_S_MAX: Final = 0.005
+WAIT_S: Final = 0.001
 PAUSE_S_MIN: Final = 0.05
 PAUSE_S_MAX: Final = 2.0
 DEFINES_ASSET: Final = bytes([v.Kind.ASSET])
@@ -147,7 +148,8 @@ class Mirror:
         pause_s = PAUSE_S_MIN
         while True:
             try:
-                self._begin(await self._source.open(before))
+                roomier = isinstance(self.failure, _engine.CoreFull)
+                self._begin(await self._source.open(before, roomier=roomier))
                 await self._catch_up()
                 pause_s = PAUSE_S_MIN
                 await self._run()
@@ -186,10 +188,10 @@ class Mirror:
         self._open = True
 
     async def _catch_up(self) -> None:
-        while self.advance() or self._source.behind():
+        while (applied := self.advance()) or self._source.behind():
             if self._failure is not None:
                 raise self._failure
-            await asyncio.sleep(0)
+            await asyncio.sleep(0 if applied else WAIT_S)
         if self._failure is not None:
             raise self._failure
         self.live, self.trouble = True, ""

@@ -1,6 +1,7 @@
 """Where a mirror's records come from: a core to begin with, then the records behind it.
 
     LocalSource   <data>/snapshots, <data>/journal of an engine on this machine; only what is released
+    TopicSource   a directory of snapshots, and journal.<shard> (gateway/topic_source.py)
 
 A source is opened, read until it fails, closed, and opened again: whoever uses it begins anew with the core it gives.
 """
@@ -16,6 +17,7 @@ from engine_node.errors import EngineNodeError
 from engine_node.replica import JOURNAL_DIRECTORY, SNAPSHOT_DIRECTORY, Replica, first_kept
 from engine_node.snapshots import list_snapshots
 from gateway.settings import GatewaySettings
+from gateway.topic_source import REPLAY_MAX, TopicSource, kafka_security
 
 __all__ = ["SOURCE_TROUBLE", "LocalSource", "Source", "open_source"]
 
@@ -27,8 +29,11 @@ class Source(Protocol):
 
     arrived: Callable[[], object] | None  # called when there is more, by a source that knows
 
-    async def open(self, before: int | None) -> _engine.Core:
-        """A state to begin with, if it can be one not behind `before`. Raises SOURCE_TROUBLE."""
+    async def open(self, before: int | None, *, roomier: bool = False) -> _engine.Core:
+        """A state to begin with, if it can be one not behind `before`. Raises SOURCE_TROUBLE, and Kafka's errors.
+
+        roomier  the core of before had no room: give one with more, if that can be chosen here
+        """
 
     def next(self, room: int) -> bytes:
         """Up to room records behind the last ones; empty: there is nothing yet. Raises SOURCE_TROUBLE."""
@@ -53,8 +58,8 @@ class LocalSource:
         self._reader: _engine.JournalReader | None = None
         self._read = 0
 
-    async def open(self, before: int | None) -> _engine.Core:
-        """The newest good snapshot that is old enough, or the journal's beginning."""
+    async def open(self, before: int | None, *, roomier: bool = False) -> _engine.Core:
+        """The newest good snapshot that is old enough, or the journal's beginning. Capacities are the engine's."""
         replica = self._open(before)
         self._reader, self._read = replica.reader, replica.core.sequence()
         return replica.core
@@ -65,10 +70,10 @@ class LocalSource:
         with Replica.open(self._data, event_mask=_engine.EVENTS_ALL) as newest:
             released, snapshot = newest.limit(), newest.snapshot
         wanted = max(0, released - self._replay_records)
-        wanted = wanted if before is None else min(wanted, before)
+        wanted = wanted if before is None else max(min(wanted, before), released - REPLAY_MAX)
         if any(one.sequence <= wanted for one in list_snapshots(self._data / SNAPSHOT_DIRECTORY)):
             return Replica.open(self._data, event_mask=_engine.EVENTS_ALL, before=wanted)
-        whole = first == 1 and (snapshot is None or wanted == 0)
+        whole = first == 1 and (snapshot is None or wanted <= 0)
         return Replica.open(self._data, event_mask=_engine.EVENTS_ALL, use_snapshot=not whole)
 
     def next(self, room: int) -> bytes:
@@ -92,5 +97,9 @@ class LocalSource:
 
 
 def open_source(settings: GatewaySettings) -> Source:
-    """The one that the settings name."""
+    """The one that the settings name. Raises SettingsInvalid."""
+    if settings.source == "kafka":
+        snapshots = Path(settings.snapshots) if settings.snapshots else None
+        topic = f"{settings.topic_prefix}journal.{settings.shard}"
+        return TopicSource(settings.kafka, kafka_security(settings), topic, snapshots, settings.replay_records)
     return LocalSource(Path(settings.data), settings.replay_records)

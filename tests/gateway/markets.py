@@ -23,7 +23,7 @@ class Records:
         self.at = 0
         self.opened = 0
 
-    async def open(self, before: int | None) -> _engine.Core:
+    async def open(self, before: int | None, *, roomier: bool = False) -> _engine.Core:
         self.opened += 1
         core = _engine.Core.load(self.snapshot, **self.options) if self.snapshot else _engine.Core(**self.options)
         self.at = core.sequence() * RECORD_BYTES

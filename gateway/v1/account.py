@@ -105,16 +105,17 @@ async def pnl(call: Call) -> Pnl:
     """Profit and loss since the beginning, by instrument and by quote asset."""
     gateway = call.gateway
     found = chosen(gateway, (await holdings(gateway, shapes.account_of(call))).values(), call.parameters.symbol)
-    totals: dict[Asset, list[int]] = collections.defaultdict(lambda: [0, 0, 0])
+    totals: dict[int, list[int]] = collections.defaultdict(lambda: [0, 0, 0])  # by number of the quote asset
     items = []
     for one in found:
         quote = one.instrument.quote
         unrealised = unrealised_units(one, shapes.last_price_ticks(gateway, one.instrument)) or 0
         figures = one.realised_units, unrealised, one.fees_units
         items.append(SymbolPnl(symbol=one.instrument.symbol, quote=quote.name, **_pnl(quote, figures)))
-        total = totals[quote]
+        total = totals[quote.number]
         total[:] = [sum(pair) for pair in zip(total, figures, strict=True)]
-    sums = [AssetPnl(asset=asset.name, **_pnl(asset, figures)) for asset, figures in totals.items()]
+    assets = gateway.mirror.assets
+    sums = [AssetPnl(asset=assets[one].name, **_pnl(assets[one], totals[one])) for one in totals]
     return Pnl(items=items, totals=sums)
 
 

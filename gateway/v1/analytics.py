@@ -35,7 +35,7 @@ async def _days(call: Call) -> tuple[Asset, list[Day]]:
     wanted = [
         one
         for one in found
-        if one.instrument.quote is asset and number in (None, one.instrument.number)
+        if one.instrument.quote.number == asset.number and number in (None, one.instrument.number)
         if one.fill_count or one.realised_units or one.fees_units
     ]
     return asset, wanted

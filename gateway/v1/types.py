@@ -69,7 +69,7 @@ Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000, description="At most so ma
 ClientOrderId: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^[.A-Z:/a-z0-9_-]{1,36}$",
+        pattern=r"^[.A-Z:/a-z0-9_-]{1,36}(?!\n)$",  # in Python $ would let a line break pass
         max_length=36,
         description="The client's own id of an order.",
         examples=["my-order-1"],

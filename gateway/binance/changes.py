@@ -21,7 +21,7 @@ from gateway.binance.models import (
     OrderResult,
     SymbolOnly,
 )
-from gateway.binance.orders import caller_account, enter, generated, instrument_of, tell
+from gateway.binance.orders import caller_account, enter, generated, instrument_of, pack_name, tell
 from gateway.binance.refusals import refusal
 from gateway.errors import ApiError
 from gateway.events import Applied, Event
@@ -29,7 +29,7 @@ from gateway.line import pack_nonce
 from gateway.market import Order
 from gateway.routing import Call
 from gateway.symbols import Instrument, client_number
-from ironbook._commands import pack_cancel, pack_one, pack_text
+from ironbook._commands import pack_cancel, pack_one
 from schemas.vocabulary import Code, EventKind, LinkAction, MassCancel, OrderLink, OrderType, Permission, Replace
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Target:
         self.order_id, self.target_number = order_id, target_number
         self.number = generated() if cancel_text is None else client_number(cancel_text)
         self.cancel_text = str(self.number) if cancel_text is None else cancel_text
-        self.prefixes = () if self.cancel_text == str(self.number) else (pack_text(self.cancel_text),)
+        self.prefixes = () if self.cancel_text == str(self.number) else (pack_name(self.cancel_text),)
 
 
 def target(

@@ -9,6 +9,7 @@ order afterwards does not get into it.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from typing import TYPE_CHECKING, Final
 
@@ -32,14 +33,16 @@ from gateway.events import Applied, Event
 from gateway.line import pack_nonce
 from gateway.routing import Call
 from gateway.symbols import Instrument, client_number, decimal_text
-from ironbook._commands import pack_one, pack_order, pack_text
+from ironbook._commands import pack_one, pack_order
 from schemas.vocabulary import (
     Code,
     EventKind,
+    Kind,
     OrderTerms,
     OrderType,
     ReportFlag,
     Side,
+    Text,
     TimeInForce,
     TradingState,
     Trigger,
@@ -56,12 +59,13 @@ BOOK_ROOM: Final = 5_000
 OFFSET_TICKS_MAX: Final = 2**31 - 1
 NS_PER_MS: Final = 1_000_000
 
-_ACCEPTED, _REJECTED, _FILLED = int(EventKind.ACCEPTED), int(EventKind.REJECTED), int(EventKind.FILLED)
-_CANCELLED = int(EventKind.CANCELLED)
+_REJECTED, _FILLED, _CANCELLED = int(EventKind.REJECTED), int(EventKind.FILLED), int(EventKind.CANCELLED)
 _DONE = int(ReportFlag.DONE)
-_BUY = int(Side.BUY)
+_SELL = int(Side.SELL)
 _LIMIT, _MARKET, _BY_QUOTE = int(OrderType.LIMIT), int(OrderType.MARKET), int(OrderType.MARKET_BY_QUOTE)
 _GTC, _IOC = int(TimeInForce.GOOD_TILL_CANCELLED), int(TimeInForce.IMMEDIATE_OR_CANCEL)
+_NUMBERS: Final = itertools.count(secrets.randbelow(NUMBERS))
+_TEXT, _pack_text = int(Kind.TEXT), Text._STRUCT.pack
 _TRIGGERS: Final = {
     "STOP_LOSS": Trigger.STOP,
     "STOP_LOSS_LIMIT": Trigger.STOP,
@@ -136,7 +140,7 @@ def enter(
     number = generated() if text is None else client_number(text)
     entry = Entry(order, instrument, str(number) if text is None else text)
     if text is not None and str(number) != text:
-        prefixes = (pack_text(text), *prefixes)
+        prefixes = (pack_name(text), *prefixes)
     order_type, time_in_force, post_only = _LIMIT, _GTC, False
     if kind == "LIMIT":
         time_in_force = texts.TIMES_IN_FORCE[order.timeInForce or "GTC"]
@@ -169,7 +173,13 @@ def enter(
 
 
 def generated() -> int:
-    return secrets.randbelow(NUMBERS) + 1
+    """A client order id for an order or a cancel that came without one: from a random one on, so hardly anybody's."""
+    return next(_NUMBERS) % NUMBERS + 1
+
+
+def pack_name(text: str) -> bytes:
+    """The text prefix of a client order id whose characters were looked at before."""
+    return _pack_text(_TEXT, text.encode())
 
 
 def _present(order: NewOrder, kind: str) -> None:
@@ -223,7 +233,7 @@ def _cap(core: Core, entry: Entry) -> int:
     if collar_ppm and reference:
         return 0
     rest, price = entry.quantity_lots, 0
-    for price, lots, _count in core.levels(instrument.number, int(Side.SELL), BOOK_ROOM):
+    for price, lots, _count in core.levels(instrument.number, _SELL, BOOK_ROOM):
         rest -= lots if order.quoteOrderQty is None else instrument.notional_units(price, lots)
         if rest <= 0:
             break

@@ -44,6 +44,7 @@ def state_of(order: Order, instrument: Instrument) -> OrderState:
     return OrderState(
         symbol=instrument.name,
         orderId=order.order_id,
+        orderListId=min(order.order_id, order.linked_order_id) if order.linked_order_id and order.is_open else -1,
         clientOrderId=order.client_text,
         price=price_of(order, instrument),
         origQty=instrument.quantity_text(order.quantity_lots),

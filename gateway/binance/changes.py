@@ -35,7 +35,7 @@ from schemas.vocabulary import Code, EventKind, LinkAction, MassCancel, OrderLin
 if TYPE_CHECKING:
     from gateway.context import Gateway
 
-__all__ = ["amend", "cancel", "cancel_all", "cancel_replace", "price_of"]
+__all__ = ["Target", "amend", "cancel", "cancel_all", "cancel_replace", "pack_target", "price_of", "tell_cancelled"]
 
 NS_PER_MS: Final = 1_000_000
 _REJECTED, _CANCELLED = int(EventKind.REJECTED), int(EventKind.CANCELLED)
@@ -117,11 +117,12 @@ async def cancel(call: Call) -> CancelledOrder:
         asked.newClientOrderId,
     )
     nonce = pack_nonce(call.nonce, call.timestamp_ns)
-    parts = (*found.prefixes, nonce, _pack_cancel(account, instrument, found))
+    parts = (*found.prefixes, nonce, pack_target(account, instrument, found))
     return _cancelled(gateway, instrument, await gateway.line.submit_parts(parts), found.cancel_text)
 
 
-def _pack_cancel(account: int, instrument: Instrument, found: Target) -> bytes:
+def pack_target(account: int, instrument: Instrument, found: Target) -> bytes:
+    """The cancel of that order."""
     return pack_cancel(account, instrument.number, found.order_id, found.target_number, found.number)
 
 
@@ -251,7 +252,7 @@ async def _cancel_and_enter(
     call: Call, account: int, asked: CancelReplace, instrument: Instrument, found: Target
 ) -> CancelReplaceResult:
     gateway = call.gateway
-    first = (*found.prefixes, pack_nonce(call.nonce, call.timestamp_ns), _pack_cancel(account, instrument, found))
+    first = (*found.prefixes, pack_nonce(call.nonce, call.timestamp_ns), pack_target(account, instrument, found))
     # The second command has a nonce of its own, made from the request's: a repeated request enters neither
     second = hashlib.sha256(call.nonce + b"second").digest()[:16]
     entry = enter(gateway.mirror.core, account, asked, instrument, (pack_nonce(second, call.timestamp_ns),))

@@ -167,6 +167,12 @@ class NewOrderList(Struct, frozen=True, kw_only=True):
     selfTradePreventionMode: PreventionName = "EXPIRE_TAKER"
 
 
+class CancelOrderList(Struct, frozen=True, kw_only=True):
+    symbol: Symbol
+    orderListId: OrderId
+    newClientOrderId: ClientId | None = None
+
+
 # ---- Parameters: an account ------------------------------------------------------------------------------------------
 
 
@@ -452,6 +458,8 @@ class ListedOrder(Struct, frozen=True):
 
 
 class OrderList(Struct, frozen=True, kw_only=True):
+    """orderListId: the number of its first order."""
+
     orderListId: int
     contingencyType: str = "OCO"
     listStatusType: str
@@ -461,6 +469,18 @@ class OrderList(Struct, frozen=True, kw_only=True):
     symbol: str
     orders: list[ListedOrder]
     orderReports: list[OrderResult]
+
+
+class CancelledList(Struct, frozen=True, kw_only=True):
+    orderListId: int
+    contingencyType: str = "OCO"
+    listStatusType: str
+    listOrderStatus: str
+    listClientOrderId: str
+    transactionTime: int
+    symbol: str
+    orders: list[ListedOrder]
+    orderReports: list[CancelledOrder]
 
 
 # ---- Answers: an account ---------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateway import errors
-from gateway.binance import account, changes, exchange_info, market_data, orders
+from gateway.binance import account, changes, exchange_info, market_data, order_lists, orders
 from gateway.binance.models import (
     AccountInfo,
     AccountQuery,
@@ -16,8 +16,10 @@ from gateway.binance.models import (
     AmendResult,
     AveragePrice,
     BookTicker,
+    CancelledList,
     CancelledOrder,
     CancelOrder,
+    CancelOrderList,
     CancelReplace,
     CancelReplaceResult,
     Commission,
@@ -30,8 +32,10 @@ from gateway.binance.models import (
     MaybeSymbol,
     MyTradesQuery,
     NewOrder,
+    NewOrderList,
     NoSymbols,
     Nothing,
+    OrderList,
     OrderQuery,
     OrderResult,
     OrderState,
@@ -267,6 +271,29 @@ _ORDER_ROUTES: Final = (
         returns=CancelReplaceResult,
         orders=1,
         problems=(*ORDER_PROBLEMS, errors.CANCEL_REPLACE_PART, errors.CANCEL_REPLACE_FAILED),
+    ),
+    Route(
+        method="POST",
+        path="/api/v3/orderList/oco",
+        handler=order_lists.place_list,
+        summary="Enter two orders; one cancels the other",
+        tag=TRADE,
+        access=Access.TRADE,
+        parameters=NewOrderList,
+        returns=OrderList,
+        orders=2,
+        problems=ORDER_PROBLEMS,
+    ),
+    Route(
+        method="DELETE",
+        path="/api/v3/orderList",
+        handler=order_lists.cancel_list,
+        summary="Cancel both orders of a list",
+        tag=TRADE,
+        access=Access.CANCEL,
+        parameters=CancelOrderList,
+        returns=CancelledList,
+        problems=CANCEL_PROBLEMS,
     ),
     Route(
         method="PUT",

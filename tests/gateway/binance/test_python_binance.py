@@ -90,6 +90,19 @@ def test_further_kinds_of_orders(alice: Any, bob: Any) -> None:
     assert len(alice.cancel_all_open_orders(symbol="BTCUSD")) == 1
 
 
+def test_one_order_cancels_the_other(alice: Any, bob: Any) -> None:
+    alice.order_limit_buy(symbol="BTCUSD", quantity="0.1", price="60000")
+    bob.order_market_sell(symbol="BTCUSD", quantity="0.1")
+    made = alice.create_oco_order(
+        symbol="BTCUSD", side="SELL", quantity="0.1", aboveType="LIMIT_MAKER", abovePrice="62000",
+        belowType="STOP_LOSS_LIMIT", belowPrice="58000", belowStopPrice="59000", belowTimeInForce="GTC",
+    )  # fmt: skip
+    assert made["listOrderStatus"] == "EXECUTING"
+    assert len(alice.get_open_orders(symbol="BTCUSD")) == 2
+    alice.cancel_order(symbol="BTCUSD", orderId=made["orders"][0]["orderId"])
+    assert alice.get_open_orders(symbol="BTCUSD") == []
+
+
 def test_refusals_have_their_codes(alice: Any) -> None:
     with pytest.raises(BinanceAPIException) as caught:
         alice.order_limit_buy(symbol="BTCUSD", quantity="100000", price="60000")

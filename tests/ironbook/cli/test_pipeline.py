@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
 import os
 import signal
 import time
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +47,7 @@ def pipeline(tmp_path: Path, kafka: str, topic_prefix: str, postgres_url: str) -
     """The data directory of a running `ironbook up --kafka`."""
     data = tmp_path / "data"
     place = ("--kafka", kafka, "--prefix", topic_prefix, "--database", postgres_url)
-    up = Up(data, "--json", "--level", "process", *place)
+    up = Up(data, "--json", "--level", "process", "--http", "127.0.0.1:0", *place)
     try:
         said = orjson.loads(up.first_line())
         assert said.get("ready"), said
@@ -82,6 +85,17 @@ def lines(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[Any]:
     code = run([*map(str, arguments), "--json"])
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return said if code == 0 else []
+
+
+def over_http(data: Path, key_id: str, path: str) -> Any:
+    """What the gateway of the data directory answers to a signed question."""
+    key = Key.from_file(client_key_path(data, key_id))
+    query = f"timestamp={time.time_ns() // 1_000_000}"
+    signature = hmac.new(key.secret.hex().encode(), query.encode(), hashlib.sha256).hexdigest()
+    url = json.loads((data / "gateway.json").read_bytes())["url"]
+    request = urllib.request.Request(f"{url}{path}?{query}&signature={signature}", headers={"X-MBX-APIKEY": key_id})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.loads(answer.read())
 
 
 def test_a_signed_order_on_a_topic_becomes_a_fill_a_position_and_rows(
@@ -127,6 +141,13 @@ def test_a_signed_order_on_a_topic_becomes_a_fill_a_position_and_rows(
     wait_until(lambda: len(lines(capsys, "dead-letters", "list", *place)) == 2, 60, "what went back was not read")
     again = lines(capsys, "dead-letters", "list", *place)[1]
     assert (again["partition"], again["offset"]) == (put_back["partition"], put_back["offset"])
+
+    letters = over_http(pipeline, "admin", "/api/v1/dead-letters")["items"]
+    assert {one["code"] for one in letters} == {"undecodable"}
+    [position] = over_http(pipeline, "demo-1", "/api/v1/positions")["items"]
+    assert (position["symbol"], position["position"]) == ("BTC/USD", "-0.2000")
+    parts = {one["name"]: one["status"] for one in over_http(pipeline, "demo-1", "/health")["parts"]}
+    assert [parts[name] for name in ("validation", "risk", "submitter", "analytics")] == ["up"] * 4
 
     workers = wait_until(lambda: lines(capsys, "workers", *place), 60, "not all workers are ready")
     assert {one["name"] for one in workers} == {"publisher", "validation", "risk", "submitter", "analytics"}

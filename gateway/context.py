@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from engine_node.logs import Log
 from gateway.auth import KeyRing
 from gateway.history import History
 from gateway.limits import Limits
@@ -39,5 +40,6 @@ class Gateway:
     admin_line: Line | None
     history: History | None
     metrics: Metrics
+    log: Log
     now_ns: Callable[[], int]
     shared: dict[type, Any] = dataclasses.field(default_factory=dict)

@@ -113,6 +113,14 @@ RECV_WINDOW = _problem(400, -1131, "recv_window", "recvWindow must be at most 60
 # Of keys
 KEY_FORMAT = _problem(401, -2014, "key_format", "API-key format invalid.")
 KEY_REFUSED = _problem(401, -2015, "key_refused", "Invalid API-key, IP, or permissions for action.")
+KEY_UNKNOWN = _problem(404, -2015, "key_unknown", "The key must be a live one.")
+KEY_EXISTS = _problem(409, -1130, "key_exists", "A key's id must be a new one.")
+KEY_INVALID = _problem(400, -1130, "key_invalid", "A key's fields must be within their bounds.")
+KEY_IN_USE = _problem(409, -1130, "key_in_use", "A key that the gateway itself uses must be changed elsewhere.")
+ROTATION_REFUSED = _problem(409, -1130, "rotation_refused", "The steps of a rotation must come in their order.")
+KEYS_ELSEWHERE = _problem(403, -1002, "keys_elsewhere", "Keys must be changed elsewhere: this gateway may not.")
+KEY_FILE_AWAY = _problem(503, -1001, "key_file_away", "The key file must be readable and writable, and is not.")
+NO_ADMIN_KEY = _problem(403, -1002, "no_admin_key", "Administration needs a gateway that has an administrator's key.")
 # Of orders
 MARKET_CLOSED = _problem(400, -1013, "market_closed", "Market is closed.")
 FILTER = _problem(400, -1013, "filter", "Filter failure.")

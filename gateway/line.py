@@ -133,6 +133,7 @@ class Line:
         say: Say = lambda level, event, fields: None,
     ) -> None:
         self.name, self.failure = name, "not connected yet"
+        self.key_id = ""
         self.connected = False
         self.key_number = self.account = self.permissions = 0
         self.sent_count = self.refused_count = self.timeout_count = self.connect_count = 0
@@ -386,6 +387,7 @@ class Line:
         if pong[0] != _PONG:
             wire.abort()
             raise _Again(f"a first ping must be answered by a pong: {_said(pong)}")
+        self.key_id = key.key_id
         self._begin(wire, answer, int.from_bytes(pong[_ORDER_ID_AT : _ORDER_ID_AT + 8], "little"))
         return wire, max(0.05, (answer.idle_ms or 30_000) / 3000)
 

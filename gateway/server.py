@@ -27,6 +27,7 @@ from gateway.assets import BUILT, Assets
 from gateway.auth import KeyRing
 from gateway.binance import rest, streams, user_data, ws_api
 from gateway.context import Gateway
+from gateway.countdown import COUNTDOWN_FILE, Countdowns
 from gateway.history import History
 from gateway.http import HttpServer
 from gateway.limits import Limits
@@ -38,7 +39,19 @@ from gateway.routing import Route, SocketRoute
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
 from gateway.sources import open_source
-from gateway.v1 import account, analytics, audit, dead_letters, instruments, orders, risk, session, system
+from gateway.v1 import (
+    account,
+    analytics,
+    audit,
+    control,
+    dead_letters,
+    instruments,
+    keys,
+    orders,
+    risk,
+    session,
+    system,
+)
 from ironbook import Key
 from ironbook.keystore import KEY_FILE_NAME, KeyFile, select_passphrase
 
@@ -52,7 +65,7 @@ SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS, *l
 
 
 def _routes() -> tuple[Route, ...]:
-    v1 = (account, analytics, audit, dead_letters, instruments, orders, risk, session, system)
+    v1 = (account, analytics, audit, control, dead_letters, instruments, keys, orders, risk, session, system)
     found = (*rest.ROUTES, *user_data.ROUTES, *(route for module in v1 for route in module.ROUTES))
     return (*found, openapi.openapi_route(found, SOCKETS, version=VERSION))
 
@@ -112,6 +125,10 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
             if line is not None:
                 await line.open()
                 stack.push_async_callback(line.close)
+        countdowns = Countdowns(data / COUNTDOWN_FILE, gateway.line, now_ns=gateway.now_ns, say=log.write)
+        gateway.shared[Countdowns] = countdowns
+        await countdowns.open()
+        stack.push_async_callback(countdowns.close)
         stack.push_async_callback(server.stop, STOP_S)  # first at the end: requests under way need all of the above
         _settle_memory()
         app.open = True
@@ -161,6 +178,7 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
         admin_line=admin_line,
         history=history,
         metrics=metrics,
+        log=log,
         now_ns=time.time_ns,
     )
 

@@ -20,13 +20,10 @@ __all__ = ["ROUTES", "PermissionName", "SessionAnswer"]
 PermissionName: TypeAlias = Literal["trade", "cancel", "read", "admin", "delegate"]
 
 
-class SessionRequest(Struct, frozen=True):
-    """What a login asks for."""
+class SessionRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a login asks for. rights: at most these, and read with them; null: all that the key has."""
 
-    rights: Annotated[
-        list[PermissionName] | None,
-        Meta(description="At most these; read is always among them. Default: all that the key has.", max_length=5),
-    ] = None
+    rights: Annotated[list[PermissionName], Meta(max_length=5)] | None = None
 
 
 class SessionAnswer(Struct, frozen=True):

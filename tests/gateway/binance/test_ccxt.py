@@ -268,3 +268,42 @@ async def test_the_round_by_asyncio(stack: Stack) -> None:
     finally:
         await alice.close()
         await bob.close()
+
+
+# ---- Limits, and a restart -------------------------------------------------------------------------------------------
+
+
+def test_limits_of_orders_and_weight_are_kept(tmp_path: Path) -> None:
+    with fenced(), Stack(tmp_path, weight_per_minute=400, orders_per_10s=3, ban_after=3) as stack:
+        alice = by_ccxt(stack, "alice")
+        alice.load_markets()
+        said = [_refusal(lambda: alice.create_order(SYMBOL, "limit", "buy", 0.001, 50_000)) for _ in range(8)]
+        assert any("429" in text and "-1015" in text for text in said)  # six fit where ten seconds end among them
+        headers = {name.lower(): value for name, value in alice.last_response_headers.items()}
+        assert int(headers["retry-after"]) <= 10
+        said = [_refusal(alice.fetch_balance) for _ in range(60)]
+        assert any("429" in text and "-1003" in text for text in said)
+        assert "418" in said[-1]
+        headers = {name.lower(): value for name, value in alice.last_response_headers.items()}
+        assert int(headers["retry-after"]) > 10
+
+
+def _refusal(what: Any) -> str:
+    try:
+        what()
+    except ccxt.DDoSProtection as error:
+        return str(error)
+    return ""
+
+
+def test_a_restart_of_the_gateway_loses_nothing(stack: Stack, alice: Any, bob: Any) -> None:
+    named = {"clientOrderId": "before-the-restart"}
+    order = alice.create_order(SYMBOL, "limit", "buy", 0.1, 60_000, named)
+    bob.create_order(SYMBOL, "market", "sell", 0.04)
+    before = alice.fetch_my_trades(SYMBOL)[-1]
+    stack.restart_gateway()
+    found = alice.fetch_order(None, SYMBOL, named)
+    assert (found["id"], found["status"], found["filled"]) == (order["id"], "open", 0.04)
+    assert alice.fetch_my_trades(SYMBOL)[-1] == before
+    assert alice.fetch_trades(SYMBOL)[-1]["id"] == before["id"]
+    assert alice.cancel_order(order["id"], SYMBOL)["info"]["origClientOrderId"] == "before-the-restart"

@@ -13,7 +13,7 @@ Every refusal costs two HMACs, whether the key is unknown, has one secret or two
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import binascii
 import functools
 import hashlib
 import hmac
@@ -41,7 +41,7 @@ from gateway.limits import Limits
 from gateway.routing import Request
 from ironbook.keystore import Key, KeyFile, KeySet, KeyStoreError
 
-__all__ = ["KEY_HEADER", "Caller", "KeyRing", "LiveKey", "Say", "nonce_of"]
+__all__ = ["KEY_HEADER", "Caller", "KeyRing", "LiveKey", "Say"]
 
 KEY_HEADER: Final = "x-mbx-apikey"
 RECV_WINDOW_MS: Final = 5000  # where the caller names none
@@ -52,7 +52,7 @@ SHA256_BLOCK_BYTES: Final = 64
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 _KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,15}")
-_WHOLE = re.compile(r"[0-9]{1,17}")
+_DIGITS_MAX: Final = 17
 _MICROSECONDS_MIN: Final = 10**15  # a timestamp from here on is in microseconds: no clock shows so many milliseconds
 _NOWHERE: Final = -1  # the number of an address that is none
 
@@ -236,28 +236,29 @@ class KeyRing:
     ) -> tuple[Caller, bytes, int]:
         """Who signed this request, its nonce, and its time in ns. `permission`: bits that are needed. Raises ApiError.
 
+        The nonce is the first half of the signature's bytes, however they are spelled: over other bytes, or by another
+        secret, it is another one.
         The body is parameters of a form, but under /api/v1 it is JSON: there, all is named in the query.
         """
-        query, signature = _take_signature(query)
-        form = b"" if request.path.startswith("/api/v1") else body
-        if form:
-            form, other = _take_signature(form)
-            signature = other if signature is None else signature
-            body = form
-        timestamp = _value(query, form, b"timestamp=")
-        recv_window = _value(query, form, b"recvWindow=")
+        signed, signature = _take_signature(query)
+        timestamp, recv_window = _value(signed, b"timestamp="), _value(signed, b"recvWindow=")
+        if body:
+            if not request.path.startswith("/api/v1"):
+                body, other = _take_signature(body)
+                signature = other if signature is None else signature
+                timestamp = _value(body, b"timestamp=") if timestamp is None else timestamp
+                recv_window = _value(body, b"recvWindow=") if recv_window is None else recv_window
+            signed += body
         key_id = request.headers.get(KEY_HEADER, "")
-        return self.verify(
-            key_id, query + body, signature, timestamp, recv_window, request.peer, permission, now_ns
-        )
+        return self.verify(key_id, signed, signature, timestamp, recv_window, request.peer, permission, now_ns)
 
     def verify(
         self,
         key_id: str,
         signed: bytes,
-        signature: str | None,
-        timestamp: str | None,
-        recv_window: str | None,
+        signature: bytes | str | None,
+        timestamp: bytes | str | None,
+        recv_window: bytes | str | None,
         peer: str,
         permission: int,
         now_ns: int,
@@ -274,10 +275,10 @@ class KeyRing:
         tag = _tag(signature)
         for pads in key.pads:
             if pads.good(signed, tag) and pads.caller is not None:
-                return pads.caller, nonce_of(key_id, str(timestamp), tag), timestamp_ns
+                return pads.caller, tag[:NONCE_BYTES], timestamp_ns
         raise self._refused(SIGNATURE, peer, now_ns)
 
-    def _check_time(self, timestamp: str | None, recv_window: str | None, now_ns: int) -> int:
+    def _check_time(self, timestamp: bytes | str | None, recv_window: bytes | str | None, now_ns: int) -> int:
         """The timestamp in ns, if it is recent. Raises ApiError."""
         stamp = _whole("timestamp", timestamp)
         window_ms = RECV_WINDOW_MS if recv_window is None else _whole("recvWindow", recv_window)
@@ -296,32 +297,27 @@ class KeyRing:
         return ApiError(problem)
 
 
-def nonce_of(key_id: str, timestamp: str, tag: bytes) -> bytes:
-    """What makes a signed request unique: the core takes it once. Of the signature's bytes, not of its spelling."""
-    return hashlib.sha256(b"%b\n%b\n%b" % (key_id.encode(), timestamp.encode(), tag)).digest()[:NONCE_BYTES]
-
-
 # ---- Raw bytes -------------------------------------------------------------------------------------------------------
 
 
-def _take_signature(part: bytes) -> tuple[bytes, str | None]:
+def _take_signature(part: bytes) -> tuple[bytes, bytes | None]:
     """What is left of a query or form without its pair `signature=…`, and that pair's value."""
     begin = _find(part, b"signature=")
     if begin < 0:
         return part, None
     end = part.find(b"&", begin)
     if end < 0:
-        return part[: max(0, begin - 1)], part[begin + 10 :].decode("latin-1")
-    return part[:begin] + part[end + 1 :], part[begin + 10 : end].decode("latin-1")
+        return part[: max(0, begin - 1)], part[begin + 10 :]
+    return part[:begin] + part[end + 1 :], part[begin + 10 : end]
 
 
-def _value(query: bytes, form: bytes, name: bytes) -> str | None:
-    for part in (query, form):
-        begin = _find(part, name)
-        if begin >= 0:
-            end = part.find(b"&", begin)
-            return part[begin + len(name) : end if end >= 0 else None].decode("latin-1")
-    return None
+def _value(part: bytes, name: bytes) -> bytes | None:
+    """The value of the first pair with that name (and its equals sign)."""
+    begin = _find(part, name)
+    if begin < 0:
+        return None
+    end = part.find(b"&", begin)
+    return part[begin + len(name) :] if end < 0 else part[begin + len(name) : end]
 
 
 def _find(part: bytes, name: bytes) -> int:
@@ -332,23 +328,25 @@ def _find(part: bytes, name: bytes) -> int:
     return begin
 
 
-def _whole(name: str, text: str | None) -> int:
+def _whole(name: str, text: bytes | str | None) -> int:
     if not text:
         raise ApiError(MANDATORY, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
-    if _WHOLE.fullmatch(text) is None:
+    if not (text.isdigit() and text.isascii() and len(text) <= _DIGITS_MAX):
         raise ApiError(ILLEGAL, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,17}}$'.")
     return int(text)
 
 
-def _tag(signature: str | None) -> bytes:
+def _tag(signature: bytes | str | None) -> bytes:
     """The signature's bytes; of one that is malformed none, which no tag equals."""
     if not signature:
         raise ApiError(MANDATORY, "Mandatory parameter 'signature' was not sent, was empty/null, or malformed.")
-    tag = b""
-    if len(signature) == 64:
-        with contextlib.suppress(ValueError):
-            tag = bytes.fromhex(signature)
-    return tag if len(tag) == 32 else b""
+    if len(signature) != 64:
+        return b""
+    try:
+        tag = binascii.unhexlify(signature)
+    except ValueError:
+        return b""
+    return tag
 
 
 @functools.lru_cache(maxsize=4096)

@@ -76,6 +76,7 @@ _MESSAGE_MIN: Final = int(MessageKind.LOGON_ANSWER)
 _LOGON_ANSWER, _PONG = int(MessageKind.LOGON_ANSWER), int(MessageKind.PONG)
 _REFUSED, _SESSION_ENDED = int(MessageKind.REFUSED), int(MessageKind.SESSION_ENDED)
 _FILLED, _TRIGGERED = int(EventKind.FILLED), int(EventKind.TRIGGERED)  # whose reference is no client sequence
+_word_of = struct.Struct("<Q").pack  # kind and client sequence, the first 8 bytes of a command
 _reference_of = struct.Struct("<Q").unpack_from
 _REFERENCE_AT, _ORDER_ID_AT, _CODE_AT = 80, 40, 2
 _pack_nonce = Nonce._STRUCT.pack
@@ -210,13 +211,12 @@ class Line:
         output, inner, outer = self._output, self._inner, self._outer
         for part in parts:
             sequence += 1
-            numbered = part[:2] + sequence.to_bytes(6, "little") + part[8:]
+            numbered = _word_of(part[0] | sequence << 16) + part[8:]
             digest = inner.copy()
             digest.update(numbered)
             tag = outer.copy()
             tag.update(digest.digest())
-            output.append(numbered)
-            output.append(tag.digest()[:TAG_BYTES])
+            output += numbered, tag.digest()[:TAG_BYTES]
         self._entered = sequence
         future = self._mirror.when(self.key_number, sequence)
         loop = cast(asyncio.AbstractEventLoop, self._loop)

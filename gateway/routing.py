@@ -82,7 +82,7 @@ class Call:
     parameters  of the type that the route names: query, and a form's body
     body        of the type that the route names: a JSON body
     path        parts of the path that the route names in braces
-    nonce       first 16 bytes of SHA-256 over key id, timestamp and signature: the core refuses it a second time
+    nonce       16 bytes that are this call's own, of its signature: the core refuses them a second time
     timestamp_ns of the request, as signed; with nonce
     """
 

@@ -20,6 +20,7 @@ header's 32 random digits are the call's nonce too: the core takes it once.
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import os
 import re
@@ -30,7 +31,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from gateway.auth import Caller, KeyRing, nonce_of
+from gateway.auth import Caller, KeyRing
 from gateway.errors import KEY_REFUSED, UNAUTHORIZED, ApiError
 from gateway.routing import Request
 from gateway.settings import GatewaySettings
@@ -141,7 +142,8 @@ class Sessions:
                 UNAUTHORIZED, "A call by cookie must have the header X-Ironbook-Request.",
                 hint="32 random hexadecimal digits, new for each call",
             )  # fmt: skip
-        return session, nonce_of(session.key_id, session.session_id.hex(), bytes.fromhex(digits)), now_ns
+        nonce = hashlib.sha256(session.session_id + bytes.fromhex(digits)).digest()[:16]
+        return session, nonce, now_ns
 
     def of_socket(self, request: Request, now_ns: int) -> Session | None:
         """Who opens a WebSocket, by cookie; None: no cookie came. Raises ApiError: also if a page of others asks."""

@@ -207,6 +207,13 @@ class Candles:
         parts += [one.open for one in reversed(self._bases[: index + 1]) if one.open is not None]
         return [one for one in merged(interval, parts) if start_ns <= one.start_ns < end_ns]
 
+    def first_start_ns(self, interval: str) -> int | None:
+        """When the first candle that is kept begins; None: there is none."""
+        index = BASE_NAMES.index(INTERVALS[interval][0])
+        base = self._bases[index]
+        parts = base.closed[:1] + [one.open for one in reversed(self._bases[: index + 1]) if one.open is not None]
+        return start_of(interval, parts[0].start_ns) if parts else None
+
     def now(self, interval: str, now_ns: int) -> Candle | None:
         """The open candle, flat if nothing was traded in it yet; None: nothing was ever traded that is known."""
         start_ns = start_of(interval, now_ns)

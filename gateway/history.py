@@ -180,7 +180,7 @@ class History:
         return _order(found[0]) if found else None
 
     async def order_by_text(self, account: int, text: str) -> Order | None:
-        """The newest one that its client called so."""
+        """The newest one that its client called so. One whose number was not made from its text is not found here."""
         sql = (
             f"SELECT {_ORDER} FROM orders WHERE account = $1 AND client_order_id = $2::text::numeric "
             "AND client_order_id <> 0 AND shard = $3 ORDER BY order_id DESC LIMIT 16"
@@ -266,6 +266,15 @@ class History:
         found = await self.rows(sql, symbol, base, max(start_ns, 0), min(end_ns, _FAR), limit)
         return sorted((_candle(row) for row in found), key=lambda candle: candle.start_ns)
 
+    async def first_start_ns(self, symbol: str, base: str, start_ns: int) -> int | None:
+        """When the first candle from a time on begins."""
+        sql = (
+            "SELECT start_ns FROM candles WHERE symbol = $1 AND interval = $2 AND start_ns >= $3 "
+            "ORDER BY start_ns LIMIT 1"
+        )
+        found = await self.rows(sql, symbol, base, min(start_ns, _FAR))
+        return int(found[0]["start_ns"]) if found else None
+
     # ---- What memory begins with -------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
@@ -326,8 +335,8 @@ class History:
                 order.notional_units += int(row["notional_units"])
                 order.fee_units += int(row["fee_units"])
                 order.fills += row["fill_count"]
-                if row["text"]:
-                    self.market.name(order, row["text"])
+                if row["text"] or (not order.client_text and order.client_order_id):
+                    self.market.name(order, row["text"] or str(order.client_order_id))
 
 
 # ---- Rows ------------------------------------------------------------------------------------------------------------

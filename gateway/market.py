@@ -318,7 +318,7 @@ class Market:
         """The newest order of that name that is kept."""
         found = self._by_text.get((account, text))
         if found is None:
-            found = self._unnamed.pop((account, client_number(text)), None)
+            found = self._unnamed.get((account, client_number(text)))
             if found is not None:  # its hash is the text's: so this is what it is called
                 self.name(found, text)
         return found
@@ -391,7 +391,10 @@ class Market:
 
     def name(self, order: Order, text: str) -> None:
         """It is known now what its client calls it."""
+        if self._by_text.get((order.account, order.client_text)) is order:
+            del self._by_text[order.account, order.client_text]
         order.client_text = text
+        self._unnamed.pop((order.account, order.client_order_id), None)
         known = self._by_text.get((order.account, text))
         if known is None or known.order_id < order.order_id:
             self._by_text[order.account, text] = order

@@ -288,8 +288,4 @@ class Mirror:
         known = self.instruments.get(number)
         if base is None or quote is None or (known is not None and known.same(made, base, quote)):
             return
-        try:
-            self.instruments[number] = Instrument.of(made, base, quote)
-        except ValueError as error:
-            if self._log is not None:
-                self._log.warning("instrument_left_out", instrument=number, reason=str(error))
+        self.instruments[number] = Instrument.of(made, base, quote)

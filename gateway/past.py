@@ -154,32 +154,51 @@ async def candles(
     end_ns: int | None = None, limit: int = 500,
 ) -> list[Candle]:  # fmt: skip
     """Those that begin within the times (both included), flat ones where nothing was traded; the newest without times,
-    the oldest from start_ns on."""
-    market, history, now_ns = gateway.market, gateway.history, gateway.now_ns()
-    last = start_of(interval, min(now_ns, FAR if end_ns is None else end_ns))
+    the oldest from start_ns on: from the first trade on, if that came later."""
+    last = start_of(interval, min(gateway.now_ns(), FAR if end_ns is None else end_ns))
     first = _back(interval, last, limit - 1)
     if start_ns is not None:
         begin = start_of(interval, start_ns)
         begin = begin if begin == start_ns else next_start(interval, begin)
-        end = _back(interval, begin, 1 - limit)
-        first, last = (begin, min(last, end)) if end_ns is None or end < last else (begin, last)
+        known = await _first_candle(gateway, instrument, interval, begin)
+        if known is None:
+            return []
+        begin = max(begin, known)
+        first, last = begin, min(last, _back(interval, begin, 1 - limit))
     if first > last:
         return []
+    market, history = gateway.market, gateway.history
     kept = market.books[instrument.number].candles
-    complete_ns = kept.complete_from_ns(interval)
-    base = INTERVALS[interval][0]
-    memory_ns = start_of(interval, complete_ns)
-    memory_ns = memory_ns if memory_ns == complete_ns else next_start(interval, memory_ns)
-    found = kept.between(interval, max(first, memory_ns) if history is not None else first, last + 1)
+    memory_ns = _whole_from(interval, kept.complete_from_ns(interval)) if history is not None else first
+    found = kept.between(interval, max(first, memory_ns), last + 1)
     before = kept.last_ticks(first)
     if history is not None and first < memory_ns:
         await history.reaches(market.mirror.began_at)
-        rows = await history.candles(instrument.symbol, base, first, min(memory_ns, last + 1), BASE_ROWS_MAX)
-        old = merged(interval, [one for one in rows if one.start_ns >= first])
+        base, until = INTERVALS[interval][0], min(memory_ns, next_start(interval, last))
+        rows = await history.candles(instrument.symbol, base, first, until, BASE_ROWS_MAX)
         earlier = [one for one in rows if one.start_ns < first]
         before = earlier[-1].close_ticks if earlier else None
-        found = [*old, *found]
+        found = [*merged(interval, [one for one in rows if one.start_ns >= first]), *found]
     return with_flat(interval, found, first, last, before, limit)
+
+
+async def _first_candle(gateway: Gateway, instrument: Instrument, interval: str, begin: int) -> int | None:
+    """Where the first candle begins that a list from `begin` on may have; begin itself if there are older ones."""
+    market, history = gateway.market, gateway.history
+    kept = market.books[instrument.number].candles
+    known = kept.first_start_ns(interval)
+    if known is not None and known <= begin:
+        return begin
+    if history is None or kept.complete_from_ns(interval) == 0:
+        return known
+    stored = await history.first_start_ns(instrument.symbol, INTERVALS[interval][0], 0)
+    return min((start_of(interval, one) for one in (stored, known) if one is not None), default=None)
+
+
+def _whole_from(interval: str, complete_ns: int) -> int:
+    """The begin of the first interval that lies wholly behind that time."""
+    start_ns = start_of(interval, complete_ns)
+    return start_ns if start_ns == complete_ns else next_start(interval, start_ns)
 
 
 def _back(interval: str, start_ns: int, count: int) -> int:

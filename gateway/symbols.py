@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.errors import FILTER, ILLEGAL, PRECISION, ApiError, Problem
 from ironbook._decimals import Units
@@ -21,11 +21,14 @@ from schemas.vocabulary import PRICE_TICKS_MAX, QUANTITY_LOTS_MAX, UNITS_MAX
 __all__ = ["DECIMAL_PATTERN", "Asset", "Instrument", "client_number", "client_text", "decimal_text"]
 
 DECIMAL_PATTERN: Final = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
+From = TypeVar("From")
+To = TypeVar("To")
 Told = Mapping[str, int | str]  # what a core says of something
 
 NUMBER_MAX: Final = (1 << 64) - 1
 HASHED: Final = 1 << 63  # set in every client order id that was made from a text
 TEXTS_KEPT: Final = 1 << 16
+ROUNDED_STEP_MIN: Final = 1000  # a tick that must be rounded is so many of the last digit at least
 _DECIMAL: Final = re.compile(DECIMAL_PATTERN)
 
 
@@ -85,31 +88,40 @@ class Instrument:
     """One symbol, by what never changes; state, fees and limits are asked of the replica's core.
 
     symbol  as the engine names it, such as BTC/USD; name: as the dialect does, BTCUSD
+    exact   False: one tick (such as 7/3) has no decimal text that ends. Then texts are rounded, to so many digits that
+            each tick has one of its own, and only that text is read as the tick.
     """
 
     __slots__ = (
-        "_prices", "_quantities", "base", "base_units_per_lot", "lot_step", "name", "number", "price_decimals",
-        "price_step", "quantity_decimals", "quote", "quote_units_per_tick_lot", "symbol",
+        "_lots", "_prices", "_quantities", "_tick", "_ticks", "base", "base_units_per_lot", "exact", "lot_step",
+        "name", "number", "price_decimals", "price_step", "quantity_decimals", "quote", "quote_units_per_tick_lot",
+        "symbol",
     )  # fmt: skip
 
     def __init__(self, core: Told, base: Asset, quote: Asset, units: Units) -> None:
-        price_decimals, quantity_decimals = _decimals_of(units.tick), _decimals_of(units.lot)
-        if price_decimals is None or quantity_decimals is None:
-            raise ValueError(f"prices of {core['name']} must have decimal texts: one tick is {units.tick}")
+        price_decimals, quantity_decimals = _decimals_of(units.tick), _decimals_of(units.lot) or 0
+        self.exact = price_decimals is not None
+        if price_decimals is None:
+            price_decimals = quote.decimals
+            while units.tick * 10**price_decimals < ROUNDED_STEP_MIN:
+                price_decimals += 1
         self.number, self.symbol = int(core["instrument"]), str(core["name"])
         self.name = self.symbol.replace("/", "")
         self.base, self.quote = base, quote
         self.base_units_per_lot = units.base_units_per_lot
         self.quote_units_per_tick_lot = units.quote_units_per_tick_lot
         self.price_decimals, self.quantity_decimals = price_decimals, quantity_decimals
-        self.price_step = int(units.tick * 10**price_decimals)
+        self.price_step = round(units.tick * 10**price_decimals)
+        self._tick = units.tick
         self.lot_step = int(units.lot * 10**quantity_decimals)
         self._prices: dict[int, str] = {}
         self._quantities: dict[int, str] = {}
+        self._ticks: dict[str, int] = {}
+        self._lots: dict[str, int] = {}
 
     @classmethod
     def of(cls, core: Told, base: Told, quote: Told) -> Instrument:
-        """From what a core says of it and its assets. Raises ValueError if a tick has no decimal text that ends."""
+        """From what a core says of it and its assets."""
         assets = [Asset(int(one["asset"]), str(one["name"]), int(one["decimals"])) for one in (base, quote)]
         return cls(core, assets[0], assets[1], Units.of(core, base, quote))
 
@@ -123,18 +135,15 @@ class Instrument:
         """A price, always with price_decimals digits."""
         text = self._prices.get(ticks)
         if text is None:
-            if len(self._prices) >= TEXTS_KEPT:
-                self._prices.clear()
-            text = self._prices[ticks] = decimal_text(ticks * self.price_step, self.price_decimals)
+            value = ticks * self.price_step if self.exact else round(ticks * self._tick * 10**self.price_decimals)
+            text = _remember(self._prices, ticks, decimal_text(value, self.price_decimals))
         return text
 
     def quantity_text(self, lots: int) -> str:
         """A quantity, always with quantity_decimals digits."""
         text = self._quantities.get(lots)
         if text is None:
-            if len(self._quantities) >= TEXTS_KEPT:
-                self._quantities.clear()
-            text = self._quantities[lots] = decimal_text(lots * self.lot_step, self.quantity_decimals)
+            text = _remember(self._quantities, lots, decimal_text(lots * self.lot_step, self.quantity_decimals))
         return text
 
     def amount_text(self, units: int) -> str:
@@ -159,15 +168,28 @@ class Instrument:
 
     def price_ticks(self, text: str, what: str = "price") -> int:
         """Ticks of a price above zero. Raises ApiError."""
+        known = self._ticks.get(text)
+        if known is not None:
+            return known
         digits, places = _read(text, what)
-        most = max(self.price_decimals, self.quote.decimals)
-        return _whole(digits, places, self.price_decimals, self.price_step, most, PRICE_TICKS_MAX, what, "PRICE_FILTER")
+        decimals, most = self.price_decimals, max(self.price_decimals, self.quote.decimals)
+        if not self.exact and places <= decimals:
+            ticks = round(Fraction(digits, 10**places) / self._tick)
+            if 1 <= ticks <= PRICE_TICKS_MAX and _read(self.price_text(ticks), what) == (digits, places):
+                return _remember(self._ticks, text, ticks)
+            raise _refuse(FILTER, "Filter failure: PRICE_FILTER", what, text)
+        found = _whole(digits, places, decimals, self.price_step, most, PRICE_TICKS_MAX, what, "PRICE_FILTER")
+        return _remember(self._ticks, text, found)
 
     def quantity_lots(self, text: str, what: str = "quantity") -> int:
         """Lots of a quantity above zero. Raises ApiError."""
+        known = self._lots.get(text)
+        if known is not None:
+            return known
         digits, places = _read(text, what)
         most = max(self.quantity_decimals, self.base.decimals)
-        return _whole(digits, places, self.quantity_decimals, self.lot_step, most, QUANTITY_LOTS_MAX, what, "LOT_SIZE")
+        found = _whole(digits, places, self.quantity_decimals, self.lot_step, most, QUANTITY_LOTS_MAX, what, "LOT_SIZE")
+        return _remember(self._lots, text, found)
 
     def amount_units(self, text: str, what: str = "quoteOrderQty") -> int:
         """Units of the quote asset of an amount above zero. Raises ApiError."""
@@ -180,6 +202,14 @@ class Instrument:
     def base_units(self, lots: int) -> int:
         """So many lots in units of the base asset."""
         return lots * self.base_units_per_lot
+
+
+def _remember(known: dict[From, To], name: From, value: To) -> To:
+    """Keep it, in a table that begins anew when it is full."""
+    if len(known) >= TEXTS_KEPT:
+        known.clear()
+    known[name] = value
+    return value
 
 
 def _refuse(problem: Problem, text: str, what: str, found: str) -> ApiError:
@@ -198,10 +228,10 @@ def _read(text: str, what: str) -> tuple[int, int]:
 
 def _whole(digits: int, places: int, decimals: int, step: int, most: int, largest: int, what: str, filter_: str) -> int:
     """digits / 10^places as a whole number of steps of step / 10^decimals, from 1 to largest."""
-    found = decimal_text(digits, places)
     if places > most:
-        raise _refuse(PRECISION, f"Parameter '{what}' has too much precision.", what, found)
+        must = f"Parameter '{what}' has too much precision."
+        raise _refuse(PRECISION, must, what, decimal_text(digits, places))
     steps, rest = divmod(digits * 10 ** (decimals - places), step) if places <= decimals else (0, 1)
     if rest or not 1 <= steps <= largest:
-        raise _refuse(FILTER, f"Filter failure: {filter_}", what, found)
+        raise _refuse(FILTER, f"Filter failure: {filter_}", what, decimal_text(digits, places))
     return steps

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Iterator
 
 from engine_node import _engine
 from gateway.market import Market
 from gateway.mirror import Mirror
 from gateway.settings import GatewaySettings
-from schemas.vocabulary import RECORD_BYTES
+from schemas.vocabulary import RECORD_BYTES, Asset, Instrument
 from tests.oracle import compare, flow
 from tests.oracle.choice import RandomChoice
 
@@ -41,8 +42,11 @@ class Records:
         pass
 
 
-def random_market(seed: int, commands: int) -> tuple[bytes, dict[str, int]]:
-    """Records of a seeded flow of all kinds of commands, as core and oracle agree that they can stand."""
+def random_market(seed: int, commands: int, slower: int = 1) -> tuple[bytes, dict[str, int]]:
+    """Records of a seeded flow of all kinds of commands, as core and oracle agree that they can stand.
+
+    slower  times the pauses of the flow, which are some nanoseconds
+    """
     pair = compare.Pair()
     records = bytearray()
     choice = RandomChoice(seed)
@@ -52,7 +56,12 @@ def random_market(seed: int, commands: int) -> tuple[bytes, dict[str, int]]:
         for _ in range(commands):
             yield flow.draw_step(choice)
 
-    for step in steps():
+    for drawn in steps():
+        elapsed_ns = drawn.elapsed_ns if slower == 1 else min(drawn.elapsed_ns, 10**6) * slower
+        step = dataclasses.replace(drawn, elapsed_ns=elapsed_ns)
+        if isinstance(step.command, Asset | Instrument) and step.text is not None:  # each a name of its own
+            number = step.command.asset if isinstance(step.command, Asset) else step.command.instrument
+            step = dataclasses.replace(step, text=f"{type(step.command).__name__[0]}{number}".encode())
         made = flow.records_of(step, pair.oracle.state)
         before = pair.core.sequence()
         pair.play(step)

@@ -89,8 +89,19 @@ def test_steps_that_are_no_power_of_ten_hold() -> None:
     assert (quarter.price_decimals, quarter.price_text(3)) == (2, "0.75")
     with pytest.raises(ApiError, match="PRICE_FILTER"):
         quarter.price_ticks("0.30")
-    with pytest.raises(ValueError, match="must have decimal texts"):
-        made(0, 0, 3, 1)
+
+
+@pytest.mark.parametrize("instrument", [made(0, 0, 3, 1), made(2, 2, 3, 7), made(0, 6, 7, 1)])
+def test_ticks_without_a_decimal_text_that_ends_have_rounded_ones_of_their_own(instrument: Instrument) -> None:
+    assert not instrument.exact
+    texts = {instrument.price_text(ticks): ticks for ticks in (*range(1, 2000), 10**9, 2**48 - 1)}
+    assert len(texts) == 2001
+    for text, ticks in texts.items():
+        assert instrument.price_ticks(text) == ticks
+        assert abs(Fraction(text) - instrument._tick * ticks) <= Fraction(1, 10**instrument.price_decimals)
+    for text in ("0", instrument.price_text(8)[:-1], instrument.price_text(8)[:-1] + "0"):
+        with pytest.raises(ApiError, match="PRICE_FILTER"):
+            instrument.price_ticks(text)
 
 
 def test_an_average_price_is_rounded_to_the_digits_of_the_price_or_the_quote_asset() -> None:

@@ -59,8 +59,8 @@ class GatewaySettings:
 
     # Limits, as exchangeInfo tells them
     weight_per_minute: int = env.integer(6_000, 1, 1 << 30, "Request weight of an address in a minute.")
-    orders_per_10s: int = env.integer(100, 1, 1 << 30, "New orders of an account in 10 seconds.")
-    orders_per_day: int = env.integer(200_000, 1, 1 << 30, "New orders of an account in a UTC day.")
+    orders_per_10s: int = env.integer(1_000, 1, 1 << 30, "New orders of an account in 10 seconds.")
+    orders_per_day: int = env.integer(1_000_000, 1, 1 << 30, "New orders of an account in a UTC day.")
     ban_after: int = env.integer(50, 1, 1 << 20, "Requests refused by 429 in a minute, then the address gets 418.")
     ban_seconds: int = env.integer(120, 1, 86_400, "How long; doubles for each further time up to three days.")
     bad_signatures_max: int = env.integer(100, 1, 1 << 20, "Bad signatures of an address in a minute, then 418.")

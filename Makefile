@@ -24,7 +24,7 @@ DASHBOARD_FILES = $(shell find dashboard -path dashboard/node_modules -prune -o 
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
 .PHONY: help venv engine build dashboard screenshots test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python services soak fuzz \
-	up demo bench-ingress bench-replay bench-match bench-depth bench-streams clean
+	up demo bench-ingress bench-replay bench-match bench-depth bench-streams bench-gateway clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -128,6 +128,7 @@ test-fuzz: $(VENV)/.ready $(FUZZ)/.built
 
 services: $(VENV)/.ready
 	@ops/system-packages services
+	@ops/system-packages bench
 	@$(BIN)/ironbook services fetch >/dev/null
 
 test-python: build dashboard services
@@ -175,6 +176,10 @@ bench-depth: build ## nanoseconds a command and the worst one, with 10^3 to 10^7
 
 bench-streams: build ## orders and events for each CPU-second of the workers, beside per-message agents; publisher, delay
 	@$(PY) -m benchmarks.streams --real
+
+bench-gateway: build ## signed orders over HTTP beside bare echoes, Starlette and FastAPI; the engine while the gateway is abused
+	@ops/system-packages bench
+	@$(PY) -m benchmarks.gateway --real
 
 clean: ## build/ and what the build left in the tree; .venv stays
 	@rm -rf build engine_node/_engine*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -43,6 +43,7 @@ function base(element: HTMLElement): IChartApi {
       fontSize: 11,
       attributionLogo: false,
     },
+    localization: { locale: "en-GB" },
     grid: { vertLines: { color: faint(line, 0.5) }, horzLines: { color: faint(line, 0.5) } },
     rightPriceScale: { borderColor: line },
     timeScale: { borderColor: line, timeVisible: true, secondsVisible: false, rightOffset: 4 },

@@ -36,7 +36,7 @@ export function askCancelAll(): void {
     ],
     action: `Cancel ${all} ${all === 1 ? "order" : "orders"}`,
     danger: true,
-    act: () => cancelAll(null),
+    act: () => cancelAll(),
   });
 }
 

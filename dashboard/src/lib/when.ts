@@ -21,12 +21,14 @@ export function moment(ns: number, now: Date = new Date()): string {
   return day(date) === day(now) ? clock(date) : `${day(date)} ${clock(date)}`;
 }
 
+const tenths = (n: number): string => (n < 10 ? n.toFixed(1).replace(/\.0$/, "") : n.toFixed(0));
+
 /** 950 µs, 12.4 ms, 3.1 s, 4 min, 2 h, 3 d. */
 export function span(ns: number): string {
   if (ns < 1e3) return `${Math.round(ns)} ns`;
   if (ns < 1e6) return `${Math.round(ns / 1e3)} µs`;
-  if (ns < 1e9) return `${(ns / 1e6).toFixed(ns < 1e7 ? 1 : 0)} ms`;
-  if (ns < 120e9) return `${(ns / 1e9).toFixed(1)} s`;
+  if (ns < 1e9) return `${tenths(ns / 1e6)} ms`;
+  if (ns < 120e9) return `${tenths(ns / 1e9)} s`;
   if (ns < 7200e9) return `${Math.round(ns / 60e9)} min`;
   if (ns < 172800e9) return `${Math.round(ns / 3600e9)} h`;
   return `${Math.round(ns / 86400e9)} d`;

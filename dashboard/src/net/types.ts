@@ -16,7 +16,7 @@ export interface SessionInfo {
   key_id: string;
   account: number;
   permissions: string[];
-  expires_ns: number;
+  expires_ns: number | null;
 }
 
 export interface Breaker {

@@ -157,7 +157,7 @@ function Figures(props: { samples: Sample[] }): JSX.Element {
       >
         {last ? count(sum(last, `${PREFIX}sockets_open`)) : "–"}
       </Figure>
-      <Figure name="Refused by limits" note="429 and 418, since the start">
+      <Figure name="Refused by limits" note="429, 418 since the start">
         {last ? count(sum(last, `${PREFIX}requests_limited_total`) + sum(last, `${PREFIX}requests_banned_total`)) : "–"}
       </Figure>
     </div>

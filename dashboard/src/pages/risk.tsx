@@ -5,12 +5,12 @@ import { ask, askCancelAll } from "../components/confirm";
 import { NeedsLogin } from "../components/needs";
 import { Badge, Empty, Failed, Loading, Meter, Panel, words } from "../components/parts";
 import { useFetched } from "../components/use";
-import { add, compare, decimal, negated, share, shown, toNumber } from "../lib/decimal";
+import { add, compare, decimal, multiply, negated, share, shown, toNumber, trimmed } from "../lib/decimal";
 import { count, moment, span } from "../lib/when";
 import { call, get } from "../net/api";
 import type { Alert, HaltAction, HaltScope, Page, RiskState, Used } from "../net/types";
 import { openOrders } from "../state/account";
-import { bySymbol, instruments } from "../state/market";
+import { bySymbol, instrument, instruments } from "../state/market";
 import { isAdmin, mayCancel, session } from "../state/session";
 import { refused, toast } from "../state/toasts";
 
@@ -66,6 +66,21 @@ function Halts(props: { risk: RiskState }): JSX.Element | null {
 const usePart = (used: Used): number => (used.max ? used.used / used.max : 0);
 const useText = (used: Used): string => `${count(used.used)} / ${used.max === null ? "no limit" : count(used.max)}`;
 
+/** Limits of an account are in units and lots; they are shown as what those are in the chosen instrument. */
+function inQuote(units: number | null): string {
+  const now = instrument.value;
+  if (units === null) return "no limit";
+  if (!now) return `${count(units)} units`;
+  return `${shown(trimmed({ units: BigInt(units), scale: now.quote_decimals }))} ${now.quote}`;
+}
+
+function inBase(lots: number | null): string {
+  const now = instrument.value;
+  if (lots === null) return "no limit";
+  if (!now) return `${count(lots)} lots`;
+  return `${shown(multiply({ units: BigInt(lots), scale: 0 }, decimal(now.lot_size)))} ${now.base} (${count(lots)} lots)`;
+}
+
 function Limits(props: { risk: RiskState }): JSX.Element {
   const { risk } = props;
   const counts: [string, Used][] = [
@@ -105,9 +120,9 @@ function Limits(props: { risk: RiskState }): JSX.Element {
       </div>
       <dl class="pairs">
         <dt>Value of one order at most</dt>
-        <dd class="num">{risk.notional_units_max === null ? "no limit" : `${count(risk.notional_units_max)} units`}</dd>
+        <dd class="num">{inQuote(risk.notional_units_max)}</dd>
         <dt>Quantity of one order at most</dt>
-        <dd class="num">{risk.quantity_lots_max === null ? "no limit" : `${count(risk.quantity_lots_max)} lots`}</dd>
+        <dd class="num">{inBase(risk.quantity_lots_max)}</dd>
         <dt>Dead man's switch</dt>
         <dd class="num">{risk.countdown_ns ? `cancels at ${moment(risk.countdown_ns)}` : "not set"}</dd>
       </dl>

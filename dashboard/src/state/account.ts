@@ -1,8 +1,9 @@
 /**
  * Orders, fills, balances and positions of the account that is logged in.
  *
- * The stream brings a snapshot and then what changes, each with its place in the journal and the place of the one before
- * it. Where the two do not meet, something was missed: the channel is subscribed anew, which brings a snapshot.
+ * The stream brings a snapshot and then what happens, each with its place in the journal (`at`) and the place of the
+ * one before it (`previous`). Where the two do not meet, something was missed: the channel is subscribed anew, which
+ * brings a snapshot. After a lost connection it goes on behind the last place that was seen, so that no fill is missed.
  */
 import { batch, computed, effect, signal } from "@preact/signals";
 import * as api from "../net/api";
@@ -13,6 +14,8 @@ import { session } from "./session";
 import { refused, toast } from "./toasts";
 
 const FILLS_MAX = 200;
+const POSITIONS_AFTER_MS = 150;
+const RETRY_MS = 1_500;
 const ENDED: ReadonlySet<string> = new Set(["filled", "cancelled", "expired"]);
 
 export const orders = signal<Map<number, Order>>(new Map());
@@ -22,8 +25,6 @@ export const positions = signal<Map<string, Position>>(new Map());
 export const accountKnown = signal(false);
 export const accountFailed = signal<unknown>(null);
 export const accountGaps = signal(0);
-/** What the gateway last said of itself on the channel `status`. */
-export const gatewayStatus = signal<Record<string, unknown> | null>(null);
 
 export const openOrders = computed(() => [...orders.value.values()].sort((a, b) => b.order_id - a.order_id));
 export const openHere = computed(() => {
@@ -31,78 +32,94 @@ export const openHere = computed(() => {
   return openOrders.value.filter((order) => order.symbol === here);
 });
 
+/** Sequence of a record and number of the event in it: the order of everything that happens. */
 type Place = [number, number];
 
 interface Message {
   op?: string;
   channel?: string;
   type?: string;
-  sequence?: Place | number;
-  previous?: Place | number | null;
-  [name: string]: unknown;
+  at?: Place;
+  previous?: Place | null;
+  order?: Order;
+  fill?: Execution | null;
+  orders?: Order[];
+  balances?: Balance[];
+  items?: Balance[];
+  symbol?: string;
+  state?: TradingState;
+  code?: string;
+  message?: string;
 }
 
-let last: string | null = null;
+let last: Place | null = null;
+/** Which login and connection a late answer belongs to. */
 let generation = 0;
+let loading = 0;
+let positionsTimer = 0;
 
-const placeOf = (place: Place | number | null | undefined): string | null =>
-  place === null || place === undefined ? null : JSON.stringify(place);
+const above = (a: Place, b: Place): boolean => a[0] > b[0] || (a[0] === b[0] && a[1] > b[1]);
 
 function subscribe(): void {
-  last = null;
-  link.send({ op: "subscribe", channel: "account", id: "account" });
+  link.send({ op: "subscribe", channel: "account", id: "account", ...(last ? { after: last } : {}) });
 }
 
-/** Everything as it stands, by plain calls: what the stream then brings is newer, and is applied on top. */
-async function load(): Promise<void> {
-  const mine = generation;
+/** What the stream does not tell in full: cost and results of positions, and fills from before. */
+async function load(what: "all" | "positions"): Promise<void> {
+  const [mine, turn] = [generation, (loading += 1)];
   try {
-    const [open, executions, funds, held] = await Promise.all([
-      api.get<Page<Order>>("/orders", { limit: 1000 }),
-      api.get<Page<Execution>>("/executions", { limit: 100 }),
-      api.get<Page<Balance>>("/balances"),
+    const [held, executions] = await Promise.all([
       api.get<Page<Position>>("/positions"),
+      what === "all" ? api.get<Page<Execution>>("/executions", { limit: 100 }) : null,
     ]);
     if (mine !== generation) return;
-    batch(() => {
-      orders.value = new Map(open.items.map((order) => [order.order_id, order]));
-      balances.value = new Map(funds.items.map((one) => [one.asset, one]));
-      positions.value = new Map(held.items.map((one) => [one.symbol, one]));
-      fills.value = executions.items;
-      accountKnown.value = true;
-      accountFailed.value = null;
-    });
+    if (turn === loading) positions.value = new Map(held.items.map((one) => [one.symbol, one]));
+    if (executions) mergeFills(executions.items);
+    accountFailed.value = null;
   } catch (error) {
     if (mine !== generation) return;
     accountFailed.value = error;
-    if (session.value) setTimeout(() => mine === generation && void load(), 1_500);
+    if (session.value) setTimeout(() => mine === generation && void load(what), RETRY_MS);
   }
 }
+
+function positionsMoved(): void {
+  clearTimeout(positionsTimer);
+  positionsTimer = window.setTimeout(() => void load("positions"), POSITIONS_AFTER_MS);
+}
+
+const live = (order: Order): boolean => !ENDED.has(order.status);
 
 function putOrder(order: Order): void {
   const there = orders.value.get(order.order_id);
   if (there && there.updated_ns > order.updated_ns) return;
   const next = new Map(orders.value);
-  if (ENDED.has(order.status)) next.delete(order.order_id);
-  else next.set(order.order_id, order);
+  if (live(order)) next.set(order.order_id, order);
+  else next.delete(order.order_id);
   orders.value = next;
 }
 
 const fillKey = (fill: Execution): string => `${fill.sequence}.${fill.n}`;
 
-function putFill(fill: Execution): void {
-  if (fills.value.some((one) => fillKey(one) === fillKey(fill))) return;
-  fills.value = [fill, ...fills.value].slice(0, FILLS_MAX);
-  toast(
-    "done",
-    `${fill.side === "buy" ? "Bought" : "Sold"} ${fill.quantity} ${fill.symbol}`,
-    `at ${fill.price}, order ${fill.order_id}`,
-  );
+function mergeFills(more: Execution[]): void {
+  const all = new Map([...more, ...fills.value].map((fill) => [fillKey(fill), fill]));
+  const newest = [...all.values()].sort((a, b) => b.sequence - a.sequence || b.n - a.n);
+  fills.value = newest.slice(0, FILLS_MAX);
 }
 
-/** An order or a cancel that this page sent has been answered: show it without waiting for the stream. */
+function putFill(fill: Execution): void {
+  if (fills.value.some((one) => fillKey(one) === fillKey(fill))) return;
+  mergeFills([fill]);
+  const what = `${fill.side === "buy" ? "Bought" : "Sold"} ${fill.quantity} ${fill.symbol}`;
+  toast("done", what, `at ${fill.price}, order ${fill.order_id}`);
+}
+
+/**
+ * An order, an amendment or a cancel that this page sent has been answered. Only what is there already is changed: a new
+ * order comes by the stream, which alone knows whether it has ended since.
+ */
 export function answered(order: Order): void {
-  putOrder(order);
+  if (orders.value.has(order.order_id)) putOrder(order);
 }
 
 const owner: Owner = {
@@ -110,46 +127,63 @@ const owner: Owner = {
     generation += 1;
     subscribe();
     link.send({ op: "subscribe", channel: "status", id: "status" });
-    void load();
+    void load("all");
   },
   received(raw) {
     const message = raw as Message;
-    if (message.channel === "account" && message.type) onAccount(message);
-    else if (message.channel === "status" && !message.op) onStatus(message);
+    if (message.op === "error") onRefused(message);
+    else if (message.op) return;
+    else if (message.channel === "account") onAccount(message);
+    else if (message.channel === "status" && message.symbol && message.state) onState(message.symbol, message.state);
   },
   lost() {
     generation += 1;
   },
 };
 
+function onRefused(message: Message): void {
+  accountFailed.value = new api.Failure(400, message.code ?? "refused", message.message ?? "The stream was refused.");
+}
+
 function onAccount(message: Message): void {
-  const [place, previous] = [placeOf(message.sequence), placeOf(message.previous)];
-  if (message.type !== "snapshot" && last !== null && previous !== null && previous !== last) {
-    accountGaps.value += 1;
-    generation += 1;
-    subscribe();
-    void load();
+  const { at } = message;
+  if (message.type === "snapshot") {
+    last = at ?? null;
+    batch(() => {
+      orders.value = new Map((message.orders ?? []).filter(live).map((order) => [order.order_id, order]));
+      balances.value = new Map((message.balances ?? []).map((one) => [one.asset, one]));
+      accountKnown.value = true;
+    });
+    positionsMoved();
     return;
   }
-  if (place !== null) last = place;
+  if (message.type === "balances") {
+    const next = new Map(balances.value);
+    for (const one of message.items ?? []) next.set(one.asset, one);
+    balances.value = next;
+    return;
+  }
+  if (message.type === "positions") {
+    positionsMoved();
+    return;
+  }
+  if (!at || (last && !above(at, last))) return;
+  if (last && message.previous && above(message.previous, last)) {
+    accountGaps.value += 1;
+    last = null;
+    subscribe();
+    return;
+  }
+  last = at;
   batch(() => {
-    if (message.type === "order") putOrder(message as unknown as Order);
-    else if (message.type === "fill") putFill(message as unknown as Execution);
-    else if (message.type === "balance") {
-      const one = message as unknown as Balance;
-      balances.value = new Map(balances.value).set(one.asset, one);
-    } else if (message.type === "position") {
-      const one = message as unknown as Position;
-      positions.value = new Map(positions.value).set(one.symbol, one);
-    }
+    if (message.type !== "order" || !message.order) return;
+    putOrder(message.order);
+    if (message.fill) putFill(message.fill);
   });
 }
 
-function onStatus(message: Message): void {
-  gatewayStatus.value = message;
-  const state = message.state as TradingState | undefined;
-  if (typeof message.symbol === "string" && state)
-    instruments.value = instruments.value.map((one) => (one.symbol === message.symbol ? { ...one, state } : one));
+function onState(of: string, state: TradingState): void {
+  instruments.value = instruments.value.map((one) => (one.symbol === of ? { ...one, state } : one));
 }
 
 export const link = new Link(
@@ -158,21 +192,26 @@ export const link = new Link(
   (message) => (message as Message).op === "pong",
 );
 
+function forget(): void {
+  generation += 1;
+  last = null;
+  batch(() => {
+    orders.value = new Map();
+    fills.value = [];
+    balances.value = new Map();
+    positions.value = new Map();
+    accountKnown.value = false;
+    accountFailed.value = null;
+  });
+}
+
 export function startAccount(): void {
   let who = "";
   effect(() => {
     const now = session.value ? `${session.value.key_id} ${session.value.account}` : "";
     if (now === who) return;
     who = now;
-    generation += 1;
-    batch(() => {
-      orders.value = new Map();
-      fills.value = [];
-      balances.value = new Map();
-      positions.value = new Map();
-      accountKnown.value = false;
-      accountFailed.value = null;
-    });
+    forget();
     link.stop();
     if (now) link.start("/api/v1/stream");
   });
@@ -188,14 +227,8 @@ export async function cancelOrder(order: Order): Promise<void> {
   }
 }
 
-export async function cancelAll(of: string | null): Promise<void> {
-  try {
-    const done = of
-      ? await api.call<{ items: Order[] }>("DELETE", "/orders", { symbol: of })
-      : await api.call<{ items?: Order[] }>("POST", "/controls/cancel-all", {}, {});
-    for (const order of done.items ?? []) answered(order);
-    toast("note", of ? `Open orders in ${of} cancelled` : "All open orders cancelled");
-  } catch (error) {
-    refused("The orders were not cancelled", error);
-  }
+/** Raises what it was refused with: who asked shows it. */
+export async function cancelAll(): Promise<void> {
+  await api.call("POST", "/controls/cancel-all", {}, {});
+  toast("note", "All open orders cancelled");
 }

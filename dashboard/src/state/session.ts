@@ -11,34 +11,46 @@ export const isAdmin = computed(() => session.value?.permissions.includes("admin
 export const mayTrade = computed(() => session.value?.permissions.includes("trade") ?? false);
 export const mayCancel = computed(() => mayTrade.value || (session.value?.permissions.includes("cancel") ?? false));
 
-api.whenUnauthorized(() => (session.value = null));
+// Scripts cannot see the cookie; whether it is worth asking about is remembered beside it.
+const KEY = "ironbook.session";
+
+function set(now: SessionInfo | null): void {
+  if (now) localStorage.setItem(KEY, "yes");
+  else localStorage.removeItem(KEY);
+  session.value = now;
+  sessionKnown.value = true;
+}
+
+api.whenUnauthorized(() => set(null));
 
 /** Asks until the gateway says: while it is away nothing is known. */
 export async function restore(): Promise<void> {
+  if (!localStorage.getItem(KEY)) {
+    set(null);
+    return;
+  }
   for (;;) {
     try {
-      session.value = await api.get<SessionInfo>("/session");
+      set(await api.get<SessionInfo>("/session"));
     } catch (error) {
       if (error instanceof api.Failure && error.away) {
         await new Promise((done) => setTimeout(done, 1_500));
         continue;
       }
-      session.value = null;
+      set(null);
     }
-    sessionKnown.value = true;
     return;
   }
 }
 
 export async function logIn(keyId: string, secret: string): Promise<void> {
-  session.value = await api.logIn(keyId, secret);
-  sessionKnown.value = true;
+  set(await api.logIn(keyId, secret));
 }
 
 export async function logOut(): Promise<void> {
   try {
     await api.call("DELETE", "/session");
   } finally {
-    session.value = null;
+    set(null);
   }
 }

@@ -106,8 +106,7 @@ export function CandleChart(): JSX.Element {
         series.setData(rows.map(bar));
         volume.setData(rows.map(column));
         newest = rows.at(-1)?.time ?? 0;
-        if (rows.length > 0)
-          chart.timeScale().setVisibleLogicalRange({ from: Math.max(rows.length - 120, -20), to: rows.length + 4 });
+        if (rows.length > 0) chart.timeScale().setVisibleLogicalRange({ from: rows.length - 120, to: rows.length + 4 });
       });
       const live = effect(() => {
         const one = lastCandle.value;

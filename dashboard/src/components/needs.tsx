@@ -1,11 +1,19 @@
 /** Pages of an account show where to log in when nobody is. */
 import type { ComponentChildren, JSX } from "preact";
-import { session, sessionKnown } from "../state/session";
-import { Loading } from "./parts";
+import { hasAccount, session, sessionKnown } from "../state/session";
+import { Empty, Loading } from "./parts";
 
-export function NeedsLogin(props: { what: string; children: ComponentChildren }): JSX.Element {
+export function NeedsLogin(props: { what: string; operator?: boolean; children: ComponentChildren }): JSX.Element {
   if (!sessionKnown.value) return <Loading what="Asking who is logged in" />;
-  if (session.value) return <>{props.children}</>;
+  if (hasAccount.value || (session.value && props.operator)) return <>{props.children}</>;
+  if (session.value)
+    return (
+      <div class="narrow">
+        <Empty title="This key belongs to no account">
+          {session.value.key_id} is an operator's key: it has no {props.what}.
+        </Empty>
+      </div>
+    );
   return (
     <div class="narrow">
       <div class="empty">

@@ -8,7 +8,7 @@ import { decimal, isMultiple, parse, share, shown } from "../lib/decimal";
 import { moment } from "../lib/when";
 import { accountFailed, accountKnown, answered, cancelOrder, link, openOrders } from "../state/account";
 import { bySymbol } from "../state/market";
-import { mayCancel, mayTrade, session } from "../state/session";
+import { hasAccount, mayCancel, mayTrade, session } from "../state/session";
 import { refused, toast } from "../state/toasts";
 import { Badge, Empty, Failed, Loading, SideMark, words } from "./parts";
 
@@ -22,6 +22,7 @@ export function kindOf(order: Order): string {
 export function OpenOrders(): JSX.Element {
   const amending = useSignal<number | null>(null);
   if (session.value === null) return <Empty title="Not logged in">Log in to see open orders.</Empty>;
+  if (!hasAccount.value) return <Empty title="No account">This key belongs to none, so it has no orders.</Empty>;
   if (!accountKnown.value)
     return accountFailed.value ? (
       <Failed what="Open orders could not be read" error={accountFailed.value} />

@@ -5,11 +5,12 @@ import { decimal, shown, trimmed } from "../lib/decimal";
 import { moment } from "../lib/when";
 import { accountFailed, accountKnown, balances, fills } from "../state/account";
 import { bySymbol } from "../state/market";
-import { session } from "../state/session";
+import { hasAccount, session } from "../state/session";
 import { Empty, Failed, Loading, SideMark } from "./parts";
 
 function waiting(what: string): JSX.Element | null {
   if (session.value === null) return <Empty title="Not logged in">Log in to see {what}.</Empty>;
+  if (!hasAccount.value) return <Empty title="No account">This key belongs to none, so it has no {what}.</Empty>;
   if (accountKnown.value) return null;
   return accountFailed.value ? (
     <Failed what="The account could not be read" error={accountFailed.value} />

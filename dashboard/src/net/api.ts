@@ -105,7 +105,7 @@ export async function call<T>(method: string, path: string, parameters: Paramete
   try {
     return (await send(`/api/v1${path}${query(parameters)}`, init)) as T;
   } catch (error) {
-    if (error instanceof Failure && error.status === 401) onUnauthorized();
+    if (error instanceof Failure && error.status === 401 && path !== "/session") onUnauthorized();
     throw error;
   }
 }

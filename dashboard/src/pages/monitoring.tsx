@@ -9,7 +9,7 @@ import { type Metrics, parseMetrics, sum, sumBy, value } from "../lib/metrics";
 import { count, span } from "../lib/when";
 import { get, plain } from "../net/api";
 import type { Health } from "../net/types";
-import { accountGaps, link } from "../state/account";
+import { accountGaps, link, status } from "../state/account";
 import { gaps, marketLink } from "../state/market";
 
 const EVERY_MS = 2_000;
@@ -77,14 +77,16 @@ export function Monitoring(): JSX.Element {
                   <strong>{words(part.name)}</strong>
                   <Badge name={part.status} />
                 </header>
-                <p class="muted">{part.detail || "–"}</p>
+                {part.detail && <p class="muted">{part.detail}</p>}
                 <dl>
-                  {Object.entries(part.figures).map(([name, value]) => (
-                    <div key={name}>
-                      <dt>{words(name.replace(/_(ns|ms|us|bytes)$/, ""))}</dt>
-                      <dd class="num">{figure(name, value)}</dd>
-                    </div>
-                  ))}
+                  {Object.entries(part.figures)
+                    .filter(([name]) => !/_p\d+_us$/.test(name))
+                    .map(([name, value]) => (
+                      <div key={name}>
+                        <dt>{words(name.replace(/_(ns|ms|us|bytes)$/, ""))}</dt>
+                        <dd class="num">{figure(name, value)}</dd>
+                      </div>
+                    ))}
                 </dl>
               </article>
             ))}
@@ -156,6 +158,9 @@ function Figures(props: { samples: Sample[] }): JSX.Element {
         note={last ? `${count(sum(last, `${PREFIX}http_connections_open`))} connections` : ""}
       >
         {last ? count(sum(last, `${PREFIX}sockets_open`)) : "–"}
+      </Figure>
+      <Figure name="Behind the journal" note={`${count(status.value?.lag_records ?? 0)} records`}>
+        {status.value ? span(status.value.behind_ns) : "–"}
       </Figure>
       <Figure name="Refused by limits" note="429, 418 since the start">
         {last ? count(sum(last, `${PREFIX}requests_limited_total`) + sum(last, `${PREFIX}requests_banned_total`)) : "–"}

@@ -1,5 +1,5 @@
 /** Limits and how much of them is used, circuit breakers, and the switches that stop trading. */
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useSignal } from "@preact/signals";
 import { ask, askCancelAll } from "../components/confirm";
 import { NeedsLogin } from "../components/needs";
@@ -8,56 +8,87 @@ import { useFetched } from "../components/use";
 import { add, compare, decimal, multiply, negated, share, shown, toNumber, trimmed } from "../lib/decimal";
 import { count, moment, span } from "../lib/when";
 import { call, get } from "../net/api";
-import type { Alert, HaltAction, HaltScope, Page, RiskState, Used } from "../net/types";
-import { openOrders } from "../state/account";
+import type { Alert, HaltAction, HaltScope, Health, Instrument, Page, RiskState, Used } from "../net/types";
+import { openOrders, status } from "../state/account";
 import { bySymbol, instrument, instruments } from "../state/market";
-import { isAdmin, mayCancel, session } from "../state/session";
+import { hasAccount, isAdmin, mayCancel, session } from "../state/session";
 import { refused, toast } from "../state/toasts";
+
+type BreakerRow = RiskState["breakers"][number];
 
 export function Risk(): JSX.Element {
   return (
-    <NeedsLogin what="risk">
-      <Content />
+    <NeedsLogin what="risk" operator>
+      {hasAccount.value ? <OfAccount /> : <OfOperator />}
     </NeedsLogin>
   );
 }
 
-function Content(): JSX.Element {
+function OfAccount(): JSX.Element {
   const risk = useFetched(() => get<RiskState>("/risk"), 1_500, []);
   const now = risk.data.value;
   return (
-    <div class="page">
-      <h1>Risk</h1>
-      {!now ? (
-        risk.error.value ? (
-          <Failed what="The risk state could not be read" error={risk.error.value} again={risk.reload} />
-        ) : (
-          <Loading what="Reading the risk state" />
-        )
-      ) : (
-        <div class={`columns ${risk.error.value ? "stale" : ""}`}>
-          <Halts risk={now} />
+    <Frame failed={risk.error.value} known={now !== null} again={risk.reload}>
+      {now && (
+        <>
+          <Halts everything={now.everything_halted} account={now.halted ? now.account : null} rows={now.breakers} />
           <Limits risk={now} />
           <Switches risk={now} again={risk.reload} />
-          <Breakers risk={now} again={risk.reload} />
+          <Breakers rows={now.breakers} />
           <Alerts />
-        </div>
+        </>
+      )}
+    </Frame>
+  );
+}
+
+/** An operator's key has no account of its own, and so no limits: states and switches are all there is to see. */
+function OfOperator(): JSX.Element {
+  const market = useFetched(() => get<Page<Instrument>>("/instruments"), 1_500, []);
+  const rows = market.data.value?.items ?? null;
+  return (
+    <Frame failed={market.error.value} known={rows !== null} again={market.reload}>
+      {rows && (
+        <>
+          <Halts everything={status.value?.everything_halted ?? false} account={null} rows={rows} />
+          <Switches risk={null} again={market.reload} />
+          <Breakers rows={rows} />
+        </>
+      )}
+    </Frame>
+  );
+}
+
+function Frame(props: {
+  failed: unknown;
+  known: boolean;
+  again: () => void;
+  children: ComponentChildren;
+}): JSX.Element {
+  return (
+    <div class="page">
+      <h1>Risk</h1>
+      {props.known ? (
+        <div class={`columns ${props.failed ? "stale" : ""}`}>{props.children}</div>
+      ) : props.failed ? (
+        <Failed what="The risk state could not be read" error={props.failed} again={props.again} />
+      ) : (
+        <Loading what="Reading the risk state" />
       )}
     </div>
   );
 }
 
-function Halts(props: { risk: RiskState }): JSX.Element | null {
-  const { risk } = props;
-  const halted = risk.breakers.filter((one) => one.state === "halted" || one.state === "closed");
-  if (!risk.everything_halted && !risk.halted && halted.length === 0) return null;
+function Halts(props: { everything: boolean; account: number | null; rows: BreakerRow[] }): JSX.Element | null {
+  const halted = props.rows.filter((one) => one.state === "halted" || one.state === "closed");
+  if (!props.everything && props.account === null && halted.length === 0) return null;
   return (
     <div class="notice bad span-all" role="alert" id="halts">
       <strong>■ Halted: </strong>
-      {risk.everything_halted
+      {props.everything
         ? "everything. No order is taken in any instrument; cancels still work."
-        : risk.halted
-          ? `account ${risk.account}. It enters no orders; cancels still work.`
+        : props.account !== null
+          ? `account ${props.account}. It enters no orders; cancels still work.`
           : `${halted.map((one) => one.symbol).join(", ")}. No order is taken there; cancels still work.`}
     </div>
   );
@@ -137,8 +168,7 @@ const SCOPES: readonly (readonly [HaltScope, string])[] = [
   ["everything", "Everything"],
 ];
 
-function Switches(props: { risk: RiskState; again: () => void }): JSX.Element {
-  const { risk } = props;
+function Switches(props: { risk: RiskState | null; again: () => void }): JSX.Element {
   const scope = useSignal<HaltScope>("instrument");
   const target = useSignal("");
   const named = scope.value === "instrument" ? target.value || instruments.value[0]?.symbol || "" : target.value;
@@ -153,13 +183,15 @@ function Switches(props: { risk: RiskState; again: () => void }): JSX.Element {
       action: action === "resume" ? `Resume ${what}` : action === "halt" ? `Halt ${what}` : `Halt ${what} and cancel`,
       danger: action !== "resume",
       reason: true,
-      ...(scope.value === "everything" && action !== "resume" ? { phrase: "HALT" } : {}),
+      ...(scope.value === "everything" && action !== "resume" ? { phrase: "everything" } : {}),
       act: async (reason) => {
+        const all = scope.value === "everything";
+        const body = { scope: scope.value, target: all ? null : named, action, reason };
         await call(
           "POST",
           "/controls/halt",
           {},
-          { scope: scope.value, target: scope.value === "everything" ? null : named, action, reason },
+          all && action !== "resume" ? { ...body, confirm: "everything" } : body,
         );
         toast(action === "resume" ? "done" : "note", `${what}: ${words(action)} done`, reason);
         props.again();
@@ -170,23 +202,27 @@ function Switches(props: { risk: RiskState; again: () => void }): JSX.Element {
   return (
     <Panel title="Kill switches" class="switches">
       <div class="pad stack">
-        <div class="switch-row">
-          <div>
-            <strong>Own orders</strong>
-            <p class="hint">Cancels every open order of account {session.value?.account}; positions stay.</p>
-          </div>
-          <button
-            type="button"
-            id="cancel-all"
-            class="danger"
-            disabled={!mayCancel.value || openOrders.value.length === 0}
-            onClick={askCancelAll}
-          >
-            Cancel all ({openOrders.value.length})
-          </button>
-        </div>
-        <Countdown risk={risk} again={props.again} />
-        <hr />
+        {props.risk && (
+          <>
+            <div class="switch-row">
+              <div>
+                <strong>Own orders</strong>
+                <p class="hint">Cancels every open order of account {session.value?.account}; positions stay.</p>
+              </div>
+              <button
+                type="button"
+                id="cancel-all"
+                class="danger"
+                disabled={!mayCancel.value || openOrders.value.length === 0}
+                onClick={askCancelAll}
+              >
+                Cancel all ({openOrders.value.length})
+              </button>
+            </div>
+            <Countdown risk={props.risk} again={props.again} />
+            <hr />
+          </>
+        )}
         <div>
           <strong>Halt trading</strong>
           {!isAdmin.value && (
@@ -341,10 +377,10 @@ function Countdown(props: { risk: RiskState; again: () => void }): JSX.Element {
 
 const ppm = (value: number): string => (value === 0 ? "off" : `±${shown({ units: BigInt(value), scale: 4 }, 2)} %`);
 
-function Breakers(props: { risk: RiskState; again: () => void }): JSX.Element {
+function Breakers(props: { rows: BreakerRow[] }): JSX.Element {
   return (
     <Panel title="Circuit breakers" class="span-all">
-      {props.risk.breakers.length === 0 ? (
+      {props.rows.length === 0 ? (
         <Empty title="No instruments" />
       ) : (
         <div class="scroll">
@@ -363,7 +399,7 @@ function Breakers(props: { risk: RiskState; again: () => void }): JSX.Element {
               </tr>
             </thead>
             <tbody>
-              {props.risk.breakers.map((one) => {
+              {props.rows.map((one) => {
                 const digits = bySymbol.value.get(one.symbol)?.price_decimals;
                 const level = (size: number, ms: number): string =>
                   size === 0 ? "off" : `${ppm(size)}, ${ms ? span(ms * 1e6) : "halts"}`;
@@ -408,9 +444,18 @@ function Breakers(props: { risk: RiskState; again: () => void }): JSX.Element {
   );
 }
 
+/** Alerts are in the database: where there is none there is nothing to ask for. */
+async function alertsIfKept(): Promise<{ kept: boolean; items: Alert[] }> {
+  const health = await get<Health>("/health");
+  if (health.parts.some((part) => part.name === "database" && part.status === "off")) return { kept: false, items: [] };
+  const { items } = await get<Page<Alert>>("/risk/alerts", { limit: 20 });
+  return { kept: true, items };
+}
+
 function Alerts(): JSX.Element {
-  const alerts = useFetched(() => get<Page<Alert>>("/risk/alerts", { limit: 20 }), 5_000, []);
-  const items = alerts.data.value?.items;
+  const alerts = useFetched(alertsIfKept, 5_000, []);
+  const found = alerts.data.value;
+  const items = found?.items;
   return (
     <Panel title="Alerts" class="span-all">
       {!items ? (
@@ -419,6 +464,8 @@ function Alerts(): JSX.Element {
         ) : (
           <Loading />
         )
+      ) : found?.kept === false ? (
+        <Empty title="No alerts are kept">They are in the database, and this gateway has none.</Empty>
       ) : items.length === 0 ? (
         <Empty title="No alerts">A limit that is reached, or nearly, is told of here.</Empty>
       ) : (

@@ -10,7 +10,7 @@ import * as api from "../net/api";
 import { Link, type Owner } from "../net/socket";
 import type { Balance, Execution, Order, Page, Position, TradingState } from "../net/types";
 import { instruments, symbol } from "./market";
-import { session } from "./session";
+import { hasAccount, session, sessionKnown } from "./session";
 import { refused, toast } from "./toasts";
 
 const FILLS_MAX = 200;
@@ -46,11 +46,23 @@ interface Message {
   orders?: Order[];
   balances?: Balance[];
   items?: Balance[];
-  symbol?: string;
-  state?: TradingState;
+  part?: number;
+  parts?: number;
   code?: string;
   message?: string;
 }
+
+/** What the gateway says of itself and the market, each second and when a state changes. */
+export interface Status {
+  live: boolean;
+  engine: boolean;
+  behind_ns: number;
+  lag_records: number;
+  everything_halted: boolean;
+  instruments: { symbol: string; state: TradingState; auction_ends_ns: number | null }[];
+}
+
+export const status = signal<Status | null>(null);
 
 let last: Place | null = null;
 /** Which login and connection a late answer belongs to. */
@@ -125,8 +137,9 @@ export function answered(order: Order): void {
 const owner: Owner = {
   opened() {
     generation += 1;
-    subscribe();
     link.send({ op: "subscribe", channel: "status", id: "status" });
+    if (!hasAccount.value) return;
+    subscribe();
     void load("all");
   },
   received(raw) {
@@ -134,7 +147,7 @@ const owner: Owner = {
     if (message.op === "error") onRefused(message);
     else if (message.op) return;
     else if (message.channel === "account") onAccount(message);
-    else if (message.channel === "status" && message.symbol && message.state) onState(message.symbol, message.state);
+    else if (message.channel === "status") onStatus(raw as Status);
   },
   lost() {
     generation += 1;
@@ -149,12 +162,14 @@ function onAccount(message: Message): void {
   const { at } = message;
   if (message.type === "snapshot") {
     last = at ?? null;
+    const first = (message.part ?? 1) === 1;
     batch(() => {
-      orders.value = new Map((message.orders ?? []).filter(live).map((order) => [order.order_id, order]));
-      balances.value = new Map((message.balances ?? []).map((one) => [one.asset, one]));
-      accountKnown.value = true;
+      const part = (message.orders ?? []).filter(live).map((order) => [order.order_id, order] as const);
+      orders.value = new Map(first ? part : [...orders.value, ...part]);
+      if (message.balances) balances.value = new Map(message.balances.map((one) => [one.asset, one]));
+      accountKnown.value = message.part === message.parts;
     });
-    positionsMoved();
+    if (first) positionsMoved();
     return;
   }
   if (message.type === "balances") {
@@ -182,8 +197,11 @@ function onAccount(message: Message): void {
   });
 }
 
-function onState(of: string, state: TradingState): void {
-  instruments.value = instruments.value.map((one) => (one.symbol === of ? { ...one, state } : one));
+function onStatus(message: Status): void {
+  status.value = message;
+  const told = new Map(message.instruments.map((one) => [one.symbol, one]));
+  const moved = instruments.value.some((one) => told.has(one.symbol) && told.get(one.symbol)?.state !== one.state);
+  if (moved) instruments.value = instruments.value.map((one) => ({ ...one, ...told.get(one.symbol) }));
 }
 
 export const link = new Link(
@@ -206,14 +224,16 @@ function forget(): void {
 }
 
 export function startAccount(): void {
-  let who = "";
+  let who: string | null = null;
   effect(() => {
+    if (!sessionKnown.value) return;
     const now = session.value ? `${session.value.key_id} ${session.value.account}` : "";
     if (now === who) return;
     who = now;
     forget();
+    // The cookie counts when the connection is made: another login is another connection.
     link.stop();
-    if (now) link.start("/api/v1/stream");
+    link.start("/api/v1/stream");
   });
 }
 

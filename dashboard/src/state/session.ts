@@ -8,8 +8,10 @@ export const session = signal<SessionInfo | null>(null);
 export const sessionKnown = signal(false);
 
 export const isAdmin = computed(() => session.value?.permissions.includes("admin") ?? false);
-export const mayTrade = computed(() => session.value?.permissions.includes("trade") ?? false);
-export const mayCancel = computed(() => mayTrade.value || (session.value?.permissions.includes("cancel") ?? false));
+/** An operator's key may belong to no account. */
+export const hasAccount = computed(() => (session.value?.account ?? 0) > 0);
+export const mayTrade = computed(() => hasAccount.value && (session.value?.permissions.includes("trade") ?? false));
+export const mayCancel = computed(() => hasAccount.value && (session.value?.permissions.includes("cancel") ?? false));
 
 // Scripts cannot see the cookie; whether it is worth asking about is remembered beside it.
 const KEY = "ironbook.session";
@@ -21,7 +23,8 @@ function set(now: SessionInfo | null): void {
   sessionKnown.value = true;
 }
 
-api.whenUnauthorized(() => set(null));
+// A call that is refused may be beyond this key's rights; whether the session itself has ended is asked for.
+api.whenUnauthorized(() => void restore());
 
 /** Asks until the gateway says: while it is away nothing is known. */
 export async function restore(): Promise<void> {

@@ -35,6 +35,7 @@ from gateway.routing import Call
 from gateway.symbols import Instrument, client_number, decimal_text
 from ironbook._commands import pack_one, pack_order
 from schemas.vocabulary import (
+    PRICE_TICKS_MAX,
     Code,
     EventKind,
     Kind,
@@ -138,6 +139,8 @@ def enter(
     _present(order, kind)
     text = order.newClientOrderId
     number = generated() if text is None else client_number(text)
+    if number == 0:  # the engine's own sign for none
+        raise ApiError(errors.ILLEGAL, "Illegal characters found in parameter 'newClientOrderId'; it must not be 0.")
     entry = Entry(order, instrument, str(number) if text is None else text)
     if text is not None and str(number) != text:
         prefixes = (pack_name(text), *prefixes)
@@ -229,7 +232,7 @@ def _cap(core: Core, entry: Entry) -> int:
     collar_ppm, reference = int(info.get("collar_ppm", 0)), int(info.get("reference_price_ticks", 0))
     if order.type in _TRIGGERS:
         around = entry.trigger_price_ticks or reference
-        return around * (1_000_000 + (collar_ppm or FREE_CAP_PPM)) // 1_000_000
+        return min(around * (1_000_000 + (collar_ppm or FREE_CAP_PPM)) // 1_000_000, PRICE_TICKS_MAX)
     if collar_ppm and reference:
         return 0
     rest, price = entry.quantity_lots, 0

@@ -91,7 +91,7 @@ class Desk:
 
     # ---- As a source -------------------------------------------------------------------------------------------------
 
-    async def open(self, before: int | None) -> _engine.Core:
+    async def open(self, before: int | None, *, roomier: bool = False) -> _engine.Core:
         self.at = 0
         return _engine.Core(event_mask=_engine.EVENTS_ALL)
 

@@ -297,7 +297,7 @@ def _refusal(what: Any) -> str:
 
 
 def test_a_restart_of_the_gateway_loses_nothing(stack: Stack, alice: Any, bob: Any) -> None:
-    named = {"clientOrderId": "before-the-restart"}
+    named = {"clientOrderId": "before:the/restart_1.0"}
     order = alice.create_order(SYMBOL, "limit", "buy", 0.1, 60_000, named)
     bob.create_order(SYMBOL, "market", "sell", 0.04)
     before = alice.fetch_my_trades(SYMBOL)[-1]
@@ -306,4 +306,4 @@ def test_a_restart_of_the_gateway_loses_nothing(stack: Stack, alice: Any, bob: A
     assert (found["id"], found["status"], found["filled"]) == (order["id"], "open", 0.04)
     assert alice.fetch_my_trades(SYMBOL)[-1] == before
     assert alice.fetch_trades(SYMBOL)[-1]["id"] == before["id"]
-    assert alice.cancel_order(order["id"], SYMBOL)["info"]["origClientOrderId"] == "before-the-restart"
+    assert alice.cancel_order(order["id"], SYMBOL)["info"]["origClientOrderId"] == "before:the/restart_1.0"

@@ -54,6 +54,24 @@ def test_a_client_order_id_that_is_a_number_is_the_engines_own(desk: Desk) -> No
     assert desk.market.order(order["orderId"]).client_order_id == 4711
 
 
+@pytest.mark.parametrize("name", ["a:b/c_d-e.F", "007", "18446744073709551616", "x" * 36, "9" * 19])
+def test_any_name_of_the_dialects_letters_finds_its_order(desk: Desk, name: str) -> None:
+    order = desk.order(newClientOrderId=name)
+    assert order["clientOrderId"] == name
+    assert desk.call("GET", "/api/v3/order", symbol="BTCUSD", origClientOrderId=name)["orderId"] == order["orderId"]
+    gone = desk.call("DELETE", "/api/v3/order", symbol="BTCUSD", origClientOrderId=name)
+    assert gone["origClientOrderId"] == name
+
+
+def test_no_order_is_called_0(desk: Desk) -> None:
+    assert desk.order_refused(newClientOrderId="0")[1] == -1100
+
+
+def test_the_highest_price_still_has_a_cap(desk: Desk) -> None:
+    refused = desk.order_refused(type="STOP_LOSS", stopPrice="2814749767106.55", quantity="0.0001")
+    assert refused == (400, -2010, "Account has insufficient balance for requested action.")
+
+
 def test_fills_are_told_with_price_quantity_and_commission(desk: Desk) -> None:
     desk.order("SELL", 2, price="59999.50", quantity="0.04")
     desk.order("SELL", 2, price="60000", quantity="0.1")

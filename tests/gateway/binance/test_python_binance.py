@@ -49,7 +49,7 @@ def test_the_exchange_is_told(alice: Any) -> None:
 
 
 def test_orders_rest_trade_and_are_cancelled(alice: Any, bob: Any) -> None:
-    order = alice.order_limit_buy(symbol="BTCUSD", quantity="0.1", price="60000")
+    order = alice.order_limit_buy(symbol="BTCUSD", quantity="0.1", price="60000", newClientOrderId="b_d-e.F")
     assert alice.get_order(symbol="BTCUSD", orderId=order["orderId"])["status"] == "NEW"
     assert [one["orderId"] for one in alice.get_open_orders(symbol="BTCUSD")] == [order["orderId"]]
     sold = bob.order_market_sell(symbol="BTCUSD", quantity="0.04")

@@ -4,10 +4,10 @@
     wrk ──POST /echo──▶ the same gateway, with one route more
     wrk ──POST /echo──▶ bare Starlette; FastAPI                               uvicorn, uvloop, httptools
 
-The server that is measured has one CPU for itself; load and engine share the other one. All servers stand at the same
-CPU: only the one being measured may run, the others are stopped, and they take turns in one run. Orders are signed just
-before they are sent: buys and sells by two accounts at one price, so half of them rest and half of them trade; the
-trades are counted afterwards, and a refused request ends the run.
+All servers stand at one CPU, the load at the other: only the server being measured may run, the others are stopped, and
+they take turns in one run. The engine shares the gateway's CPU, so an order has no more of the machine than an echo.
+Orders are signed just before they are sent: buys and sells by two accounts at one price, so half of them rest and half
+of them trade; the trades are counted afterwards, and a refused request ends the run.
 
 Then the engine's own latency (a signed frame to its report, from a client on the engine's CPU) while the gateway has
 nothing to do, and while it gets wrong signatures and clients that never finish a request, in turns.
@@ -118,12 +118,12 @@ class Stage:
 
 
 @contextlib.contextmanager
-def _engine(stage: Stage) -> Iterator[Server]:
-    """An engine on the CPU of the load; nothing is defined in it."""
+def _engine(stage: Stage, cpu: int) -> Iterator[Server]:
+    """An engine in which nothing is defined."""
     room = {"ORDER_COUNT_MAX": str(ORDER_COUNT_MAX), "NONCE_COUNT_MAX": str(NONCE_COUNT_MAX)}
     with servers.engine(
         stage.place, stage.directory, name="engine", level="process", busy_poll=False, extra=room,
-        more_keys=stage.make_keys, cpu=stage.place.load_cpu,
+        more_keys=stage.make_keys, cpu=cpu,
     ) as engine:  # fmt: skip
         yield engine
 
@@ -167,7 +167,7 @@ class Load:
     requests_per_s: float
     p50_us: float
     p99_us: float
-    cpu_us: float  # of the server's process, a request
+    cpu_us: float  # of the server's process without the engine's, a request
 
 
 def _cpu_s(pid: int) -> float:
@@ -257,15 +257,20 @@ def _orders(stage: Stage, gateway: Server, connections: int, seconds: float) -> 
 Found = dict[str, list[Load]]
 
 
-def _rounds(size: Size, runs: dict[str, tuple[Server, Callable[[], Load]]]) -> Found:
+Runs = dict[str, tuple[tuple[Server, ...], Callable[[], Load]]]
+
+
+def _rounds(size: Size, runs: Runs) -> Found:
     """Each in its turn, in every round."""
     found: Found = {name: [] for name in runs}
     for number in range(size.warm_rounds + size.rounds):
-        for name, (server, measure) in runs.items():
-            server.resume()
+        for name, (measured, measure) in runs.items():
+            for server in measured:
+                server.resume()
             time.sleep(0.05)
             load = measure()
-            server.pause()
+            for server in measured:
+                server.pause()
             if number >= size.warm_rounds:
                 found[name].append(load)
     return found
@@ -297,21 +302,18 @@ def _measure_http(stage: Stage, engine: Server) -> dict[str, float]:
             for name in ("starlette", "fastapi")
         ]
         time.sleep(WARM_S)
-        for server in (gateway, *peers):
+        for server in (engine, gateway, *peers):
             server.pause()
 
-        def echoes(server: Server, connections: int) -> tuple[Server, Callable[[], Load]]:
+        def echoes(server: Server, connections: int) -> Callable[[], Load]:
             path = _echo_file(stage, server.port)
-            return server, lambda: _wrk(
-                stage, server, path, connections=connections, again=True, seconds=size.seconds
-            )
+            return lambda: _wrk(stage, server, path, connections=connections, again=True, seconds=size.seconds)
 
-        def runs(connections: int) -> dict[str, tuple[Server, Callable[[], Load]]]:
-            return {
-                "signed order": (gateway, lambda: _orders(stage, gateway, connections, size.seconds)),
-                "its bare echo": echoes(gateway, connections),
-                **{f"{peer.name} echo": echoes(peer, connections) for peer in peers},
-            }
+        def runs(connections: int) -> Runs:
+            orders = ((engine, gateway), lambda: _orders(stage, gateway, connections, size.seconds))
+            own = ((engine, gateway), echoes(gateway, connections))
+            others: Runs = {f"{peer.name} echo": ((peer,), echoes(peer, connections)) for peer in peers}
+            return {"signed order": orders, "its bare echo": own} | others
 
         print(f"\n{size.connections} connections, median of {size.rounds} rounds")
         many = _rounds(size, runs(size.connections))
@@ -424,10 +426,10 @@ def run(size: Size, directory: Path) -> dict[str, Any]:
     place = placement(size.realtime_priority)
     print(*describe(place), sep="\n")
     figures: dict[str, Any] = {}
-    for part in (_measure_http, _measure_abuse):
+    for part, cpu in ((_measure_http, place.server_cpu), (_measure_abuse, place.load_cpu)):
         stage = Stage(place, size, directory / part.__name__)
         stage.directory.mkdir()
-        with _engine(stage) as engine:
+        with _engine(stage, cpu) as engine:
             figures |= part(stage, engine)
     return figures
 

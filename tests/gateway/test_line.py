@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -34,7 +35,8 @@ from schemas.vocabulary import (
     Side,
 )
 from tests.support.aio import in_loop, until
-from tests.support.node import Client, Node
+from tests.support.gateway import Stack
+from tests.support.node import Client, Node, wait_until
 
 GATEWAY = Permission.TRADE | Permission.CANCEL | Permission.READ | Permission.DELEGATE
 PRICE = 1000
@@ -75,10 +77,10 @@ def market(directory: Path, **settings: Any) -> Iterator[Node]:
 
 @asynccontextmanager
 async def lined(
-    node: Node, key_id: str = "gateway", *, timeout_s: float = 10.0, permissions: int = GATEWAY, **more: Any
+    node: Node, key_id: str = "gateway", *, timeout_s: float = 10.0, place: tuple[str, int] | None = None
 ) -> AsyncIterator[tuple[Line, HeldMirror]]:
     if key_id not in {key.key_id for key in node.keys().load().live()}:
-        node.make_key(key_id, permissions=permissions, **more)
+        node.make_key(key_id, permissions=GATEWAY)
 
     def key() -> Key:
         return Key(key_id=key_id, secret=node.keys().load().find(key_id).secrets[-1].value)
@@ -86,7 +88,7 @@ async def lined(
     settings = dataclasses.replace(GatewaySettings(), data=str(node.directory))
     mirror = HeldMirror(open_source(settings), settings)
     await mirror.open()
-    line = Line(lambda: address(node), key, mirror, timeout_s=timeout_s, now_ns=time.time_ns)
+    line = Line(lambda: place or address(node), key, mirror, timeout_s=timeout_s, now_ns=time.time_ns)
     await line.open()
     await until(lambda: line.connected)
     try:
@@ -392,3 +394,159 @@ async def test_a_line_that_is_closed_tells_who_waits(shared: Node) -> None:
         await line.close()
         assert await refusal(future) is OUTCOME_UNKNOWN
         mirror.held = False
+
+
+# ---- A line that is cut ----------------------------------------------------------------------------------------------
+
+
+class Proxy:
+    """Between line and engine: it can keep back what the line sends, cut the line, and pass on what was kept later.
+
+    pass_bytes  so much of what the next connections send is passed on; what follows is kept
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.pass_bytes = 1 << 60
+        self.links: list[Link] = []
+        self.server: asyncio.Server | None = None
+
+    async def open(self) -> tuple[str, int]:
+        self.server = await asyncio.start_server(self.accept, "127.0.0.1", 0)
+        host, port = self.server.sockets[0].getsockname()
+        return host, port
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        engine_reader, engine_writer = await asyncio.open_connection(*self.node.address())
+        link = Link(writer, engine_writer, self.pass_bytes)
+        self.links.append(link)
+        down = asyncio.ensure_future(link.down(engine_reader))
+        while data := await reader.read(65536):
+            link.up(data)
+        await down
+
+    def close(self) -> None:
+        assert self.server is not None
+        self.server.close()
+        for link in self.links:
+            link.line.close()
+            link.engine.close()
+
+
+class Link:
+    """One connection through the proxy."""
+
+    def __init__(self, line: asyncio.StreamWriter, engine: asyncio.StreamWriter, pass_bytes: int) -> None:
+        self.line, self.engine, self.pass_bytes = line, engine, pass_bytes
+        self.kept = b""
+
+    def up(self, data: bytes) -> None:
+        passed, kept = data[: self.pass_bytes], data[self.pass_bytes :]
+        self.pass_bytes -= len(passed)
+        self.kept += kept
+        if passed:
+            self.engine.write(passed)
+
+    async def down(self, reader: asyncio.StreamReader) -> None:
+        while data := await reader.read(65536):
+            if not self.line.is_closing():
+                self.line.write(data)
+        self.line.close()
+
+    def release(self) -> None:
+        """Pass on what was kept, and from now on everything."""
+        self.pass_bytes = 1 << 60
+        self.engine.write(self.kept)
+        self.kept = b""
+
+
+@asynccontextmanager
+async def proxied(node: Node, key_id: str) -> AsyncIterator[tuple[Line, HeldMirror, Proxy]]:
+    proxy = Proxy(node)
+    place = await proxy.open()
+    try:
+        async with lined(node, key_id, place=place) as (line, mirror):
+            yield line, mirror, proxy
+    finally:
+        proxy.close()
+
+
+@in_loop
+async def test_frames_that_arrive_behind_a_new_session_are_not_entered_as_was_told(shared: Node) -> None:
+    async with proxied(shared, "late") as (line, mirror, proxy):
+        proxy.links[0].pass_bytes = 0
+        future = line.submit_parts((order(number=1),))
+        await until(lambda: proxy.links[0].kept)
+        proxy.links[0].line.close()
+        assert await refusal(future) is ENGINE_AWAY
+        await until(lambda: line.connected)
+        proxy.links[0].release()
+        second = await line.submit_parts((order(number=2),))
+        assert kinds(second) == [EventKind.ACCEPTED]
+        assert [one["client_order_id"] for one in mirror.core.account_orders(1)] == [2]
+        await line.submit(MassCancel(account=1))
+
+
+@in_loop
+async def test_frames_that_arrive_before_the_new_session_lives_are_entered_and_answered(shared: Node) -> None:
+    """Between the logon answer and the first frame the old session lives on: the answer's number is too low then."""
+    async with proxied(shared, "early") as (line, mirror, proxy):
+        proxy.links[0].pass_bytes = 0
+        future = line.submit_parts((order(number=1),))
+        await until(lambda: proxy.links[0].kept)
+        proxy.pass_bytes = 96  # the logon
+        proxy.links[0].line.close()
+        await until(lambda: len(proxy.links) == 2 and proxy.links[1].kept)
+        proxy.pass_bytes = 1 << 60
+        proxy.links[0].release()
+        await until(lambda: mirror.core.account_orders(1))
+        proxy.links[1].release()
+        assert kinds(await future) == [EventKind.ACCEPTED]
+        await until(lambda: line.connected)
+        assert kinds(await line.submit_parts((order(number=2),))) == [EventKind.ACCEPTED]
+        assert [one["client_order_id"] for one in mirror.core.account_orders(1)] == [1, 2]
+        await line.submit(MassCancel(account=1))
+
+
+# ---- The same, as a client over HTTP sees it -------------------------------------------------------------------------
+
+
+def test_http_answers_are_true_while_the_engine_is_killed_under_load(tmp_path: Path) -> None:
+    """200: the order is open. 503: it never was. Nothing else is said, for the engine is back in time."""
+    told: dict[str, int] = {}
+    over = threading.Event()
+
+    def trade(stack: Stack, key_id: str) -> None:
+        number = 0
+        while not over.is_set():
+            number += 1
+            text = f"{key_id}-{number}"
+            said = {"symbol": "BTCUSD", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
+            said |= {"quantity": "0.001", "price": "100.00", "newClientOrderId": text}
+            told[text] = stack.signed(key_id, "POST", "/api/v3/order", **said)[0]
+
+    with Stack(tmp_path, engine_timeout=15_000) as stack:
+        traders = [threading.Thread(target=trade, args=(stack, key_id)) for key_id in ("alice", "bob", "carol")]
+        for thread in traders:
+            thread.start()
+        try:
+            for _ in range(2):
+                before = len(told)
+                wait_until(lambda before=before: len(told) > before + 30, why=str(told))
+                stack.node.stop(signal.SIGKILL)
+                stack.node.start()
+            before = list(told.values()).count(200)
+            wait_until(lambda: list(told.values()).count(200) > before + 20, why=str(told))
+        finally:
+            over.set()
+            for thread in traders:
+                thread.join()
+        found = [
+            order["clientOrderId"]
+            for key_id in ("alice", "bob", "carol")
+            for order in stack.signed(key_id, "GET", "/api/v3/openOrders")[1]
+        ]
+    assert set(told.values()) <= {200, 503}
+    assert 503 in told.values()
+    assert len(found) == len(set(found))
+    assert set(found) == {text for text, status in told.items() if status == 200}

@@ -107,7 +107,7 @@ class Stage:
     def make_keys(self, keys: KeyFile) -> None:
         """An administrator, the gateway's own key, traders."""
         self._make_key(keys, "admin", int(Permission.ADMIN | Permission.READ), 0)
-        self._make_key(keys, "gateway", TRADER | int(Permission.DELEGATE), 0)
+        self._make_key(keys, "gateway-key", TRADER | int(Permission.DELEGATE), 0)
         for key_id, account in TRADERS.items():
             self._make_key(keys, key_id, TRADER, account)
 
@@ -136,23 +136,25 @@ def _define(stage: Stage, engine: Server) -> None:
         define(client, replica.core, lambda what: None)
 
 
-@contextlib.contextmanager
-def _gateway(stage: Stage, engine: Server) -> Iterator[Server]:
-    """The gateway at that engine, with limits that no load reaches."""
-    data = stage.directory / "engine"
-    passphrase = stage.directory / "passphrase"
+def _settings(stage: Stage, engine: Server) -> dict[str, object]:
+    """Of a gateway at that engine, with limits that no load reaches."""
+    data, passphrase = stage.directory / "engine", stage.directory / "passphrase"
     passphrase.touch(mode=0o600)
     passphrase.write_text(engine.environment["IRONBOOK_KEY_PASSPHRASE"])
-    endless = dict.fromkeys(
-        ("weight_per_minute", "orders_per_10s", "orders_per_day"), 1 << 30
-    ) | dict.fromkeys(("ban_after", "bad_signatures_max"), 1 << 20)  # fmt: skip
-    settings = endless | {
-        "data": data, "engine_key": stage.directory / "gateway.json-key", "key_passphrase_file": passphrase,
-        "cookie_secret_file": stage.directory / "cookie-secret", "key_file": data / KEY_FILE_NAME,
-        "log_level": "warning",
+    limits = dict.fromkeys(("weight_per_minute", "orders_per_10s", "orders_per_day"), 1 << 30)
+    bans = dict.fromkeys(("ban_after", "bad_signatures_max"), 1 << 20)
+    places: dict[str, object] = {
+        "data": data, "engine_key": stage.directory / "gateway-key.json", "key_file": data / KEY_FILE_NAME,
+        "key_passphrase_file": passphrase, "cookie_secret_file": stage.directory / "cookie-secret",
     }  # fmt: skip
-    shutil.copy(stage.directory / "gateway.json", stage.directory / "gateway.json-key")  # its state file has this name
-    with servers.gateway(stage.place, stage.directory, ["benchmarks.http_peers", "gateway"], settings) as gateway:
+    return {**limits, **bans, **places, "log_level": "warning"}
+
+
+@contextlib.contextmanager
+def _gateway(stage: Stage, engine: Server) -> Iterator[Server]:
+    """The gateway at that engine, with the echo's route."""
+    module = ["benchmarks.http_peers", "gateway"]
+    with servers.gateway(stage.place, stage.directory, module, _settings(stage, engine)) as gateway:
         yield gateway
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
@@ -30,6 +30,7 @@ __all__ = ["chosen", "exchange_info", "filters", "no_symbols", "rate_limits"]
 UNBOUNDED: Final = "1000000"  # a multiplier where the engine has no bound on that side
 TRAILING_DELTA_MAX: Final = 10_000
 SYMBOLS_MAX: Final = 1_000
+MADE_OF: Final = ("trading_state", "collar_ppm", "quantity_lots_min", "quantity_lots_max", "notional_units_min")
 
 Filter = dict[str, str | int | bool]
 
@@ -40,10 +41,31 @@ def exchange_info(call: Call) -> ExchangeInfo:
     asked: ExchangeInfoQuery = call.parameters
     found = chosen(gateway, asked.symbol, asked.symbols)
     wanted = asked.permissions is None or "SPOT" in asked.permissions
-    symbols = [symbol_info(gateway.mirror.core, instrument) for instrument in found] if wanted else []
-    if asked.symbolStatus is not None:
-        symbols = [symbol for symbol in symbols if symbol.status == asked.symbolStatus]
-    return ExchangeInfo("UTC", gateway.now_ns() // 1_000_000, rate_limits(gateway.settings), [], symbols)
+    made = gateway.shared.setdefault(Symbols, Symbols())
+    symbols = [made.told(gateway.mirror.core, instrument) for instrument in found] if wanted else []
+    shown = [text for status, text in symbols if asked.symbolStatus in (None, status)]
+    now_ms = gateway.now_ns() // 1_000_000
+    return ExchangeInfo("UTC", now_ms, rate_limits(gateway.settings), [], cast(list[SymbolInfo], shown))
+
+
+class Symbols:
+    """Symbols as they were last told, ready as JSON: with a thousand of them, making all anew takes too long."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[tuple[object, ...], str, msgspec.Raw]] = {}
+
+    def told(self, core: Core, instrument: Instrument) -> tuple[str, msgspec.Raw]:
+        """Status and JSON of a symbol, made anew if anything that they are made of has changed."""
+        number = instrument.number
+        info = core.instrument(number) or {}
+        rows = core.price_steps(number)
+        at = info.get("reference_price_ticks") if rows else 0
+        key = (core.everything_halted(), rows, at, *(info.get(name) for name in MADE_OF))
+        known = self._made.get(number)
+        if known is None or known[0] != key:
+            symbol = symbol_info(core, instrument)
+            known = self._made[number] = (key, symbol.status, msgspec.Raw(msgspec.json.encode(symbol)))
+        return known[1], known[2]
 
 
 def chosen(gateway: Gateway, symbol: str | None, symbols: str | None) -> list[Instrument]:

@@ -47,7 +47,7 @@ class Desk:
         self.loop = asyncio.new_event_loop()
         self.gateway = types.SimpleNamespace(
             settings=settings, mirror=self.mirror, market=self.market, line=self, history=None, limits=Limits(settings),
-            now_ns=lambda: self.now_ns,
+            now_ns=lambda: self.now_ns, shared={},
         )  # fmt: skip
         self.write(0, [v.Term(term=1, node=1).pack()])
         self.define(collar_ppm, reference_ticks, limits)

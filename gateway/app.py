@@ -326,7 +326,7 @@ def parameters(bound: Bound, sent: dict[str, str]) -> Any:
     if bound.route.parameters is NoParameters:
         return None
     for name, value in sent.items():
-        if not value:
+        if not value or (len(value) == 4 and value.lower() == "null"):  # which a conversion would take for None
             raise _missing(name)
     try:
         return msgspec.convert(sent, bound.route.parameters, strict=False)

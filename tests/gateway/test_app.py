@@ -144,6 +144,7 @@ def test_parameters_come_from_the_query_or_from_a_form_and_numbers_are_converted
     [
         ("side=BUY", -1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."),
         ("symbol=&side=BUY", -1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."),
+        ("symbol=A&side=BUY&limit=Null", -1102, "Mandatory parameter 'limit' was not sent, was empty/null"),
         ("symbol=A&side=buy", -1117, "Invalid side."),
         ("symbol=A&side=BUY&interval=2m", -1120, "Invalid interval."),
         ("symbol=A&side=BUY&limit=0", -1100, "Illegal characters found in parameter 'limit'"),

@@ -39,7 +39,7 @@ __all__ = ["LINGER_S", "TOO_MANY", "Connection", "Phase", "Turn", "plain_address
 
 SLICE_BYTES: Final = 4_096  # parsed at once
 WAITING_COUNT_MAX: Final = 32  # requests of one connection that wait, or are answered in one turn of the loop
-HEADER_COUNT_MAX: Final = 100
+HEADER_OVERHEAD_BYTES: Final = 32  # what a header counts beside its name and value, so that there are not too many
 TARGET_BYTES_MAX: Final = 8_192
 JOIN_BYTES_MAX: Final = 65_536  # up to here head and body are copied together
 LINGER_S: Final = 1.0
@@ -57,6 +57,7 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 BARE: Final = frozenset((204, 304))  # answers that never have a body
 STATUS_LINES: Final = {one.value: f"HTTP/1.1 {one.value} {one.phrase}".encode() for one in http.HTTPStatus}
 _NAMES: Final[dict[bytes, str]] = {}  # header names as they came, in lower case; bounded
+_PATHS: Final[dict[bytes, str]] = {}  # paths as they came, checked and decoded; bounded
 NAME_COUNT_MAX: Final = 512
 
 
@@ -108,10 +109,10 @@ class Connection(asyncio.Protocol):
     """One connection while it speaks HTTP. The methods that have no underscore are called by transport and parser."""
 
     __slots__ = (
-        "_address", "_blocked_bytes", "_body", "_closing", "_current", "_eof", "_fresh", "_gone", "_head_bytes",
-        "_headers", "_in_body", "_old", "_parser", "_part_bytes", "_phase", "_reading", "_receiving", "_server",
-        "_stalled", "_thrown_bytes", "_transport", "_turn_count", "_unread", "_upgrading", "_url", "_waiting",
-        "arriving", "deadline_s",
+        "_address", "_blocked_bytes", "_body", "_closing", "_current", "_eof", "_found", "_fresh", "_gone",
+        "_head_bytes", "_head_bytes_max", "_headers", "_in_body", "_old", "_parser", "_part_bytes", "_phase",
+        "_reading", "_receiving", "_server", "_stalled", "_thrown_bytes", "_transport", "_turn_count", "_unread",
+        "_upgrading", "_url", "_waiting", "arriving", "deadline_s",
     )  # fmt: skip
 
     def __init__(self, server: HttpServer, address: str) -> None:
@@ -125,6 +126,8 @@ class Connection(asyncio.Protocol):
         self._receiving = self._in_body = self._old = False
         self._url = b""
         self._headers: dict[str, str] = {}
+        self._found = self._headers  # of the request whose body is received
+        self._head_bytes_max = server.settings.header_bytes_max
         self._head_bytes = self._part_bytes = 0  # counted by callbacks; at most so many more came
         self._body: bytes | bytearray = b""
         self._upgrading: Turn | None = None
@@ -250,6 +253,9 @@ class Connection(asyncio.Protocol):
         """A slice after the other, until enough is due; the rest waits for a later turn of the loop."""
         self._turn_count = 0
         at = 0
+        if len(data) <= SLICE_BYTES:  # as nearly always
+            self._feed(data)
+            at = len(data)
         while at < len(data) and not self._closing:
             if self._blocked() or self._turn_count >= WAITING_COUNT_MAX:
                 self._unread += data[at:]
@@ -257,7 +263,7 @@ class Connection(asyncio.Protocol):
                 if not self._blocked() and self._current is None:
                     self._server.loop.call_soon(self._go_on)
                 break
-            self._feed(data[at : at + SLICE_BYTES] if len(data) > SLICE_BYTES else data)
+            self._feed(data[at : at + SLICE_BYTES])
             at += SLICE_BYTES
         if self._upgrading is not None:
             self._take(self._upgrading)
@@ -298,32 +304,29 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """The request's target, or a part of it."""
         self._url += url
+        self._head_bytes += len(url)
         if len(self._url) > TARGET_BYTES_MAX:
             raise Refused(errors.TARGET_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; of trailers, behind a chunked body, only the size counts."""
-        self._head_bytes += len(name) + len(value) + 4
-        headers, size = self._headers, self._head_bytes + len(self._url)
-        if size > self._server.settings.header_bytes_max or len(headers) >= HEADER_COUNT_MAX:
+        size = self._head_bytes = self._head_bytes + len(name) + len(value) + HEADER_OVERHEAD_BYTES
+        if size > self._head_bytes_max:
             raise Refused(errors.HEADERS_TOO_LARGE)
-        if self._in_body:
-            return
-        known = _NAMES.get(name)
-        if known is None:
-            known = name.decode("latin-1").lower()
-            if len(_NAMES) < NAME_COUNT_MAX:
-                _NAMES[name] = known
-        text = value.decode("latin-1")
-        if known in headers:
-            if known in SINGLE:
-                raise Refused(errors.MALFORMED, f"The header {known} must come once.")
-            text = f"{headers[known]}{'; ' if known == 'cookie' else ', '}{text}"
-        headers[known] = text
+        known = _NAMES.get(name) or _lower(name)
+        headers = self._headers
+        if known not in headers:
+            headers[known] = value.decode("latin-1")
+        elif known in SINGLE:
+            raise Refused(errors.MALFORMED, f"The header {known} must come once.")
+        else:
+            headers[known] += f"{'; ' if known == 'cookie' else ', '}{value.decode('latin-1')}"
 
     def on_headers_complete(self) -> None:
         """All headers are there: may the body come?"""
-        headers, parser = self._headers, self._parser
+        parser = self._parser
+        headers = self._found = self._headers
+        self._headers = {}  # of trailers, which nobody reads
         self._in_body = self._fresh = True
         version = parser.get_http_version()
         self._old = version == "1.0"
@@ -361,7 +364,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """A whole request."""
-        server, parser, headers = self._server, self._parser, self._headers
+        server, parser, headers = self._server, self._parser, self._found
         self._receiving, self._fresh = False, True
         path, query = _target(self._url)
         peer = self._address
@@ -471,15 +474,14 @@ class Connection(asyncio.Protocol):
         server, request, status, body = self._server, turn.request, response.status, response.body
         keep = turn.keep and not (self._eof or server.stopping)
         bare = status in BARE
-        text = f"\r\nX-Request-Id: {turn.request_id if request is None else request.request_id}"
-        if not bare:
-            text += f"\r\nContent-Type: {response.content_type}\r\nContent-Length: {len(body)}"
-        for name, value in response.headers:
-            text += f"\r\n{name}: {value}"
-        if text.count("\n") + text.count("\r") != 2 * (len(response.headers) + (1 if bare else 3)):
+        text = "".join([f"\r\n{name}: {value}" for name, value in response.headers])
+        if text.count("\n") + text.count("\r") != 2 * len(response.headers):
             server.log.error("header_broken", path="" if request is None else shown(request.path))
             self._send(turn, refusal(errors.INTERNAL))
             return
+        text += f"\r\nX-Request-Id: {turn.request_id if request is None else request.request_id}"
+        if not bare:
+            text += f"\r\nContent-Type: {response.content_type}\r\nContent-Length: {len(body)}"
         if not keep:
             text += "\r\nConnection: close"
         elif turn.old:
@@ -544,9 +546,21 @@ class Connection(asyncio.Protocol):
 # ---- Leaves ----------------------------------------------------------------------------------------------------------
 
 
+def _lower(name: bytes) -> str:
+    """The name of a header, in lower case; the first ones that come are kept."""
+    known = name.decode("latin-1").lower()
+    if len(_NAMES) < NAME_COUNT_MAX:
+        _NAMES[name] = known
+    return known
+
+
 def _target(url: bytes) -> tuple[str, bytes]:
     """Path and query of a request's target. Raises Refused."""
     target, _, query = url.partition(b"?")
+    plain = _PATHS.get(target)
+    if plain is not None and b"#" not in query:
+        return plain, query
+    kept = target
     if target[:1] != b"/" and target != b"*":
         scheme, mark, rest = target.partition(b"://")
         if not mark or scheme.lower() not in (b"http", b"https"):
@@ -562,6 +576,8 @@ def _target(url: bytes) -> tuple[str, bytes]:
         raise Refused(errors.MALFORMED, "The path must have no control characters, and no fragment.")
     if "/." in path and not {".", ".."}.isdisjoint(path.split("/")):
         raise Refused(errors.MALFORMED, "The path must have no segments . and ..")
+    if len(_PATHS) < NAME_COUNT_MAX and len(kept) < 64:
+        _PATHS[kept] = path
     return path, query
 
 

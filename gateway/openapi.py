@@ -97,6 +97,8 @@ PERMISSIONS: Final = {
     Access.ADMIN: "Needs the permission `admin`.",
 }
 ALWAYS: Final = (errors.TOO_MANY_REQUESTS, errors.BANNED, errors.STOPPING)
+# Bytes that are refused before there is a path: in the Binance dialect's shape, whatever they ask for.
+BELOW_ROUTING: Final = (errors.MALFORMED, errors.TOO_LATE, errors.TARGET_TOO_LONG, errors.HEADERS_TOO_LARGE)
 OF_PARAMETERS: Final = (
     errors.MANDATORY,
     errors.ILLEGAL,
@@ -163,7 +165,11 @@ def document(routes: Sequence[Route], sockets: Sequence[SocketRoute] = (), *, ve
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in dict.fromkeys(route.tag for route in routes)],
         "paths": paths,
-        "components": {"schemas": schemas.components, "securitySchemes": SECURITY_SCHEMES},
+        "components": {
+            "schemas": schemas.components,
+            "examples": _examples(routes),
+            "securitySchemes": SECURITY_SCHEMES,
+        },
         "x-websockets": [{"path": each.prefix, "summary": each.summary, "tag": each.tag} for each in sockets],
     }
 
@@ -180,6 +186,7 @@ class _Schemas:
                 if one is not None and one is not str:
                     types[one] = None
         shown, self.components = msgspec.json.schema_components(list(types), ref_template=REFERENCE)
+        _mend(shown)
         self._of = dict(zip(types, shown, strict=True))
         self._parameters: dict[type[msgspec.Struct], list[JsonObject]] = {}
         for struct in asked:
@@ -188,6 +195,7 @@ class _Schemas:
             self.components |= parts
             self._parameters[struct] = [_parameter(name, each, own) for name, each in own["properties"].items()]
         for component in self.components.values():
+            _mend(component)
             if "description" in component:
                 component["description"] = plain(component["description"])
 
@@ -199,6 +207,18 @@ class _Schemas:
     def parameters(self, struct: type[msgspec.Struct]) -> list[JsonObject]:
         """The fields of a struct, as parameters of the query."""
         return self._parameters[struct]
+
+
+def _mend(schema: Any) -> None:
+    """Tuples as JSON Schema 2020-12 says them: what msgspec calls items is prefixItems there."""
+    if isinstance(schema, list):
+        for one in schema:
+            _mend(one)
+    elif isinstance(schema, dict):
+        if isinstance(schema.get("items"), list):
+            schema["prefixItems"] = schema.pop("items")
+        for one in schema.values():
+            _mend(one)
 
 
 def plain(text: str) -> str:
@@ -315,23 +335,40 @@ def expected(route: Route) -> Iterator[Problem]:
     if route.orders:
         yield errors.TOO_MANY_ORDERS
     yield from ALWAYS
+    yield from BELOW_ROUTING
 
 
 def _refusal(path: str, problems: Sequence[Problem]) -> JsonObject:
-    examples: JsonObject = {}
-    for problem in problems:
-        if is_binance(path):
-            value: JsonObject = {"code": problem.binance, "msg": problem.text}
-        else:
-            value = {"error": {"code": problem.name, "message": problem.text, "request_id": "5f0c2b1d9e3a4781"}}
-        examples[problem.name] = {"summary": problem.text, "value": value}
-    name = "BinanceError" if is_binance(path) else "Refused"
+    examples = {one.name: {"$ref": f"#/components/examples/{_example_name(path, one)}"} for one in problems}
     said = " ".join(dict.fromkeys(problem.text for problem in problems))
-    content = _json({"$ref": REFERENCE.format(name=name)}, examples=examples)
+    content = _json(_refusal_schema(path, problems), examples=examples)
     response: JsonObject = {"description": said, "content": content}
     if problems[0].status in (418, 429):
         response["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
     return response
+
+
+def _refusal_schema(path: str, problems: Sequence[Problem]) -> JsonObject:
+    refused, binance = ({"$ref": REFERENCE.format(name=name)} for name in ("Refused", "BinanceError"))
+    if is_binance(path) or all(one in BELOW_ROUTING for one in problems):
+        return binance
+    return {"anyOf": [refused, binance]} if any(one in BELOW_ROUTING for one in problems) else refused
+
+
+def _example_name(path: str, problem: Problem) -> str:
+    return f"{'binance' if is_binance(path) or problem in BELOW_ROUTING else 'v1'}_{problem.name}"
+
+
+def _examples(routes: Iterable[Route]) -> JsonObject:
+    """A refusal of each problem, as its dialect tells it."""
+    found: JsonObject = {}
+    for route in routes:
+        for problem in expected(route):
+            value: JsonObject = {"code": problem.binance, "msg": problem.text}
+            if not is_binance(route.path) and problem not in BELOW_ROUTING:
+                value = {"error": {"code": problem.name, "message": problem.text, "request_id": "5f0c2b1d9e3a4781"}}
+            found[_example_name(route.path, problem)] = {"summary": problem.text, "value": value}
+    return found
 
 
 def _json(schema: JsonObject, **more: Any) -> JsonObject:
@@ -342,7 +379,7 @@ def _json(schema: JsonObject, **more: Any) -> JsonObject:
 
 HEAD: Final = """# The gateway's API
 
-<!-- generated: python -m gateway openapi --page -->
+<!-- generated: python -m gateway.openapi -->
 
 Every operation, from the table that serves them. The same as OpenAPI 3.1 at `/api/v1/openapi.json`, shown at `/docs`.
 What the Binance dialect keeps and leaves out stands in [binance.md](binance.md).
@@ -384,6 +421,8 @@ def _shown(schema: JsonObject) -> str:
         return " or ".join(_shown(one) for one in schema["anyOf"] if one != {"type": "null"})
     if "enum" in schema:
         return ", ".join(f"`{one}`" for one in schema["enum"] if one is not None)
+    if "prefixItems" in schema:
+        return f"[{', '.join(map(_shown, schema['prefixItems']))}]"
     if schema.get("type") == "array":
         return f"list of {_shown(schema['items'])}" if schema.get("items") else "list"
     return str(schema.get("type", "any"))
@@ -400,3 +439,9 @@ def _type(name: str, component: JsonObject) -> Iterator[str]:
         lacks = field not in required or {"type": "null"} in schema.get("anyOf", ())
         yield f"| `{field}{'?' if lacks else ''}` | {_shown(schema)} |"
     yield ""
+
+
+if __name__ == "__main__":
+    from gateway import server
+
+    print(page(server.ROUTES, server.SOCKETS), end="")

@@ -12,6 +12,7 @@ from gateway import errors
 from gateway.context import Gateway
 from gateway.errors import ApiError
 from gateway.routing import Access, Call, Route
+from gateway.v1.administration import audit, take_once
 from gateway.v1.models import DeadLetterInfo, LettersQuery, Replayed, ReplayQuery
 from gateway.v1.types import Page
 from ironbook import IronbookError
@@ -83,7 +84,9 @@ async def replay(call: Call) -> Replayed:
     number = _number(call)
     async with _kafka(call) as cluster:
         [found] = await pick(cluster, [number])
+        await take_once(call, f"replay of dead letter {number}")
         [(partition, offset)] = await put_back(cluster, [found], call.parameters.whole)
+    audit(call, "dead_letter_replayed", number=number, topic=found.event.topic)
     return Replayed(number=number, topic=found.event.topic, partition=partition, offset=offset)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from engine_node._engine import Core
 from gateway import errors
 from gateway.context import Gateway
+from gateway.countdown import Countdowns
 from gateway.errors import ApiError
 from gateway.routing import Access, Call, Route
 from gateway.v1 import shapes
@@ -33,7 +34,7 @@ def risk(call: Call) -> RiskState:
         raise ApiError(errors.ACCOUNT_HALTED, "The account must have been defined.", hint="an administrator defines it")
     in_10s, in_day = gateway.limits.used_orders(account, gateway.now_ns())
     settings = gateway.settings
-    key = core.key(gateway.line.key_number)
+    countdowns: Countdowns | None = gateway.shared.get(Countdowns)
     return RiskState(
         account=account,
         firm=told["firm"],
@@ -47,7 +48,7 @@ def risk(call: Call) -> RiskState:
         position_lots_max=told["position_lots_max"] or None,
         orders_10s=Used(used=in_10s, max=settings.orders_per_10s),
         orders_day=Used(used=in_day, max=settings.orders_per_day),
-        countdown_ns=key["countdown_ns"] or None if key and key["countdown_account"] == account else None,
+        countdown_ns=None if countdowns is None else countdowns.deadline_ns(account),
         positions=_uses(gateway, account, told["position_lots_max"]),
         breakers=_breakers(gateway, core),
     )

@@ -10,7 +10,7 @@ import pytest
 from msgspec import Meta
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from gateway import errors
+from gateway import errors, server
 from gateway.openapi import document, openapi_route, page
 from gateway.routing import Access, Call, Response, Route, SocketRoute
 from gateway.v1.models import NewOrderBody, OrderResult, OrdersQuery, Position
@@ -69,9 +69,10 @@ def test_every_reference_leads_somewhere(made: dict[str, Any]) -> None:
             return own + [found for each in node.values() for found in references(each)]
         return [found for each in node for found in references(each)] if isinstance(node, list) else []
 
-    names = {reference.removeprefix("#/components/schemas/") for reference in references(made)}
-    assert names
-    assert names <= set(made["components"]["schemas"])
+    found = set(references(made))
+    assert found
+    known = {f"#/components/{kind}/{name}" for kind, parts in made["components"].items() for name in parts}
+    assert found <= known
 
 
 def test_a_query_parameter_has_the_bounds_of_its_field_and_is_never_null(made: dict[str, Any]) -> None:
@@ -101,7 +102,8 @@ def test_refusals_have_the_shape_of_their_dialect(made: dict[str, Any]) -> None:
 
     binance = refused("/api/v3/depth", "get", "400")
     assert binance["schema"]["$ref"].endswith("/BinanceError")
-    assert binance["examples"]["symbol"]["value"] == {"code": -1121, "msg": "Invalid symbol."}
+    named = binance["examples"]["symbol"]["$ref"].rpartition("/")[2]
+    assert made["components"]["examples"][named]["value"] == {"code": -1121, "msg": "Invalid symbol."}
     ours = refused("/api/v1/orders", "post", "401")
     assert ours["schema"]["$ref"].endswith("/Refused")
     assert {"key_refused", "key_format", "unauthorized"} <= set(ours["examples"])
@@ -124,6 +126,27 @@ def test_the_document_tells_of_its_own_route_and_is_made_once() -> None:
     first, second = route.handler(None), route.handler(None)  # type: ignore[arg-type]
     assert first.body is second.body
     assert "/api/v1/openapi.json" in msgspec.json.decode(first.body)["paths"]
+
+
+def test_everything_that_the_gateway_serves_is_in_its_document() -> None:
+    whole = msgspec.json.decode(msgspec.json.encode(server.document()))
+    OPENAPI_31_VALIDATOR.validate(whole)
+    found = {(method.upper(), path) for path, operations in whole["paths"].items() for method in operations}
+    assert found == {(route.method, route.path) for route in server.ROUTES}
+    for component in whole["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(component)
+
+
+def test_a_tuple_is_told_as_json_schema_has_it_since_2020() -> None:
+    class Levels(msgspec.Struct):
+        """Prices and quantities."""
+
+        bids: list[tuple[str, int]]
+
+    levels = document([make("GET", "/api/v3/depth", returns=Levels)], version="1")["components"]["schemas"]["Levels"]
+    pair = levels["properties"]["bids"]["items"]
+    assert pair["prefixItems"] == [{"type": "string"}, {"type": "integer"}]
+    assert "items" not in pair
 
 
 def test_the_page_has_a_row_for_each_operation_and_a_table_for_each_type() -> None:

@@ -185,14 +185,20 @@ class _Schemas:
             for one in (route.body, route.returns):
                 if one is not None and one is not str:
                     types[one] = None
-        shown, self.components = msgspec.json.schema_components(list(types), ref_template=REFERENCE)
+        found_for, components = msgspec.json.schema_components(list(types), ref_template=REFERENCE)
+        shown = list(found_for)
         _mend(shown)
+        self.components: dict[str, JsonObject] = {}
+        for name, component in components.items():
+            known = self.components.setdefault(component_name(name), component)
+            if known.get("properties") != component.get("properties"):
+                raise ValueError(f"types must have names of their own, {name} has that of another")
         self._of = dict(zip(types, shown, strict=True))
         self._parameters: dict[type[msgspec.Struct], list[JsonObject]] = {}
         for struct in asked:
             [found], parts = msgspec.json.schema_components([struct], ref_template=REFERENCE)
             own = parts.pop(found["$ref"].rpartition("/")[2])
-            self.components |= parts
+            self.components |= {component_name(name): part for name, part in parts.items()}
             self._parameters[struct] = [_parameter(name, each, own) for name, each in own["properties"].items()]
         for component in self.components.values():
             _mend(component)
@@ -210,15 +216,22 @@ class _Schemas:
 
 
 def _mend(schema: Any) -> None:
-    """Tuples as JSON Schema 2020-12 says them: what msgspec calls items is prefixItems there."""
+    """References to components by the names that they have here."""
     if isinstance(schema, list):
         for one in schema:
             _mend(one)
     elif isinstance(schema, dict):
-        if isinstance(schema.get("items"), list):
-            schema["prefixItems"] = schema.pop("items")
+        if isinstance(schema.get("$ref"), str):
+            place, _, name = schema["$ref"].rpartition("/")
+            schema["$ref"] = f"{place}/{component_name(name)}"
         for one in schema.values():
             _mend(one)
+
+
+def component_name(name: str) -> str:
+    """Page_Position_ is PositionPage; where two types have one name, that of the Binance dialect says so."""
+    short = re.sub(r"^Page_(\w+)_$", r"\1Page", name.rpartition(".")[2])
+    return f"Binance{short}" if ".binance." in name else short
 
 
 def plain(text: str) -> str:

@@ -137,18 +137,6 @@ def test_everything_that_the_gateway_serves_is_in_its_document() -> None:
         jsonschema.Draft202012Validator.check_schema(component)
 
 
-def test_a_tuple_is_told_as_json_schema_has_it_since_2020() -> None:
-    class Levels(msgspec.Struct):
-        """Prices and quantities."""
-
-        bids: list[tuple[str, int]]
-
-    levels = document([make("GET", "/api/v3/depth", returns=Levels)], version="1")["components"]["schemas"]["Levels"]
-    pair = levels["properties"]["bids"]["items"]
-    assert pair["prefixItems"] == [{"type": "string"}, {"type": "integer"}]
-    assert "items" not in pair
-
-
 def test_the_page_has_a_row_for_each_operation_and_a_table_for_each_type() -> None:
     text = page(ROUTES, SOCKETS)
     assert "| `POST /api/v1/orders` | Does it. | trade | body [NewOrderBody](#neworderbody) |" in text

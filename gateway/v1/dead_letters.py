@@ -12,6 +12,7 @@ from gateway import errors
 from gateway.context import Gateway
 from gateway.errors import ApiError
 from gateway.routing import Access, Call, Route
+from gateway.v1 import shapes
 from gateway.v1.administration import audit, take_once
 from gateway.v1.models import DeadLetterInfo, LettersQuery, Replayed, ReplayQuery
 from gateway.v1.types import Page
@@ -61,10 +62,7 @@ async def letters(call: Call) -> Page[DeadLetterInfo]:
 
 
 def _number(call: Call) -> int:
-    text = call.path["number"]
-    if not (text.isascii() and text.isdecimal() and int(text[:20]) <= NUMBER_MAX):
-        raise ApiError(errors.PARAMETER, f"number must be a whole number, was {text[:40]!r}.")
-    return int(text)
+    return shapes.whole(call.path["number"], "number", 0, NUMBER_MAX)
 
 
 async def letter(call: Call) -> DeadLetterInfo:

@@ -51,7 +51,7 @@ from schemas.vocabulary import (
 __all__ = ["ROUTES", "parts_of"]
 
 OFFSET_TICKS_MAX: Final = 2**31 - 1
-NANOSECONDS_MAX: Final = (1 << 63) - 1
+ORDER_ID_MAX: Final = (1 << 63) - 1
 
 
 # ---- Reads -----------------------------------------------------------------------------------------------------------
@@ -96,10 +96,7 @@ async def order(call: Call) -> OrderInfo:
 
 
 def _order_id(call: Call) -> int:
-    text = call.path["order_id"]
-    if not (text.isascii() and text.isdecimal() and 0 < int(text[:20]) <= NANOSECONDS_MAX):
-        raise ApiError(errors.PARAMETER, f"order_id must be a whole number above zero, was {text[:40]!r}.")
-    return int(text)
+    return shapes.whole(call.path["order_id"], "order_id", 1, ORDER_ID_MAX)
 
 
 # ---- A new order -----------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from schemas.vocabulary import Code, OrderType, SelfTradePrevention, Side, TimeI
 
 __all__ = [
     "account_of", "balance", "breaker", "execution", "instrument_info", "instruments", "last_price_ticks", "order_info",
-    "ratio_text", "rounded",
+    "ratio_text", "rounded", "whole",
 ]  # fmt: skip
 
 
@@ -33,6 +33,7 @@ PREVENTIONS: Final = _names(SelfTradePrevention)
 TRIGGERS: Final = _names(Trigger) | {0: None}
 STATES: Final = _names(TradingState)
 CODES: Final = _names(Code)
+DIGITS_MAX: Final = 20
 BREAKER_NAMES: Final = ("band", "level1", "level2", "level3")
 
 
@@ -41,6 +42,14 @@ def account_of(call: Call) -> int:
     if call.caller is None or call.caller.account == 0:
         raise ApiError(errors.UNAUTHORIZED, "The key must belong to an account, it belongs to none.")
     return call.caller.account
+
+
+def whole(text: str, what: str, least: int, most: int) -> int:
+    """A whole number of a path. Raises ApiError."""
+    if text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX and least <= int(text) <= most:
+        return int(text)
+    must = f"{what} must be a whole number from {least} to {most}."
+    raise ApiError(errors.PARAMETER, must, detail=f"was {text[:40]!r}")
 
 
 def instruments(gateway: Gateway) -> list[Instrument]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -166,6 +166,13 @@ def test_an_order_of_another_account_is_not_there(stack: Stack) -> None:
     assert stack.signed("bob", "DELETE", path)[1]["error"]["code"] == "unknown_order"
     assert stack.signed("alice", "GET", ORDERS + "/0")[1]["error"]["code"] == "parameter"
     assert stack.signed("alice", "GET", ORDERS + "/seven")[1]["error"]["code"] == "parameter"
+
+
+@pytest.mark.parametrize("order_id", ["0" * 4_400 + "1", "9" * 21, str(1 << 63), "٣", "1e3", "-1"])
+def test_an_order_id_that_is_none_is_a_bad_parameter(stack: Stack, order_id: str) -> None:
+    for method in ("GET", "DELETE"):
+        status, answer = stack.signed("alice", method, f"{ORDERS}/{quote(order_id)}")
+        assert (status, answer["error"]["code"]) == (400, "parameter")
 
 
 def test_the_same_signed_request_enters_one_order(stack: Stack) -> None:

@@ -142,15 +142,6 @@ class Line:
             size = int.from_bytes(self.take(8))
         return first & 15, self.take(size)
 
-    def text(self) -> bytes:
-        """The next text message; pings before it are answered."""
-        while True:
-            opcode, data = self.frame()
-            if opcode == 1:
-                return data
-            assert opcode == 9, (opcode, data)
-            self.send_frame(10, data)
-
     def closed_with(self) -> int:
         """The code of the server's close frame, behind which the connection ends."""
         while True:

@@ -35,6 +35,10 @@ QUIET_S: Final = 5.0
 ORDERS_AT_ONCE: Final = 500
 SEEDS: Final = {"1s": 600, "1m": 3_000, "5m": 3_000, "1h": 3_000, "1d": 2_000}
 AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+DIED: Final = (
+    ConnectionError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError, asyncpg.InternalClientError,
+)  # fmt: skip
 _CODES: Final = {one.name.lower(): int(one) for one in v.Code}
 _TYPES: Final = {one.name.lower(): int(one) for one in v.OrderType}
 _TIMES: Final = {one.name.lower(): int(one) for one in v.TimeInForce}
@@ -154,7 +158,7 @@ class History:
         self.query_count += 1
         try:
             async with asyncio.timeout(2 * TIMEOUT_S):
-                found: list[Row] = await pool.fetch(sql, *values)
+                found: list[Row] = await self._fetch(pool, sql, values)
         except AWAY as error:
             self._fail(error)
             raise ApiError(HISTORY_AWAY, detail=type(error).__name__, hint="try again soon") from None
@@ -162,6 +166,14 @@ class History:
             self._waiting -= 1
         self._away = False
         return found
+
+    async def _fetch(self, pool: asyncpg.Pool[Any], sql: str, values: tuple[object, ...]) -> list[Row]:
+        """Once more over another connection, if the one that was open has died meanwhile: the server was restarted."""
+        try:
+            return await pool.fetch(sql, *values)
+        except DIED:
+            await pool.expire_connections()
+            return await pool.fetch(sql, *values)
 
     def _fail(self, error: BaseException) -> None:
         self.error_count += 1
@@ -173,7 +185,7 @@ class History:
 
     async def order(self, account: int, order_id: int) -> Order | None:
         """One order of an account."""
-        if order_id > _FAR:
+        if not 0 < order_id <= _FAR:
             return None
         sql = f"SELECT {_ORDER} FROM orders WHERE shard = $1 AND order_id = $2 AND account = $3"
         found = await self.rows(sql, self._shard, order_id, account)
@@ -224,6 +236,8 @@ class History:
 
     async def fills_of(self, account: int, order_id: int, limit: int) -> list[Fill]:
         """Of one order, oldest first."""
+        if not 0 < order_id <= _FAR:
+            return []
         sql = (
             f"SELECT {_FILL} FROM executions WHERE order_id = $1 AND shard = $2 AND account = $3 AND type = 'filled' "
             "ORDER BY seq, n LIMIT $4"

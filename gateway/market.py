@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import collections
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from engine_node._engine import Core
@@ -197,19 +197,13 @@ class Book:
     """What is kept of one instrument. update_id: of its last book_update; trades: dense, oldest first."""
 
     __slots__ = (
-        "candles",
-        "instrument",
-        "level3_id",
-        "quote_units",
-        "tapes",
-        "top",
-        "trades",
-        "trades_need",
-        "update_id",
-    )
+        "base_asset", "candles", "instrument", "level3_id", "quote_asset", "quote_units", "tapes", "top", "trades",
+        "trades_need", "update_id",
+    )  # fmt: skip
 
-    def __init__(self, instrument: int, quote_units: int, complete_from_ns: int = 0, trades_need: int = 0) -> None:
-        self.instrument, self.quote_units = instrument, quote_units
+    def __init__(self, told: Mapping[str, int | str], complete_from_ns: int = 0, trades_need: int = 0) -> None:
+        self.instrument, self.quote_units = int(told["instrument"]), int(told["quote_units_per_tick_lot"])
+        self.base_asset, self.quote_asset = int(told["base_asset"]), int(told["quote_asset"])
         self.update_id = self.level3_id = 0
         self.top = Top()
         self.trades: list[Trade] = []
@@ -325,8 +319,10 @@ class Market:
 
     def open_orders(self, account: int, instrument: int | None = None) -> list[Order]:
         """By rising id."""
-        mine = self._open.get(account, {})
-        return [mine[one] for one in sorted(mine) if instrument is None or mine[one].instrument == instrument]
+        mine = self._open.get(account)
+        if mine is None:
+            return []
+        return [one for one in mine.values() if instrument is None or one.instrument == instrument]
 
     def orders(self, account: int) -> Iterator[Order]:
         """All of an account that are kept, newest first."""
@@ -451,7 +447,7 @@ class Market:
             told: Any = core.instrument(number)
             if told is None:
                 continue
-            book = self.books[number] = Book(number, told["quote_units_per_tick_lot"], began_ns, self.mirror.sequence)
+            book = self.books[number] = Book(told, began_ns, self.mirror.sequence)
             book.update_id, book.level3_id = told["book_update_id"], told["level3_id"]
             top = book.top
             for level in core.levels(number, BUY_SIDE, 1):
@@ -540,10 +536,9 @@ class Market:
     def _tell_balances(self) -> None:
         moved, self._moved = self._moved, set()
         for account, number in self._touched:
-            made = self.mirror.core.instrument(number)
-            if made is not None:
-                moved.add((account, int(made["base_asset"])))
-                moved.add((account, int(made["quote_asset"])))
+            book = self.books[number]
+            moved.add((account, book.base_asset))
+            moved.add((account, book.quote_asset))
         self._touched.clear()
         if moved:
             for tell in self._told.balances:
@@ -775,5 +770,5 @@ class _Books(dict[int, Book]):
         told: Any = core.instrument(number)
         if told is None:
             raise KeyError(number)
-        book = self[number] = Book(number, told["quote_units_per_tick_lot"])
+        book = self[number] = Book(told)
         return book

@@ -84,6 +84,7 @@ class Mirror:
         self._open = False
         self._advancing = False
         self._failure: Exception | None = None
+        self._level_ns = 0  # when all that was there was applied the last time
         self._settled = asyncio.Event()  # it was live or in trouble once
         self._task: asyncio.Task[None] | None = None
 
@@ -134,8 +135,10 @@ class Mirror:
         return self._source.behind() + len(self._held) // RECORD_BYTES
 
     def behind_ns(self) -> int:
-        """How old the newest record applied is, if there are newer ones; else 0."""
-        return max(0, self._now_ns() - self.core.received_ns()) if self.lag_records() else 0
+        """For how long there have been records that are not applied here; 0: there are none."""
+        if not self.lag_records():
+            return 0
+        return max(0, self._now_ns() - max(self.core.received_ns(), self._level_ns))
 
     def instrument(self, text: str) -> Instrument:
         """By the dialect's name or the engine's. Raises ApiError."""
@@ -203,10 +206,12 @@ class Mirror:
         least_s = self._settings.poll_us / 1e6
         wait_s = least_s
         while self._failure is None:
-            if self.advance():
-                wait_s = 0.0 if self._source.behind() else least_s
+            applied = self.advance()
+            if self._source.behind():
+                wait_s = 0.0
             else:
-                wait_s = min(max(wait_s, least_s) * 1.2, max(IDLE_S_MAX, least_s))
+                self._level_ns = self._now_ns()
+                wait_s = least_s if applied else min(max(wait_s, least_s) * 1.2, max(IDLE_S_MAX, least_s))
             await asyncio.sleep(wait_s)
         raise self._failure
 
@@ -269,6 +274,8 @@ class Mirror:
     def _define_all(self) -> None:
         """Assets and instruments as the core knows them now. What is known already stays the same object."""
         core, options = self.core, self.core.options()
+        for gone in [number for number in self.instruments if core.instrument(number) is None]:
+            del self.instruments[gone]  # of another journal
         for number in range(1, options["asset_count_max"]):
             found = core.asset(number)
             if found is not None:

@@ -24,6 +24,12 @@ Thing = TypeVar("Thing")
 FAR: Final = (1 << 63) - 1
 NEWEST: Final = (FAR, 0)
 BASE_ROWS_MAX: Final = 20_000
+N_MAX: Final = (1 << 32) - 1
+
+
+def _bounded(asked: int | None, without: int) -> int:
+    """A number of a request as the database can take it."""
+    return without if asked is None else min(max(asked, 0), FAR)
 
 
 def _joined(old: Iterable[Thing], new: Iterable[Thing], name: Callable[[Thing], Hashable]) -> list[Thing]:
@@ -59,8 +65,8 @@ async def orders(
 ) -> list[Order]:  # fmt: skip
     """Of an account, by rising id. from_id: the oldest from there on; else the newest, below before_id if given."""
     market, history = gateway.market, gateway.history
-    first, last = from_id or 0, (before_id if before_id is not None else FAR) - 1
-    start, end = start_ns or 0, FAR if end_ns is None else end_ns
+    first, last = _bounded(from_id, 0), _bounded(before_id, FAR) - 1
+    start, end = _bounded(start_ns, 0), _bounded(end_ns, FAR)
     oldest_first = from_id is not None or (start_ns is not None and end_ns is None)
     new: list[Order] = []
     for one in market.orders(account):
@@ -90,8 +96,9 @@ async def fills(
     """Of an account, by rising place (sequence, n). from_id: the oldest from that trade id on (needs an instrument);
     else the newest, below the place `before` if given."""
     market, history = gateway.market, gateway.history
-    first, below = from_id or 0, before or NEWEST
-    start, end = start_ns or 0, FAR if end_ns is None else end_ns
+    first, below = _bounded(from_id, 0), before or NEWEST
+    below = (_bounded(below[0], 0), min(max(below[1], 0), N_MAX))
+    start, end = _bounded(start_ns, 0), _bounded(end_ns, FAR)
     oldest_first = from_id is not None or order_id is not None or (start_ns is not None and end_ns is None)
     new: list[Fill] = []
     for one in market.fills(account):
@@ -134,9 +141,9 @@ async def trades(
     told = market.mirror.core.instrument(instrument.number)
     kept_from = kept[0].trade_id if kept else int(told["trade_id"]) + 1 if told is not None else 1
     oldest_first = from_id is not None or start_ns is not None
-    first, start, end = from_id or 1, start_ns or 0, FAR if end_ns is None else end_ns
+    first, start, end = _bounded(from_id, 1), _bounded(start_ns, 0), _bounded(end_ns, FAR)
     if start_ns is None and end_ns is None:
-        new = market.trades(instrument.number, limit, from_id)
+        new = market.trades(instrument.number, limit, None if from_id is None else first)
         whole = first >= kept_from if oldest_first else len(new) == limit
     else:
         new = [one for one in kept if one.trade_id >= first and start <= one.received_ns <= end]
@@ -155,11 +162,10 @@ async def candles(
 ) -> list[Candle]:  # fmt: skip
     """Those that begin within the times (both included), flat ones where nothing was traded; the newest without times,
     the oldest from start_ns on: from the first trade on, if that came later."""
-    last = start_of(interval, min(gateway.now_ns(), FAR if end_ns is None else end_ns))
+    last = start_of(interval, min(gateway.now_ns(), _bounded(end_ns, FAR)))
     first = _back(interval, last, limit - 1)
     if start_ns is not None:
-        begin = start_of(interval, start_ns)
-        begin = begin if begin == start_ns else next_start(interval, begin)
+        begin = _whole_from(interval, min(_bounded(start_ns, 0), next_start(interval, last)))
         known = await _first_candle(gateway, instrument, interval, begin)
         if known is None:
             return []

@@ -126,8 +126,11 @@ class Instrument:
         return cls(core, assets[0], assets[1], Units.of(core, base, quote))
 
     def same(self, core: Told, base: Told, quote: Told) -> bool:
-        """Is it still called this? Nothing else of it can change."""
-        return (self.symbol, self.base.name, self.quote.name) == (core["name"], base["name"], quote["name"])
+        """Is it still this? In one journal only names can change."""
+        names = (self.symbol, self.base.name, self.quote.name) == (core["name"], base["name"], quote["name"])
+        lots = (self.base_units_per_lot, self.quote_units_per_tick_lot)
+        digits = (self.base.decimals, self.quote.decimals) == (base["decimals"], quote["decimals"])
+        return names and digits and lots == (core["base_units_per_lot"], core["quote_units_per_tick_lot"])
 
     # ---- Texts -------------------------------------------------------------------------------------------------------
 

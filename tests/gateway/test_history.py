@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import asyncpg
 import pytest
 
 from engine_node import _engine
@@ -335,6 +336,43 @@ async def test_nothing_can_be_changed_through_it_and_no_statement_runs_for_ever(
         crowd = [asyncio.create_task(late.history.rows("SELECT pg_sleep(0.2)")) for _ in range(200)]
         done = await asyncio.gather(*crowd, return_exceptions=True)
         assert sum(isinstance(one, ApiError) for one in done) >= 100
+
+
+@in_loop
+async def test_a_server_that_was_restarted_is_not_noticed(recorded: Recorded) -> None:
+    async with recorded.late() as late:
+        await seeded(late)
+        await asyncio.gather(*(late.history.rows("SELECT 1") for _ in range(4)))
+        killer = await asyncpg.connect(recorded.url)
+        await killer.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ironbook-gateway'"
+        )
+        await killer.close()
+        assert await late.history.mark() == recorded.stored_until
+        assert len(await past.orders(late, 1, limit=1000)) > 10
+        assert late.history.error_count == 0
+
+
+@in_loop
+async def test_numbers_beyond_all_bounds_are_answered(recorded: Recorded) -> None:
+    async with recorded.late() as late:
+        instrument = late.market.mirror.instruments[1]
+        for number in (-(2**70), -1, 0, 2**63 - 1, 2**63, 2**70):
+            for question in (
+                past.orders(late, 1, from_id=number), past.orders(late, 1, before_id=number),
+                past.orders(late, 1, start_ns=number), past.orders(late, 1, end_ns=number),
+                past.order(late, 1, order_id=number), past.order(late, 1, text=str(number)),
+                past.fills(late, 1, instrument=instrument, from_id=number),
+                past.fills(late, 1, before=(number, number)), past.fills(late, 1, order_id=number),
+                past.fills(late, 1, start_ns=number, end_ns=number),
+                past.trades(late, instrument, from_id=number), past.trades(late, instrument, start_ns=number),
+                past.trades(late, instrument, end_ns=number), past.candles(late, instrument, "1M", start_ns=number),
+                past.candles(late, instrument, "1w", end_ns=number),
+                past.candles(late, instrument, "1s", start_ns=number, end_ns=number),
+            ):  # fmt: skip
+                found = await question
+                assert found is None or isinstance(found, list | Order)
+        assert late.history.error_count == 0
 
 
 @in_loop

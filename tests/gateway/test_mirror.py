@@ -86,7 +86,7 @@ async def test_a_mirror_follows_an_engine_over_its_end_its_death_and_its_return(
         client.close()  # type: ignore[attr-defined]
     assert mirror.began_count == 1
     assert [order.price_ticks for order in market.open_orders(1)] == [100, 101, 102]
-    assert mirror.lag_records() == 0
+    await until(lambda: mirror.lag_records() == 0)
     assert mirror.behind_ns() == 0
     await mirror.close()
 

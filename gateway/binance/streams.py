@@ -408,6 +408,7 @@ class Hub(Listener):
         self._working = False
         self._timer: asyncio.TimerHandle | None = None
         self._tick = 0
+        self.due_s = 0.0  # when this tick was due, on the loop's clock
         self._names: dict[str, Instrument] = {}
         gateway.market.on(self)
 
@@ -459,7 +460,9 @@ class Hub(Listener):
         (stream.wrapped if wrapped else stream.plain)[who] = None
         stream.joined()
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._on_tick)
+            loop = asyncio.get_running_loop()
+            self.due_s = loop.time() + TICK_S
+            self._timer = loop.call_at(self.due_s, self._on_tick)
         self.gateway.metrics.gauges["streams_open"] = len(self._streams)
         return stream
 
@@ -505,18 +508,17 @@ class Hub(Listener):
             stream.emit(payloads)
 
     def _on_tick(self) -> None:
-        """Ticks are at whole multiples of TICK_S of the loop's clock, so that they do not drift."""
+        """Each TICK_S after the one before; those that a busy loop has missed are left out."""
         loop = asyncio.get_running_loop()
-        now_s = loop.time()
-        self._timer = loop.call_at((now_s // TICK_S + 1) * TICK_S, self._on_tick)
+        next_s = max(self.due_s + TICK_S, loop.time() + TICK_S / 2)
+        self._timer = loop.call_at(next_s, self._on_tick)
         self._tick += 1
-        if not self.gateway.mirror.live:
-            return
-        for stream in list(self._streams.values()):
+        for stream in list(self._streams.values()) if self.gateway.mirror.live else ():
             if stream.ticks and self._tick % stream.ticks == 0:
                 payload = stream.made()
                 if payload is not None:
                     stream.emit([payload])
+        self.due_s = next_s
 
     def post(self, sockets: list[StreamSocket], ready: bytes) -> None:
         """Send it to all of them, some a turn of the loop."""

@@ -36,7 +36,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import servers
+from benchmarks import gateway_fanout, servers
 from benchmarks.http_peers import ECHO_PATH
 from benchmarks.machine import Placement, describe, placement
 from benchmarks.servers import PROGRAMS, ROOT, Server
@@ -420,6 +420,19 @@ def _measure_abuse(stage: Stage, engine: Server) -> dict[str, float]:
     return {"engine_p50_ratio_under_abuse": ratio(0), "engine_p99_ratio_under_abuse": ratio(1)}
 
 
+# ---- Streams to many sockets ----------------------------------------------------------------------------------------
+
+
+def _measure_fanout(stage: Stage, engine: Server) -> dict[str, float]:
+    """benchmarks/gateway_fanout.py"""
+    _define(stage, engine)
+    print()
+    keys = (stage.directory / "seller.json", stage.directory / "buyer.json")
+    return gateway_fanout.measure(
+        stage.place, stage.directory / "fanout", engine, keys, _settings(stage, engine), smoke=stage.size is SMOKE
+    )
+
+
 # ---- Command line ----------------------------------------------------------------------------------------------------
 
 
@@ -428,7 +441,11 @@ def run(size: Size, directory: Path) -> dict[str, Any]:
     place = placement(size.realtime_priority)
     print(*describe(place), sep="\n")
     figures: dict[str, Any] = {}
-    for part, cpu in ((_measure_http, place.server_cpu), (_measure_abuse, place.load_cpu)):
+    for part, cpu in (
+        (_measure_http, place.server_cpu),
+        (_measure_fanout, place.load_cpu),
+        (_measure_abuse, place.load_cpu),
+    ):
         stage = Stage(place, size, directory / part.__name__)
         stage.directory.mkdir()
         with _engine(stage, cpu) as engine:

@@ -2,12 +2,12 @@
 
     two clients ──crossing orders at a steady rate──▶ engine ──journal──▶ gateway's replica     stamp: step applied
                                                                               └─▶ 1,000 sockets of @depth@100ms
-                                                                              └─▶ 50 sockets of @trade     stamp: arrived
+                                                                              └─▶ 50 sockets of @trade     stamp: came
 
 The gateway has one CPU for itself; engine, load and the clients share the other one. Both stamps are of the machine's
 monotonic clock. Of @depth@100ms the time counts from when the interval's message was due, of @trade from when the step
-with the trade was applied. Every socket must get every change, without gap or repeat; one more socket reads nothing, and
-must be dropped alone. Called by benchmarks/gateway.py.
+with the trade was applied. Every socket must get every change, without gap or repeat; one more socket reads nothing,
+and must be dropped alone. Called by benchmarks/gateway.py.
 
     python -m benchmarks.gateway_fanout serve STAMPS                       the gateway, with stamps (settings as ever)
     python -m benchmarks.gateway_fanout read PORT PATH COUNT SECONDS OUT   sockets that only take the time
@@ -45,6 +45,7 @@ PRICE_TICKS, LOTS = 6_000_000, 2
 SLOW_STREAMS = "btcusd@trade/btcusd@aggTrade/btcusd@bookTicker/!bookTicker"
 SLOW_BUFFER = 1 << 17  # of the gateway for one socket: the slow one fills it within the run
 CONNECT_AT_ONCE = 50
+START_S = 20.0
 MS = 1_000_000
 
 
@@ -106,20 +107,33 @@ def _handshake(path: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
+class _Began:
+    """Set when every reader has its first message."""
+
+    def __init__(self, count: int) -> None:
+        self.left, self.all = count, asyncio.Event()
+
+    def one(self) -> None:
+        self.left -= 1
+        if not self.left:
+            self.all.set()
+
+
 class _Reader(asyncio.Protocol):
     """What came, and when."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, began: _Began) -> None:
+        self.path, self._began = path, began
         self.chunks: list[tuple[int, bytes]] = []
         self.lost = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: Any) -> None:
         transport.write(_handshake(self.path))
 
     def data_received(self, data: bytes) -> None:
         self.chunks.append((time.monotonic_ns(), data))
+        if len(self.chunks) == 2:  # behind the answer to the handshake
+            self._began.one()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
@@ -132,14 +146,18 @@ def _itself(one: _Reader) -> _Reader:
 async def _read(port: int, path: str, count: int, seconds: float, out: str) -> None:
     loop = asyncio.get_running_loop()
     readers: list[_Reader] = []
+    began = _Began(count)
     for first in range(0, count, CONNECT_AT_ONCE):
-        some = [_Reader(path) for _ in range(first, min(count, first + CONNECT_AT_ONCE))]
+        some = [_Reader(path, began) for _ in range(first, min(count, first + CONNECT_AT_ONCE))]
         makers = [functools.partial(_itself, one) for one in some]
         await asyncio.gather(*(loop.create_connection(maker, "127.0.0.1", port) for maker in makers))
         readers += some
+    async with asyncio.timeout(START_S):
+        await began.all.wait()
+    from_ns = time.monotonic_ns()
     await asyncio.sleep(seconds)
     found = [(one.lost, one.chunks) for one in readers]
-    await asyncio.to_thread(lambda: Path(out).write_bytes(pickle.dumps(found)))
+    await asyncio.to_thread(lambda: Path(out).write_bytes(pickle.dumps((from_ns, found))))
 
 
 def _trade(port: int, seller_key: str, buyer_key: str, rate: float, seconds: float) -> None:
@@ -183,7 +201,8 @@ def _latencies(path: Path, pattern: re.Pattern[bytes], stamps: list[tuple[int, i
     """Of each message at each socket, in ns. Raises FanoutFailed if one is missing."""
     ids, times = [one for one, _ in stamps], [one for _, one in stamps]
     latencies: list[int] = []
-    for lost, chunks in pickle.loads(path.read_bytes()):
+    from_ns, found = pickle.loads(path.read_bytes())
+    for lost, chunks in found:
         if lost:
             raise FanoutFailed("a socket that reads must not be dropped")
         previous = 0
@@ -191,7 +210,8 @@ def _latencies(path: Path, pattern: re.Pattern[bytes], stamps: list[tuple[int, i
             if previous and first != previous + 1:
                 raise FanoutFailed(f"a socket must get every message: after {previous} came {first}")
             previous = last
-            latencies.append(arrived_ns - times[bisect.bisect_left(ids, last)])
+            if arrived_ns >= from_ns:
+                latencies.append(arrived_ns - times[bisect.bisect_left(ids, last)])
         if not previous:
             raise FanoutFailed("a socket must get messages, got none")
     return sorted(latencies)

@@ -144,6 +144,13 @@ def crc32c(data: Buffer, crc: int = 0) -> int: ...
 def seal(records: Buffer, previous_crc: int = 0) -> bytes:
     """The same records with their crc fields chained from previous_crc."""
 
+class Signer:
+    """Numbers and signs the commands of a session: what engine_node/ingress verifies, at a twentieth of Python's cost."""
+
+    def __init__(self, session_key: bytes) -> None: ...  # 32 bytes
+    def frames(self, parts: Sequence[bytes], first: int, /) -> bytes:
+        """Commands of 48 bytes as signed frames of 64, one behind the other; client sequences rise from `first`."""
+
 class KeyRecord(TypedDict):
     number: int  # 1 .. key_count_max - 1, for ever
     key_id: bytes  # 1 to 16 ASCII bytes

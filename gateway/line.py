@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import hmac
 import os
 import random
@@ -32,18 +31,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from engine_node._engine import Signer
 from gateway.auth import Say
 from gateway.errors import ENGINE_AWAY, OUTCOME_UNKNOWN, ApiError
 from ironbook import Key
 from ironbook._commands import Command, Prefixed, pack
 from ironbook._options import parse_address
-from ironbook._session import MAGIC, SESSION_LABEL, SHA256_BLOCK_BYTES
+from ironbook._session import MAGIC, SESSION_LABEL
 from schemas.vocabulary import (
     CODE_TEXT,
     LOGON_BYTES,
     REPORT_BYTES,
     RESUME_NEW_ONLY,
-    TAG_BYTES,
     Code,
     EventKind,
     LogonAnswer,
@@ -70,13 +69,11 @@ KEEP_ALIVE: Final = (
     ((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT), 20_000),
     ((socket.IPPROTO_TCP, socket.TCP_NODELAY), 1),
 )
-_INNER = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+_PING: Final = Ping(echo=1).pack()
 _MESSAGE_MIN: Final = int(MessageKind.LOGON_ANSWER)
 _LOGON_ANSWER, _PONG = int(MessageKind.LOGON_ANSWER), int(MessageKind.PONG)
 _REFUSED, _SESSION_ENDED = int(MessageKind.REFUSED), int(MessageKind.SESSION_ENDED)
 _FILLED, _TRIGGERED = int(EventKind.FILLED), int(EventKind.TRIGGERED)  # whose reference is no client sequence
-_word_of = struct.Struct("<Q").pack  # kind and client sequence, the first 8 bytes of a command
 _reference_of = struct.Struct("<Q").unpack_from
 _REFERENCE_AT, _ORDER_ID_AT, _CODE_AT = 80, 40, 2
 _pack_nonce = Nonce._STRUCT.pack
@@ -147,7 +144,7 @@ class Line:
         self._refused_code = 0
         self._output: list[bytes] = []
         self._flushing = False
-        self._inner = self._outer = hashlib.sha256()
+        self._signer = Signer(bytes(32))
         self._wire: _Wire | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -206,17 +203,8 @@ class Line:
             raise _away(f"{len(self._waiting)} commands wait for an answer", "the engine is busy; try again soon")
 
     def _enter(self, parts: Sequence[bytes]) -> asyncio.Future[Applied]:
-        sequence = self._entered
-        first = sequence + 1
-        output, inner, outer = self._output, self._inner, self._outer
-        for part in parts:
-            sequence += 1
-            numbered = _word_of(part[0] | sequence << 16) + part[8:]
-            digest = inner.copy()
-            digest.update(numbered)
-            tag = outer.copy()
-            tag.update(digest.digest())
-            output += numbered, tag.digest()[:TAG_BYTES]
+        first, sequence = self._entered + 1, self._entered + len(parts)
+        self._output.append(self._signer.frames(parts, first))
         self._entered = sequence
         future = self._mirror.when(self.key_number, sequence)
         loop = cast(asyncio.AbstractEventLoop, self._loop)
@@ -237,12 +225,7 @@ class Line:
         self._output.clear()
 
     def _ping(self) -> None:
-        command = Ping(client_sequence=self._entered, echo=1).pack()
-        digest = self._inner.copy()
-        digest.update(command)
-        tag = self._outer.copy()
-        tag.update(digest.digest())
-        self._output += (command, tag.digest()[:TAG_BYTES])
+        self._output.append(self._signer.frames((_PING,), self._entered))
         self._flush()
 
     def _trim(self) -> None:
@@ -376,7 +359,7 @@ class Line:
             async with asyncio.timeout(max(CONNECT_S, self._timeout_s)):
                 await loop.create_connection(lambda: wire, host, port)
                 answer = await self._log_on(wire, key)
-                self._ping_first(wire, answer.last_client_sequence)
+                wire.write(self._signer.frames((_PING,), answer.last_client_sequence))
                 pong = await wire.item()
         except TimeoutError:
             wire.abort()
@@ -405,17 +388,8 @@ class Line:
             raise _Again(f"the logon answer must be signed with the secret of key {key.key_id}, is not")
         answer = LogonAnswer.unpack(data)
         material = SESSION_LABEL + head[24:40] + answer.server_nonce + key.key_id_bytes
-        padded = hmac.digest(key.secret, material, "sha256").ljust(SHA256_BLOCK_BYTES, b"\0")
-        self._inner = hashlib.sha256(padded.translate(_INNER))
-        self._outer = hashlib.sha256(padded.translate(_OUTER))
+        self._signer = Signer(hmac.digest(key.secret, material, "sha256"))
         return answer
-
-    def _ping_first(self, wire: _Wire, last: int) -> None:
-        command = Ping(client_sequence=last, echo=1).pack()
-        digest, tag = self._inner.copy(), self._outer.copy()
-        digest.update(command)
-        tag.update(digest.digest())
-        wire.write(command + tag.digest()[:TAG_BYTES])
 
     def _begin(self, wire: _Wire, answer: LogonAnswer, last: int) -> None:
         """The session lives, and `last` is what of this key is recorded."""

@@ -4,6 +4,7 @@
  *   replica.c  Core and JournalReader
  *   writer.c   JournalWriter: a journal made of records that exist already
  *   feed.c     Feed: a core's events as JSON messages
+ *   signer.c   Signer: a client's commands as signed frames
  *   engine.c   Engine and Connection: the primary
  */
 #ifndef IRONBOOK_BINDING_H
@@ -46,6 +47,7 @@ PyObject *add_type(PyObject *module, PyType_Spec *spec, const char *name);
 int replica_add_types(PyObject *module);
 int writer_add_types(PyObject *module);
 int feed_add_types(PyObject *module);
+int signer_add_types(PyObject *module);
 int engine_add_types(PyObject *module);
 
 #endif

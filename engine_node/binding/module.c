@@ -222,7 +222,8 @@ PyMODINIT_FUNC PyInit__engine(void) {
              PyModule_AddIntConstant(module, "EVENTS_LEVEL3", CORE_EVENTS_LEVEL3) < 0 ||
              PyModule_AddIntConstant(module, "EVENTS_ACCOUNTS", CORE_EVENTS_ACCOUNTS) < 0 ||
              PyModule_AddIntConstant(module, "EVENTS_ALL", CORE_EVENTS_ALL) < 0 || replica_add_types(module) < 0 ||
-             writer_add_types(module) < 0 || feed_add_types(module) < 0 || engine_add_types(module) < 0;
+             writer_add_types(module) < 0 || feed_add_types(module) < 0 || signer_add_types(module) < 0 ||
+             engine_add_types(module) < 0;
     if (!failed) return module;
     Py_DECREF(module);
     return NULL;

@@ -474,6 +474,7 @@ async def proxied(node: Node, key_id: str) -> AsyncIterator[tuple[Line, HeldMirr
 @in_loop
 async def test_frames_that_arrive_behind_a_new_session_are_not_entered_as_was_told(shared: Node) -> None:
     async with proxied(shared, "late") as (line, mirror, proxy):
+        await line.submit(MassCancel(account=1))
         proxy.links[0].pass_bytes = 0
         future = line.submit_parts((order(number=1),))
         await until(lambda: proxy.links[0].kept)
@@ -491,6 +492,7 @@ async def test_frames_that_arrive_behind_a_new_session_are_not_entered_as_was_to
 async def test_frames_that_arrive_before_the_new_session_lives_are_entered_and_answered(shared: Node) -> None:
     """Between the logon answer and the first frame the old session lives on: the answer's number is too low then."""
     async with proxied(shared, "early") as (line, mirror, proxy):
+        await line.submit(MassCancel(account=1))
         proxy.links[0].pass_bytes = 0
         future = line.submit_parts((order(number=1),))
         await until(lambda: proxy.links[0].kept)

@@ -14,13 +14,14 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from gateway.symbols import DECIMAL_PATTERN
 
 # ---- What parameters are made of -------------------------------------------------------------------------------------
+# Of patterns: in Python $ alone would let a line break at the end pass
 
 Decimal = Annotated[str, Meta(pattern=DECIMAL_PATTERN, description="A decimal without exponent.")]
 ClientId = Annotated[
-    str, Meta(pattern=r"^[.A-Z:/a-z0-9_-]{1,36}$", description="The client's own name of it, 1 to 36 characters.")
+    str, Meta(pattern=r"^[.A-Z:/a-z0-9_-]{1,36}(?!\n)$", description="The client's own name of it, 1 to 36 characters.")
 ]
 Symbol = Annotated[
-    str, Meta(pattern=r"^[-A-Z0-9_./]{1,36}$", description="A symbol of exchangeInfo, such as BTCUSD.")
+    str, Meta(pattern=r"^[-A-Z0-9_./]{1,36}(?!\n)$", description="A symbol of exchangeInfo, such as BTCUSD.")
 ]
 OrderId = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Milliseconds = Annotated[int, Meta(ge=0, le=2**53, description="Milliseconds since the epoch.")]

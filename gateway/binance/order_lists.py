@@ -1,15 +1,14 @@
 """One cancels other, in the Binance dialect: two orders, one lock, linked by the core itself.
 
-    POST orderList/oco ──▶ order above, order below + link to it ──one write──▶ core: the first that trades, fires or
-                                                                                ends cancels the other
+    POST orderList/oco ──▶ the order that waits ──its id──▶ the other one + link to it
+    core: the first of them that trades, fires or ends cancels the other
 
-The list has the number of its first order. If one of the two is refused, the other is cancelled again: the answer is
-the refusal, and nothing stays.
+The link names the first order by its id, which nothing but this request has entered. The list has that number. If the
+second order is refused, the first is cancelled again: the answer is the refusal, and nothing stays.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from typing import Final
 
@@ -24,13 +23,12 @@ from gateway.binance.models import (
     OrderList,
     OrderResult,
 )
-from gateway.binance.orders import Entry, caller_account, enter, generated, instrument_of, tell
+from gateway.binance.orders import caller_account, enter, generated, instrument_of, tell
 from gateway.binance.refusals import refusal
 from gateway.errors import ApiError
-from gateway.events import Applied
 from gateway.line import pack_nonce
 from gateway.routing import Call
-from gateway.symbols import client_number
+from gateway.symbols import Instrument
 from ironbook._commands import pack_one
 from schemas.vocabulary import EventKind, LinkAction, OrderLink
 
@@ -44,35 +42,51 @@ async def place_list(call: Call) -> OrderList:
     gateway, account = call.gateway, caller_account(call)
     asked: NewOrderList = call.parameters
     instrument = instrument_of(gateway, asked.symbol)
-    core = gateway.mirror.core
-    name = asked.aboveClientOrderId or str(generated())
-    taken = gateway.market.order_by_text(account, name)
-    if taken is not None and taken.is_open:  # the second order would be linked to that one
-        raise ApiError(errors.DUPLICATE)
-    first = enter(core, account, _leg(asked, "above", name), instrument, (_nonce(call, b""),))
-    link = OrderLink(target_client_order_id=client_number(name), action=LinkAction.ONE_CANCELS_OTHER)
-    below = _leg(asked, "below", asked.belowClientOrderId)
-    second = enter(core, account, below, instrument, (_nonce(call, b"second"), pack_one(link)))
-    futures = gateway.line.submit_linked([first.parts, second.parts])
-    outcomes = await asyncio.gather(*futures, return_exceptions=True)
-    told = [_told(entry, outcome) for entry, outcome in zip((first, second), outcomes, strict=True)]
-    reports = [one for one in told if isinstance(one, OrderResult)]
-    refused = next((one for one in told if isinstance(one, BaseException)), None)
-    if refused is not None:
-        for one in reports:
-            undo = (_nonce(call, b"undo"), pack_target(account, instrument, Target(one.orderId, 0, None)))
-            await gateway.line.submit_parts(undo)
-        raise refused
+    legs = {side: _leg(asked, side) for side in ("above", "below")}
+    order = sorted(legs, key=lambda side: legs[side].type == "LIMIT_MAKER")  # what waits trades last
+    for leg in legs.values():  # what can be refused without the engine is refused before anything is entered
+        enter(gateway.mirror.core, account, leg, instrument)
+    reports = {order[0]: await _enter(call, legs[order[0]], instrument, 0)}
+    first_id = reports[order[0]].orderId
+    try:
+        reports[order[1]] = await _enter(call, legs[order[1]], instrument, first_id)
+    except ApiError as error:
+        await _undo(call, account, instrument, first_id)
+        if error.problem is not errors.CANCEL_REJECTED:
+            raise
+        text = f"Order was rejected: the first order of the list, {first_id}, ended before the other was entered."
+        raise ApiError(errors.ORDER_REJECTED, text) from None
+    both = [reports["above"], reports["below"]]
     return OrderList(
-        orderListId=reports[0].orderId,
+        orderListId=first_id,
         listStatusType="EXEC_STARTED",
         listOrderStatus="EXECUTING",
         listClientOrderId=asked.listClientOrderId or str(generated()),
-        transactionTime=reports[0].transactTime,
+        transactionTime=max(one.transactTime for one in both),
         symbol=instrument.name,
-        orders=[ListedOrder(instrument.name, one.orderId, one.clientOrderId) for one in reports],
-        orderReports=reports,
+        orders=[ListedOrder(instrument.name, one.orderId, one.clientOrderId) for one in both],
+        orderReports=both,
     )
+
+
+async def _enter(call: Call, order: NewOrder, instrument: Instrument, linked_id: int) -> OrderResult:
+    """One order of a list. linked_id: the one that was entered before it; 0: it is the first."""
+    gateway, account = call.gateway, caller_account(call)
+    prefixes: tuple[bytes, ...] = (_nonce(call, b"second" if linked_id else b""),)
+    if linked_id:
+        prefixes += (pack_one(OrderLink(order_id=linked_id, action=LinkAction.ONE_CANCELS_OTHER)),)
+    entry = enter(gateway.mirror.core, account, order, instrument, prefixes)
+    return tell(entry, await gateway.line.submit_parts(entry.parts))
+
+
+async def _undo(call: Call, account: int, instrument: Instrument, order_id: int) -> None:
+    """Cancel the first order again. Raises ApiError (OUTCOME_UNKNOWN) if that cannot be done."""
+    parts = (_nonce(call, b"undo"), pack_target(account, instrument, Target(order_id, 0, None)))
+    try:
+        await call.gateway.line.submit_parts(parts)
+    except ApiError:
+        text = f"Order {order_id} of the list was entered, the other was not; its cancel could not be sent."
+        raise ApiError(errors.OUTCOME_UNKNOWN, text) from None
 
 
 def _nonce(call: Call, part: bytes) -> bytes:
@@ -81,7 +95,7 @@ def _nonce(call: Call, part: bytes) -> bytes:
     return pack_nonce(nonce, call.timestamp_ns)
 
 
-def _leg(asked: NewOrderList, side: str, name: str | None) -> NewOrder:
+def _leg(asked: NewOrderList, side: str) -> NewOrder:
     """The order above or below the price."""
     return NewOrder(
         symbol=asked.symbol,
@@ -90,22 +104,13 @@ def _leg(asked: NewOrderList, side: str, name: str | None) -> NewOrder:
         timeInForce=getattr(asked, f"{side}TimeInForce"),
         quantity=asked.quantity,
         price=getattr(asked, f"{side}Price"),
-        newClientOrderId=name,
+        newClientOrderId=getattr(asked, f"{side}ClientOrderId"),
         stopPrice=getattr(asked, f"{side}StopPrice"),
         trailingDelta=getattr(asked, f"{side}TrailingDelta"),
         icebergQty=getattr(asked, f"{side}IcebergQty"),
         newOrderRespType=asked.newOrderRespType or "RESULT",
         selfTradePreventionMode=asked.selfTradePreventionMode,
     )
-
-
-def _told(entry: Entry, outcome: Applied | BaseException) -> OrderResult | BaseException:
-    if isinstance(outcome, BaseException):
-        return outcome
-    try:
-        return tell(entry, outcome)
-    except ApiError as error:
-        return error
 
 
 async def cancel_list(call: Call) -> CancelledList:

@@ -196,7 +196,7 @@ def test_each_refusal_is_ccxts_own_exception(stack: Stack, alice: Any, bob: Any)
     alice.create_order(SYMBOL, "limit", "buy", 0.1, 50_000, {"clientOrderId": "twice"})
     with pytest.raises(ccxt.InvalidOrder, match="Duplicate order sent"):
         alice.create_order(SYMBOL, "limit", "buy", 0.1, 50_000, {"clientOrderId": "twice"})
-    for client_order_id in ("x" * 37, "two words", "ä"):
+    for client_order_id in ("x" * 37, "two words", "ä", "x\n", "x" * 36 + "\n"):
         with pytest.raises(ccxt.BadRequest):
             alice.private_post_order(raw | {"newClientOrderId": client_order_id})
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from schemas.vocabulary import Halt, HaltAction, HaltScope
 from tests.gateway.binance.desk import Desk, refusal_of
 
 PATH = "/api/v3/orderList/oco"
@@ -38,6 +39,7 @@ def test_a_pair_is_entered_with_one_lock(desk: Desk) -> None:
     assert (made["contingencyType"], made["listOrderStatus"], made["listClientOrderId"]) == ("OCO", "EXECUTING", "both")
     assert [one["clientOrderId"] for one in made["orders"]] == ["profit", "loss"]
     assert [one["type"] for one in made["orderReports"]] == ["LIMIT_MAKER", "STOP_LOSS_LIMIT"]
+    assert made["orderListId"] == min(one["orderId"] for one in made["orders"])
     told = desk.call("GET", "/api/v3/openOrders", symbol="BTCUSD")
     assert {one["orderListId"] for one in told} == {made["orderListId"]}
     balances = {one["asset"]: one["locked"] for one in desk.call("GET", "/api/v3/account")["balances"]}
@@ -86,10 +88,29 @@ def test_a_pair_that_is_refused_leaves_nothing(desk: Desk, parameters: dict[str,
     assert desk.market.open_orders(1) == []
 
 
-def test_a_name_that_is_taken_links_nothing(desk: Desk) -> None:
-    order = desk.order("SELL", price="63000", newClientOrderId="profit")
+@pytest.mark.parametrize("name", ["profit", "loss"])
+def test_a_name_that_is_taken_links_nothing(desk: Desk, name: str) -> None:
+    order = desk.order("SELL", price="63000", newClientOrderId=name)
     assert refusal_of(lambda: pair(desk)) == (400, -2010, "Duplicate order sent.")
     assert [one.order_id for one in desk.market.open_orders(1)] == [order["orderId"]]
+
+
+def test_a_first_order_that_has_ended_meanwhile_is_told(desk: Desk) -> None:
+    submit, number = desk.submit_parts, 0
+
+    def and_cancel(parts: Any) -> Any:
+        nonlocal number
+        number += 1
+        if number == 2:  # somebody cancels all between the two orders
+            desk.admin(Halt(target=1, scope=HaltScope.ACCOUNT, action=HaltAction.KILL))
+            desk.admin(Halt(target=1, scope=HaltScope.ACCOUNT, action=HaltAction.RESUME))
+        return submit(parts)
+
+    desk.submit_parts = and_cancel  # type: ignore[method-assign]
+    status, code, text = refusal_of(lambda: pair(desk))
+    assert (status, code) == (400, -2010)
+    assert "ended before the other was entered" in text
+    assert desk.market.open_orders(1) == []
 
 
 def test_the_same_request_twice_is_entered_once(desk: Desk) -> None:

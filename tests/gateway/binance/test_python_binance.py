@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,29 @@ def test_one_order_cancels_the_other(alice: Any, bob: Any) -> None:
     assert len(alice.get_open_orders(symbol="BTCUSD")) == 2
     alice.cancel_order(symbol="BTCUSD", orderId=made["orders"][0]["orderId"])
     assert alice.get_open_orders(symbol="BTCUSD") == []
+
+
+def test_a_refused_list_leaves_an_order_of_the_same_name_alone(stack: Stack, alice: Any, bob: Any) -> None:
+    alice.order_limit_buy(symbol="BTCUSD", quantity="0.1", price="60000")
+    bob.order_market_sell(symbol="BTCUSD", quantity="0.1")
+    said = {"symbol": "BTCUSD", "side": "SELL", "quantity": "0.01"}
+    plain = {"type": "LIMIT", "timeInForce": "GTC", "price": "71000"}
+    above = {"aboveType": "LIMIT_MAKER", "abovePrice": "70000"}
+    below = {"belowType": "STOP_LOSS", "belowStopPrice": "50000"}
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for number in range(10):
+            name = f"race-{number}"
+            one = pool.submit(
+                stack.signed, "carol", "POST", "/api/v3/order", **said | plain | {"newClientOrderId": name}
+            )
+            pair = said | above | below | {"aboveClientOrderId": name}
+            two = pool.submit(stack.signed, "carol", "POST", "/api/v3/orderList/oco", **pair)
+            (status, entered), (listed, _) = one.result(), two.result()
+            open_orders = stack.signed("carol", "GET", "/api/v3/openOrders", symbol="BTCUSD")[1]
+            assert (status == 200) == (listed != 200)
+            expected = {entered["orderId"]} if status == 200 else None
+            assert expected is None or {order["orderId"] for order in open_orders} == expected
+            stack.signed("carol", "DELETE", "/api/v3/openOrders", symbol="BTCUSD")
 
 
 def test_refusals_have_their_codes(alice: Any) -> None:

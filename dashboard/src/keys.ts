@@ -3,7 +3,7 @@ import { askCancelAll } from "./components/confirm";
 import { helpOpen } from "./components/help";
 import { PAGES } from "./app";
 import { openOrders } from "./state/account";
-import { focusField, focusOn } from "./state/focus";
+import { focusField, focusOn, pane, whenRendered } from "./state/focus";
 import { go } from "./state/route";
 import { mayCancel, session } from "./state/session";
 import { toggleTheme } from "./state/theme";
@@ -14,14 +14,14 @@ function write(side: "buy" | "sell"): void {
   edit({ side });
   if (session.value) {
     const { kind } = ticket.value;
-    focusField(hasTrigger(kind) ? "trigger" : hasPrice(kind) ? "price" : kind === "trailing" ? "offset" : "quantity");
+    focusField(hasTrigger(kind) ? "trigger" : hasPrice(kind) ? "price" : kind === "trailing" ? "offset" : "worst");
   }
 }
 
 function toOrders(): void {
   go("/");
-  focusOn("open-orders", "orders");
-  requestAnimationFrame(() => document.querySelector<HTMLElement>("#open-orders tbody tr")?.focus());
+  pane.value = "orders";
+  whenRendered(() => document.querySelector<HTMLElement>("#open-orders tbody tr")?.focus());
 }
 
 const ACTIONS: Record<string, () => void> = {

@@ -1,13 +1,14 @@
 /** Open orders: cancelled by one key, amended where they stand. */
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import * as api from "../net/api";
 import type { Order, OrderResult } from "../net/types";
 import { decimal, isMultiple, parse, share, shown } from "../lib/decimal";
 import { moment } from "../lib/when";
 import { accountFailed, accountKnown, answered, cancelOrder, link, openOrders } from "../state/account";
 import { bySymbol } from "../state/market";
+import { whenRendered } from "../state/focus";
 import { hasAccount, mayCancel, mayTrade, session } from "../state/session";
 import { refused, toast } from "../state/toasts";
 import { Badge, Empty, Failed, Loading, SideMark, words } from "./parts";
@@ -140,14 +141,15 @@ function AmendRow(props: { order: Order; onEnd: () => void }): JSX.Element {
   const sending = useSignal(false);
   const first = useRef<HTMLInputElement>(null);
   const now = bySymbol.value.get(order.symbol);
-  useEffect(() => {
+  // Before the next key, as all that moves the focus.
+  useLayoutEffect(() => {
     first.current?.focus();
     first.current?.select();
   }, []);
 
   const leave = (): void => {
     props.onEnd();
-    requestAnimationFrame(() => document.querySelector<HTMLElement>(`[data-order="${order.order_id}"]`)?.focus());
+    whenRendered(() => document.querySelector<HTMLElement>(`[data-order="${order.order_id}"]`)?.focus());
   };
 
   const send = async (): Promise<void> => {

@@ -1,7 +1,8 @@
 /** Small parts that all pages share. */
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { type Decimal, sign, signed } from "../lib/decimal";
+import { whenRendered } from "../state/focus";
 import { dismiss, toasts, told } from "../state/toasts";
 
 export function Panel(props: {
@@ -118,7 +119,7 @@ export function Segmented<T extends string>(props: {
     const next = props.options[(at + step + props.options.length) % props.options.length]!;
     props.onChange(next[0]);
     const group = event.currentTarget as HTMLElement;
-    requestAnimationFrame(() => group.querySelector<HTMLElement>('[aria-checked="true"]')?.focus());
+    whenRendered(() => group.querySelector<HTMLElement>('[aria-checked="true"]')?.focus());
   };
   return (
     <div class={`segmented ${props.class ?? ""}`} role="radiogroup" aria-label={props.label} onKeyDown={move}>
@@ -171,7 +172,7 @@ export function Dialog(props: {
   children: ComponentChildren;
 }): JSX.Element {
   const ref = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     ref.current?.showModal();
   }, []);
   return (

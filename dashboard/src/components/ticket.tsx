@@ -116,6 +116,16 @@ function Form(): JSX.Element {
     if (level) edit({ price: text(book.price(level.price)) });
   };
 
+  const bound = (): void => {
+    const book = currentBook();
+    const level = one.side === "buy" ? book.asks[0] : book.bids[0];
+    const around =
+      hasTrigger(one.kind) && one.trigger ? decimal(one.trigger) : level ? book.price(level.price) : lastPrice();
+    if (!around) return;
+    const times: Decimal = { units: one.side === "buy" ? 105n : 95n, scale: 2 };
+    edit({ worst: text(floorTo(multiply(around, times), decimal(now.tick_size))) });
+  };
+
   const estimate = cost(one, now, lastPrice());
   return (
     <form class={`ticket ${one.side}`} onSubmit={(event) => void send(event)} noValidate autoComplete="off">
@@ -171,6 +181,26 @@ function Form(): JSX.Element {
               title="The best price of the own side"
             >
               best
+            </button>
+          }
+        />
+      )}
+      {!hasPrice(one.kind) && (
+        <Amount
+          name="worst"
+          label="Worst price"
+          unit={now.quote}
+          step={now.tick_size}
+          fault={shownFaults.worst}
+          tool={
+            <button
+              type="button"
+              class="quiet small"
+              onClick={bound}
+              tabIndex={-1}
+              title="5 % beyond the trigger, or beyond the best price of the other side"
+            >
+              {one.side === "buy" ? "+5 %" : "−5 %"}
             </button>
           }
         />
@@ -262,7 +292,7 @@ function Form(): JSX.Element {
   );
 }
 
-type AmountName = "price" | "quantity" | "trigger" | "offset" | "display";
+type AmountName = "price" | "worst" | "quantity" | "trigger" | "offset" | "display";
 
 function Amount(props: {
   name: AmountName;

@@ -17,6 +17,7 @@ const instrument = {
   min_quantity: "0.0001",
   max_quantity: "100",
   min_notional: "10",
+  collar_ppm: 100_000,
 } as Instrument;
 const ticket = (change: Partial<Ticket>): Ticket => ({ ...fresh, price: "60000", quantity: "0.5", ...change });
 
@@ -32,9 +33,18 @@ describe("the ticket", () => {
       "Price × quantity must be at least 10 USD",
     );
     expect(faults(ticket({ display: "0.6" }), instrument).display).toBe("Shown quantity must not exceed the quantity");
-    expect(faults(ticket({ kind: "stop_market", price: "" }), instrument)).toEqual({
+    expect(faults(ticket({ kind: "stop_market", price: "", worst: "9" }), instrument)).toEqual({
       trigger: "Trigger must be given",
     });
+  });
+
+  it("asks for a bound where nothing else bounds a market order", () => {
+    const free = { ...instrument, collar_ppm: 0 };
+    expect(faults(ticket({ kind: "market" }), instrument)).toEqual({});
+    expect(faults(ticket({ kind: "market" }), free).worst).toContain("Worst price must be given");
+    expect(faults(ticket({ kind: "trailing", offset: "5" }), instrument).worst).toContain("Worst price must be given");
+    expect(faults(ticket({ kind: "market", side: "sell" }), free)).toEqual({});
+    expect(faults(ticket({ kind: "market", worst: "63000" }), free)).toEqual({});
   });
 
   it("makes each type of order", () => {
@@ -52,6 +62,7 @@ describe("the ticket", () => {
     });
     expect(made({ kind: "market" })).toMatchObject({ type: "market", time_in_force: "immediate_or_cancel" });
     expect(made({ kind: "market" })).not.toHaveProperty("price");
+    expect(made({ kind: "market", worst: "63000" }).price).toBe("63000");
     expect(made({ kind: "stop_limit", trigger: "59000" })).toMatchObject({
       type: "limit",
       trigger: "stop",

@@ -32,6 +32,8 @@ export interface Ticket {
   kind: TicketKind;
   price: string;
   quantity: string;
+  /** Of an order without a limit: the price that it must not go beyond. */
+  worst: string;
   trigger: string;
   offset: string;
   display: string;
@@ -47,6 +49,7 @@ export const fresh: Ticket = {
   kind: "limit",
   price: "",
   quantity: "",
+  worst: "",
   trigger: "",
   offset: "",
   display: "",
@@ -69,7 +72,7 @@ export const hasTrigger = (kind: TicketKind): boolean => kind.startsWith("stop")
 /** What rests in the book may be post-only, show a part of itself, hide, or end with the day. */
 export const canRest = (one: Ticket): boolean => hasPrice(one.kind) && one.timeInForce === "good_till_cancelled";
 
-export type Faults = Partial<Record<"price" | "quantity" | "trigger" | "offset" | "display", string>>;
+export type Faults = Partial<Record<"price" | "quantity" | "worst" | "trigger" | "offset" | "display", string>>;
 
 function onTick(name: string, value: string, step: string): string | null {
   const number = parse(value);
@@ -89,6 +92,11 @@ export function faults(one: Ticket, instrument: Instrument): Faults {
   if (hasPrice(one.kind)) put("price", onTick("Price", one.price, instrument.tick_size));
   if (hasTrigger(one.kind)) put("trigger", onTick("Trigger", one.trigger, instrument.tick_size));
   if (one.kind === "trailing") put("offset", onTick("Offset", one.offset, instrument.tick_size));
+  if (!hasPrice(one.kind)) {
+    if (one.worst.trim()) put("worst", onTick("Worst price", one.worst, instrument.tick_size));
+    else if (one.side === "buy" && (one.kind !== "market" || instrument.collar_ppm === 0))
+      out.worst = "Worst price must be given: no collar bounds this order";
+  }
   put("quantity", onTick("Quantity", one.quantity, instrument.lot_size));
   const quantity = parse(one.quantity);
   if (!out.quantity && quantity) {
@@ -126,6 +134,7 @@ export function request(one: Ticket, instrument: Instrument, id: string): NewOrd
   };
   if (!priced && one.kind !== "market") order.time_in_force = "immediate_or_cancel";
   if (priced) order.price = plain(one.price);
+  else if (one.worst.trim()) order.price = plain(one.worst);
   if (hasTrigger(one.kind)) {
     order.trigger = one.kind.startsWith("stop") ? "stop" : "take_profit";
     order.trigger_price = plain(one.trigger);

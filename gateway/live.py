@@ -21,6 +21,7 @@ import msgspec
 from gateway import errors
 from gateway.account_channel import AccountChannels, Place
 from gateway.auth import Caller
+from gateway.binance.signatures import signatures
 from gateway.context import Gateway
 from gateway.errors import ApiError
 from gateway.events import Event
@@ -41,7 +42,6 @@ SNAPSHOT_WEIGHT: Final = 50  # of a whole book
 STATUS_S: Final = 1.0
 LOOK_S: Final = 30.0  # how often a session is looked at that could have ended meanwhile
 ID_LENGTH_MAX: Final = 64
-RECV_WINDOW_DEFAULT: Final = "5000"
 _encode: Final = msgspec.json.Encoder().encode
 _Number = int | str | None
 
@@ -215,11 +215,14 @@ class LiveSocket:
         if said.recv_window is not None:
             signs["recvWindow"] = str(said.recv_window)
         signed = "&".join(f"{name}={signs[name]}" for name in sorted(signs)).encode()
-        self._gateway.limits.weight(self._request.peer, SOCKET_WEIGHT, self._gateway.now_ns())
-        self._caller, _, _ = self._gateway.keys.verify(
-            signs["apiKey"], signed, said.signature, signs["timestamp"], signs.get("recvWindow", RECV_WINDOW_DEFAULT),
-            self._request.peer, Permission.READ, self._gateway.now_ns(),
+        gateway, now_ns = self._gateway, self._gateway.now_ns()
+        gateway.limits.weight(self._request.peer, SOCKET_WEIGHT, now_ns)
+        caller, nonce, _ = gateway.keys.verify(
+            signs["apiKey"], signed, said.signature, signs["timestamp"], signs.get("recvWindow"), self._request.peer,
+            Permission.READ, now_ns,
         )  # fmt: skip
+        signatures(gateway).begin(nonce, signs, now_ns)
+        self._caller = caller
         self._answer("login", said, key_id=self._caller.key_id, account=self._caller.account)
 
     def _look_later(self) -> None:

@@ -80,6 +80,7 @@ class GatewaySettings:
     key_passphrase_file: str = env.text("", "File of mode 0600 whose first line opens it. Default: in data.")
     key_poll: int = env.integer(500, 50, 600_000, "How often to look whether the key file changed.")
     manage_keys: bool = env.flag(False, "May keys be made, rotated and revoked here? Needs write access to the file.")
+    unsigned_listen_keys: bool = env.flag(False, "May a listen key be had by a key's name alone, as on Binance?")
     cookie_secret_file: str = env.text("", "Secrets of session cookies, made if it is not there. Default: in data.")
     session_hours: int = env.integer(12, 1, 720, "A dashboard login ends after.")
     database_url: str = env.secret("PostgreSQL: postgresql://user:password@host:port/database; better in a file.")

@@ -659,7 +659,7 @@ class StreamSocket:
             return
         stream: Stream | user_data.Feed | None = self._hub.join(name, self, wrapped=self.wrapped)
         if stream is None:
-            stream = self._users.join(name, self._teller(name))
+            stream = self._users.join(name, self.socket.request.peer, self._teller(name))
         self._streams[name] = stream
 
     def _teller(self, name: str) -> user_data.Tell:

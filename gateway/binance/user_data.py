@@ -7,7 +7,8 @@ events of a step come in their order, then the balances that the step left. Nobo
 the account listens.
 
 Listen keys are the older way in: unguessable names of one key's stream, good for 60 minutes since they were last kept
-alive. They live in this process: after a restart a client asks for another one.
+alive. They live in this process: after a restart a client asks for another one. To ask for one is a signed request;
+who knows one may follow, keep and end it, from where its key may be used.
 """
 
 from __future__ import annotations
@@ -125,10 +126,13 @@ class Hub(Listener):
         self._feeds.setdefault(account, []).append(feed)
         return feed
 
-    def join(self, listen_key: str, tell: Tell) -> Feed | None:
-        """The events of a listen key's account; None: there is no such listen key."""
+    def join(self, listen_key: str, peer: str, tell: Tell) -> Feed | None:
+        """The events of a listen key's account; None: there is no such listen key for this address."""
         found = self._listen_keys.get(listen_key)
         if found is None:
+            return None
+        key = self.gateway.keys.lookup(found.key_id)
+        if key is None or not key.allows(peer):
             return None
         feed = self.add(found.account, found.key_id, tell)
         feed.listen_key = found.text
@@ -310,7 +314,7 @@ class ListenKeyAnswer(msgspec.Struct, frozen=True):
 class ListenKeyParameters(msgspec.Struct, frozen=True, kw_only=True):
     """Which one."""
 
-    listenKey: Annotated[str, Meta(min_length=1, max_length=128, pattern="^[0-9A-Za-z]{1,128}$")]
+    listenKey: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[0-9A-Za-z]{1,128}(?!\n)$")]
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -325,8 +329,15 @@ def reader(caller: Caller | None) -> Caller:
 
 
 def _create(call: Call) -> ListenKeyAnswer:
-    caller = reader(call.caller)
-    return ListenKeyAnswer(hub(call.gateway).create(caller.account, caller.key_id))
+    """A key's name is no secret here, so it is not enough, unless the owner of the gateway says so."""
+    gateway, request = call.gateway, call.request
+    if gateway.settings.unsigned_listen_keys and b"signature=" not in request.query + b"&" + request.body:
+        caller = reader(call.caller)
+    else:
+        caller, _, _ = gateway.keys.authenticate(
+            request, request.query, request.body, v.Permission.READ, gateway.now_ns()
+        )
+    return ListenKeyAnswer(hub(gateway).create(caller.account, caller.key_id))
 
 
 def _keep(call: Call) -> Nothing:
@@ -344,7 +355,8 @@ _GOOD_FOR: Final = "It is good for 60 minutes from then on."
 ROUTES: Final = (
     Route(
         method="POST", path=_PATH, handler=_create, tag="streams", access=Access.KEY, weight=2, returns=ListenKeyAnswer,
-        summary=f"A listen key for /ws/<listenKey>, or the one that the key has, kept alive. {_GOOD_FOR}",
+        problems=(errors.SIGNATURE,),
+        summary=f"A listen key for /ws/<listenKey>, or the one that the key has, kept alive. Signed. {_GOOD_FOR}",
     ),
     Route(
         method="PUT", path=_PATH, handler=_keep, tag="streams", access=Access.KEY, weight=2, returns=Nothing,

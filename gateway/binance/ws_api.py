@@ -20,6 +20,7 @@ from gateway import errors
 from gateway.app import PERMISSION, Bound, parameters
 from gateway.auth import Caller
 from gateway.binance import rest, user_data
+from gateway.binance.signatures import signatures
 from gateway.context import Gateway
 from gateway.errors import ApiError
 from gateway.routing import Access, Call, Request, SocketRoute
@@ -171,11 +172,17 @@ class ApiSocket:
             raise ApiError(errors.KEY_REFUSED)
         return self._caller, secrets.token_bytes(NONCE_BYTES), now_ns
 
-    def _verify(self, sent: dict[str, str], permission: int, now_ns: int) -> tuple[Caller, bytes, int]:
-        return self._gateway.keys.verify(
+    def _verify(
+        self, sent: dict[str, str], permission: int, now_ns: int, *, begins: bool = False
+    ) -> tuple[Caller, bytes, int]:
+        """Who signed. begins: a session or a stream, which a signature does once."""
+        found = self._gateway.keys.verify(
             sent.get("apiKey", ""), signed_bytes(sent), sent.get("signature"), sent.get("timestamp"),
             sent.get("recvWindow"), self._request.peer, permission, now_ns,
         )  # fmt: skip
+        seen = signatures(self._gateway)
+        (seen.begin if begins else seen.saw)(found[1], sent, now_ns)
+        return found
 
     # ---- Answers -----------------------------------------------------------------------------------------------------
 
@@ -217,7 +224,7 @@ class ApiSocket:
 
     def _session_logon(self, sent: dict[str, str]) -> dict[str, Any]:
         now_ns = self._gateway.now_ns()
-        self._caller, _, _ = self._verify(sent, 0, now_ns)
+        self._caller, _, _ = self._verify(sent, 0, now_ns, begins=True)
         self._logon_ns = now_ns
         return self._session_status(sent)
 
@@ -265,7 +272,7 @@ class ApiSocket:
         return self._follow(caller, signed=False)
 
     def _subscribe_signed(self, sent: dict[str, str]) -> dict[str, Any]:
-        caller, _, _ = self._verify(sent, Permission.READ, self._gateway.now_ns())
+        caller, _, _ = self._verify(sent, Permission.READ, self._gateway.now_ns(), begins=True)
         return self._follow(caller, signed=True)
 
     def _follow(self, caller: Caller, *, signed: bool) -> dict[str, Any]:
@@ -306,11 +313,14 @@ class ApiSocket:
     # ---- Listen keys -------------------------------------------------------------------------------------------------
 
     def _owner(self, sent: dict[str, str]) -> Caller:
-        """Of whom a listen key is: nothing is signed, as over HTTP."""
+        """Of whom a listen key is that exists: who knows it need not sign."""
         return user_data.reader(self._gateway.keys.named(sent.get("apiKey", ""), self._request.peer).caller)
 
     def _listen_key_start(self, sent: dict[str, str]) -> dict[str, str]:
-        caller = self._owner(sent)
+        if self._gateway.settings.unsigned_listen_keys and "signature" not in sent and self._caller is None:
+            caller = self._owner(sent)
+        else:
+            caller, _, _ = self._know(sent, Permission.READ, self._gateway.now_ns())
         return {"listenKey": self._users.create(caller.account, caller.key_id)}
 
     def _listen_key_ping(self, sent: dict[str, str]) -> dict[str, str]:

@@ -178,6 +178,16 @@ async def test_nobody_hears_of_an_account_without_its_key(stack: Stack) -> None:
 
 
 @in_loop
+async def test_a_login_that_was_seen_is_no_login(stack: Stack) -> None:
+    timestamp = stack.timestamp_ms()
+    signature = stack.sign("alice", f"apiKey=alice&timestamp={timestamp}")
+    said = {"key_id": "alice", "timestamp": timestamp, "signature": signature}
+    async with Client(stack.ws_url + "/api/v1/stream") as client, Client(stack.ws_url + "/api/v1/stream") as thief:
+        assert (await do(client, "login", **said))["op"] == "login"
+        assert (await do(thief, "login", **said))["code"] == "repeated"
+
+
+@in_loop
 async def test_a_revoked_key_loses_its_account_at_once(stack: Stack) -> None:
     secret = stack.node.make_key("leaver", 7, 1)
     stack.keys["leaver"] = secret

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,8 +34,8 @@ def ask(stack: Stack, method: str, key_id: str = "alice", listen_key: str = "") 
 
 
 def listen_key(stack: Stack, key_id: str = "alice") -> str:
-    status, answer = ask(stack, "POST", key_id)
-    assert status == 200
+    status, answer = stack.signed(key_id, "POST", PATH)
+    assert status == 200, answer
     return str(answer["listenKey"])
 
 
@@ -181,15 +182,45 @@ def test_a_listen_key_is_one_a_key_and_cannot_be_guessed(stack: Stack) -> None:
     assert ask(stack, "DELETE", listen_key=mine) == (200, {})
     assert ask(stack, "PUT", listen_key=mine) == (400, gone)
     assert listen_key(stack) != mine
-    status, answer = ask(stack, "POST", "nobody")
-    assert (status, answer["code"]) == (401, -2015)
+
+
+def test_the_name_of_a_key_alone_does_not_open_its_account(stack: Stack) -> None:
+    for key_id, refused in (("alice", (400, -1102)), ("nobody", (401, -2015))):
+        status, answer = ask(stack, "POST", key_id)
+        assert (status, answer["code"]) == refused
+
+
+@in_loop
+async def test_a_listen_key_is_good_where_its_key_is(stack: Stack) -> None:
+    stack.keys["roamer"] = stack.node.make_key("roamer", 7, 1)
+    for _ in range(200):  # until the gateway has read the key file
+        status, answer = await asyncio.to_thread(lambda: stack.signed("roamer", "POST", PATH))
+        if status == 200:
+            break
+        await asyncio.sleep(0.05)
+    await asyncio.to_thread(lambda: stack.node.keys().set_networks("roamer", ["10.1.2.0/24"]))
+    for _ in range(200):
+        if (await asyncio.to_thread(lambda: stack.signed("roamer", "GET", "/api/v3/account")))[0] == 401:
+            break
+        await asyncio.sleep(0.05)
+    async with Client(f"{stack.ws_url}/ws/{answer['listenKey']}") as client:
+        await enter(stack, "alice", "BUY", "0.0100", "59000.00")
+        assert (await client.ask("LIST_SUBSCRIPTIONS"))["id"] == 1
+        assert len(client.seen) == 1
+
+
+def test_where_the_owner_says_so_a_keys_name_is_enough_as_on_binance(tmp_path: Path) -> None:
+    with Stack(tmp_path, unsigned_listen_keys=True) as stack:
+        status, answer = ask(stack, "POST")
+        assert (status, len(answer["listenKey"])) == (200, 64)
+        assert ask(stack, "POST", "nobody")[0] == 401
 
 
 @in_loop
 async def test_whoever_listens_by_a_key_that_ends_is_told(stack: Stack) -> None:
     stack.keys["lodger"] = stack.node.make_key("lodger", 7, 1)
     for _ in range(200):  # until the gateway has read the key file
-        if (await asyncio.to_thread(lambda: ask(stack, "POST", "lodger")))[0] == 200:
+        if (await asyncio.to_thread(lambda: stack.signed("lodger", "POST", PATH)))[0] == 200:
             break
         await asyncio.sleep(0.05)
     async with Client(f"{stack.ws_url}/ws/{listen_key(stack, 'lodger')}") as client:

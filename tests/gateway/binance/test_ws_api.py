@@ -97,6 +97,35 @@ async def test_a_session_signs_once_for_its_socket(stack: Stack) -> None:
 
 
 @in_loop
+async def test_a_signed_request_seen_on_the_way_is_no_logon(stack: Stack) -> None:
+    async with api(stack) as client, api(stack) as thief:
+        seen = signed(stack, "alice", symbol="BTCUSD")
+        await client.ask("openOrders.status", seen)
+        for method in ("session.logon", "userDataStream.subscribe.signature"):
+            refused = await thief.ask(method, seen)
+            assert (refused["status"], refused["error"]["code"]) == (400, -1104)
+        bare = signed(stack, "alice")
+        assert (await client.ask("account.status", bare))["status"] == 200
+        for method in ("session.logon", "userDataStream.subscribe.signature"):
+            assert (await thief.ask(method, bare))["error"]["code"] == -1021
+        logon = signed(stack, "alice")
+        assert (await client.ask("session.logon", logon))["status"] == 200
+        assert (await thief.ask("session.logon", logon))["error"]["code"] == -1021
+        assert (await thief.ask("session.status"))["result"]["apiKey"] is None
+
+
+@in_loop
+async def test_a_listen_key_over_the_socket_is_asked_for_with_a_signature(stack: Stack) -> None:
+    async with api(stack) as client:
+        assert (await client.ask("userDataStream.start", {"apiKey": "alice"}))["status"] == 400
+        found = (await client.ask("userDataStream.start", signed(stack, "alice")))["result"]["listenKey"]
+        said = {"apiKey": "alice", "listenKey": found}
+        assert (await client.ask("userDataStream.ping", said))["result"] == {}
+        assert (await client.ask("userDataStream.stop", said))["result"] == {}
+        assert (await client.ask("userDataStream.ping", said))["error"]["code"] == -1125
+
+
+@in_loop
 async def test_the_same_signed_order_is_taken_once(stack: Stack) -> None:
     said = signed(stack, "alice", **ORDER, price="60030.00")
     async with api(stack) as client:

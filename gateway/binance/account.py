@@ -47,7 +47,7 @@ def state_of(order: Order, instrument: Instrument) -> OrderState:
         orderListId=min(order.order_id, order.linked_order_id) if order.linked_order_id and order.is_open else -1,
         clientOrderId=order.client_text,
         price=price_of(order, instrument),
-        origQty=instrument.quantity_text(order.quantity_lots),
+        origQty=instrument.quantity_text(texts.told_lots(order)),
         executedQty=instrument.quantity_text(order.filled_lots),
         origQuoteOrderQty=instrument.amount_text(order.amount_units),
         cummulativeQuoteQty=instrument.amount_text(order.notional_units),

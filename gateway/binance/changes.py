@@ -149,7 +149,7 @@ def tell_cancelled(
         clientOrderId=cancel_text,
         transactTime=received_ns // NS_PER_MS,
         price=price_of(order, instrument),
-        origQty=instrument.quantity_text(order.quantity_lots),
+        origQty=instrument.quantity_text(texts.told_lots(order)),
         executedQty=instrument.quantity_text(order.filled_lots),
         origQuoteOrderQty=instrument.amount_text(order.amount_units),
         cummulativeQuoteQty=instrument.amount_text(order.notional_units),

@@ -314,8 +314,11 @@ def tell(entry: Entry, applied: Applied) -> OrderResult:
             notional += instrument.notional_units(event.price_ticks, event.quantity_lots)
             if wanted == "FULL":
                 fills.append(_fill(event, instrument))
-        elif kind == _CANCELLED and event.flags & _DONE:
-            done, code = True, event.code
+        elif kind == _CANCELLED:
+            if event.flags & _DONE:
+                done, code = True, event.code
+            else:  # self-trade prevention by decrement
+                entry.quantity_lots -= event.quantity_lots
     if wanted == "ACK":
         return OrderResult(
             symbol=instrument.name, orderId=order_id, clientOrderId=entry.client_text, transactTime=received_ms

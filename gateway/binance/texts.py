@@ -29,6 +29,7 @@ __all__ = [
     "status_text",
     "stp_text",
     "time_in_force_text",
+    "told_lots",
     "type_text",
 ]
 
@@ -96,6 +97,8 @@ class Told(Protocol):
     @property
     def trigger(self) -> int: ...
     @property
+    def quantity_lots(self) -> int: ...
+    @property
     def filled_lots(self) -> int: ...
     @property
     def remaining_lots(self) -> int: ...
@@ -122,6 +125,11 @@ def status_text(order: Told) -> str:
     if order.remaining_lots == 0:
         return "FILLED"
     return "PARTIALLY_FILLED" if order.filled_lots else "NEW"
+
+
+def told_lots(order: Told) -> int:
+    """`origQty`, `q`. A market order by an amount has no quantity of its own: it is told what it got."""
+    return order.filled_lots if order.order_type == OrderType.MARKET_BY_QUOTE else order.quantity_lots
 
 
 def side_text(order: Told) -> str:

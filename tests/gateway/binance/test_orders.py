@@ -151,8 +151,19 @@ def test_a_market_order_by_quote_spends_an_amount(desk: Desk) -> None:
     order = desk.order(type="MARKET", quantity=None, quoteOrderQty="3000")
     assert (order["status"], order["executedQty"], order["origQty"]) == ("FILLED", "0.0500", "0.0500")
     assert (order["origQuoteOrderQty"], order["cummulativeQuoteQty"]) == ("3000.000000", "3000.000000")
+    found = state(desk, order)
+    assert (found["origQty"], found["executedQty"], found["origQuoteOrderQty"]) == ("0.0500", "0.0500", "3000.000000")
     order = desk.order("SELL", 2, type="MARKET", quantity=None, quoteOrderQty="3000")
     assert (order["status"], order["executedQty"]) == ("EXPIRED", "0.0000")
+    found = state(desk, order, 2)
+    assert (found["status"], found["origQty"]) == ("EXPIRED", "0.0000")
+
+
+def test_a_sale_by_quote_that_gets_a_better_price_has_nothing_left_to_fill(desk: Desk) -> None:
+    desk.order("BUY", 2, price="61000", quantity="0.05")
+    order = desk.order("SELL", type="MARKET", quantity=None, quoteOrderQty="600")
+    assert (order["status"], order["origQty"]) == ("FILLED", "0.0098")
+    assert state(desk, order)["origQty"] == "0.0098"
 
 
 def test_a_market_order_has_one_of_two_quantities(desk: Desk) -> None:
@@ -254,6 +265,16 @@ def test_self_trade_prevention_is_the_takers_choice(desk: Desk, mode: str, taker
     assert (second["status"], second["selfTradePreventionMode"]) == (taker, mode)
     assert state(desk, second)["status"] == taker
     assert state(desk, first)["status"] == maker
+
+
+def test_what_decrement_took_off_is_told_alike_everywhere(desk: Desk) -> None:
+    first = desk.order(quantity="0.01")
+    second = desk.order("SELL", quantity="0.03", selfTradePreventionMode="DECREMENT")
+    assert (second["status"], second["origQty"]) == ("NEW", "0.0200")
+    assert state(desk, second)["origQty"] == "0.0200"
+    assert (state(desk, first)["status"], state(desk, first)["origQty"]) == ("EXPIRED_IN_MATCH", "0.0100")
+    gone = desk.call("DELETE", "/api/v3/order", symbol="BTCUSD", orderId=second["orderId"])
+    assert gone["origQty"] == "0.0200"
 
 
 # ---- What is refused -------------------------------------------------------------------------------------------------

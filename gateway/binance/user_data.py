@@ -83,12 +83,13 @@ class Happening(NamedTuple):
 
 
 class Feed:
-    """One client's wish for the events of an account."""
+    """One client's wish for the events of an account. listen_key, peer: by which, and from where, if by any."""
 
-    __slots__ = ("account", "key_id", "listen_key", "tell")
+    __slots__ = ("account", "key_id", "listen_key", "peer", "tell")
 
-    def __init__(self, account: int, key_id: str, tell: Tell, listen_key: str = "") -> None:
-        self.account, self.key_id, self.tell, self.listen_key = account, key_id, tell, listen_key
+    def __init__(self, account: int, key_id: str, tell: Tell) -> None:
+        self.account, self.key_id, self.tell = account, key_id, tell
+        self.listen_key = self.peer = ""
 
 
 class ListenKey:
@@ -135,7 +136,7 @@ class Hub(Listener):
         if key is None or not key.allows(peer):
             return None
         feed = self.add(found.account, found.key_id, tell)
-        feed.listen_key = found.text
+        feed.listen_key, feed.peer = found.text, peer
         found.feeds.append(feed)
         return feed
 
@@ -187,18 +188,26 @@ class Hub(Listener):
         self._listen_keys.pop(found.text, None)
         if self._of_key.get(found.key_id) is found:
             del self._of_key[found.key_id]
-        message = _encode({"e": "listenKeyExpired", "E": self._now_ms(), "listenKey": found.text})
-        for feed in list(found.feeds):
-            feed.tell(message)
-            self.leave(feed)
+        self._end(found, found.feeds)
         found.feeds.clear()
 
+    def _end(self, found: ListenKey, feeds: list[Feed]) -> None:
+        message = _encode({"e": "listenKeyExpired", "E": self._now_ms(), "listenKey": found.text})
+        for feed in list(feeds):
+            feed.tell(message)
+            self.leave(feed)
+
     def _keys_changed(self) -> None:
-        """A key that is gone, may not read any more or is of another account has no stream any more."""
+        """A key that is gone, may not read any more or is of another account has no stream any more.
+
+        Nor has an address that it may not be used from any more.
+        """
         for found in list(self._listen_keys.values()):
             live = self.gateway.keys.lookup(found.key_id)
             if live is None or live.account != found.account or not live.permissions & v.Permission.READ:
                 self._expire(found)
+            else:
+                self._end(found, [feed for feed in found.feeds if not live.allows(feed.peer)])
 
     def _now_ms(self) -> int:
         return self.gateway.now_ns() // 1_000_000

@@ -191,18 +191,19 @@ def test_the_name_of_a_key_alone_does_not_open_its_account(stack: Stack) -> None
 
 
 @in_loop
-async def test_a_listen_key_is_good_where_its_key_is(stack: Stack) -> None:
+async def test_a_listen_key_ends_where_its_key_may_not_be_used(stack: Stack) -> None:
     stack.keys["roamer"] = stack.node.make_key("roamer", 7, 1)
     for _ in range(200):  # until the gateway has read the key file
         status, answer = await asyncio.to_thread(lambda: stack.signed("roamer", "POST", PATH))
         if status == 200:
             break
         await asyncio.sleep(0.05)
-    await asyncio.to_thread(lambda: stack.node.keys().set_networks("roamer", ["10.1.2.0/24"]))
-    for _ in range(200):
-        if (await asyncio.to_thread(lambda: stack.signed("roamer", "GET", "/api/v3/account")))[0] == 401:
-            break
-        await asyncio.sleep(0.05)
+    async with Client(f"{stack.ws_url}/ws/{answer['listenKey']}") as client:
+        await asyncio.to_thread(lambda: stack.node.keys().set_networks("roamer", ["10.1.2.0/24"]))
+        assert (await client.event("listenKeyExpired"))["listenKey"] == answer["listenKey"]
+        await enter(stack, "alice", "BUY", "0.0100", "59000.00")
+        await client.ask("LIST_SUBSCRIPTIONS")
+        assert not [one for one in client.seen if one.get("e") == "executionReport"]
     async with Client(f"{stack.ws_url}/ws/{answer['listenKey']}") as client:
         await enter(stack, "alice", "BUY", "0.0100", "59000.00")
         assert (await client.ask("LIST_SUBSCRIPTIONS"))["id"] == 1

@@ -30,7 +30,8 @@ Row = Any  # asyncpg.Record, whose fields have the names of the columns
 CONNECTIONS: Final = 4
 WAITING_MAX: Final = 64  # queries under way and waiting; more are refused
 TIMEOUT_S: Final = 5.0
-WARM_PAUSE_S: Final = 0.5
+WARM_PAUSE_S: Final = 0.2
+SETTLE_PAUSE_S: Final = 0.01
 QUIET_S: Final = 5.0
 ORDERS_AT_ONCE: Final = 500
 SEEDS: Final = {"1s": 600, "1m": 3_000, "5m": 3_000, "1h": 3_000, "1d": 2_000}
@@ -101,6 +102,7 @@ class History:
         self._away = False
         self._by_events = False
         self._began_s = 0.0
+        self._settled = asyncio.Event()  # seeded, or the database is away
         self._warming: asyncio.Task[None] | None = None
         market.mirror.on_begin(self._begin)
 
@@ -114,6 +116,15 @@ class History:
                 "statement_timeout": str(int(TIMEOUT_S * 1_000)),
             },
         )  # fmt: skip
+
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until memory has what it wants of the database, so that the first answers are whole; is it so?
+
+        Not for ever: the database may be away, or so far behind that this takes long. It goes on in the background.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._settled.wait(), timeout_s)
+        return self.seeded
 
     async def close(self) -> None:
         """Drop what is under way."""
@@ -297,21 +308,31 @@ class History:
             self._warming.cancel()
         self._began_s = asyncio.get_running_loop().time()
         self.seeded = self.market.mirror.began_at == 0  # then memory has everything
-        if not self.seeded:
+        if self.seeded:
+            self._settled.set()
+        else:
             self._warming = asyncio.get_running_loop().create_task(self._warm(self.market.mirror.began_at))
 
     async def _warm(self, began_at: int) -> None:
         """Candles, and what is not known of the orders that were open; again until the database has come so far."""
-        mirror = self.market.mirror
-        waiting = list(mirror.instruments.values())
+        mirror, seeded = self.market.mirror, set[int]()
         while not self.seeded:
-            with contextlib.suppress(ApiError):
-                if mirror.live:
-                    await self.reaches(began_at)
-                    waiting = [one for one in waiting if not await self._seed(one)]
-                    await self._complete(began_at)
-                    self.seeded = not waiting
-            await asyncio.sleep(0 if self.seeded else WARM_PAUSE_S)
+            if not mirror.live:
+                await asyncio.sleep(SETTLE_PAUSE_S)
+                continue
+            try:
+                await self.reaches(began_at)
+                for instrument in list(mirror.instruments.values()):
+                    if instrument.number not in seeded and await self._seed(instrument):
+                        seeded.add(instrument.number)
+                await self._complete(began_at)
+                self.seeded = len(seeded) == len(mirror.instruments)
+            except ApiError:
+                if self._away:
+                    self._settled.set()  # waiting for it helps nobody
+            if not self.seeded:
+                await asyncio.sleep(WARM_PAUSE_S)
+        self._settled.set()
 
     async def _seed(self, instrument: Instrument) -> bool:
         """Candles of before the beginning; False: the trades between are not in the database yet."""
@@ -368,7 +389,8 @@ def _order(row: Row) -> Order:
     order.client_text = row["text"] or (str(order.client_order_id) if order.client_order_id else "")
     order.order_type = _TYPES.get(row["order_type"], int(v.OrderType.LIMIT))
     order.time_in_force = _TIMES.get(row["time_in_force"], int(v.TimeInForce.GOOD_TILL_CANCELLED))
-    order.self_trade_prevention, order.post_only = int(v.SelfTradePrevention.NONE), bool(row["post_only"])
+    order.self_trade_prevention = int(v.SelfTradePrevention.CANCEL_TAKER)  # the usual one here: no table has it
+    order.post_only = bool(row["post_only"])
     order.price_ticks, order.quantity_lots = row["price_ticks"] or 0, row["quantity_lots"] or 0
     order.remaining_lots, order.filled_lots = row["remaining_lots"], row["filled_lots"]
     order.notional_units, order.fee_units, order.fills = row["filled_units"], row["fees_units"], row["fill_count"]

@@ -60,6 +60,7 @@ __all__ = ["ROUTES", "SOCKETS", "document", "run"]
 VERSION: Final = "1"
 STATE_FILE: Final = "gateway.json"
 STOP_S: Final = 10.0
+SETTLE_S: Final = 5.0  # for what memory wants of the database
 # Every module that serves something gives its tables here.
 SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS, *live.SOCKETS)
 
@@ -121,6 +122,8 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
             before = await gateway.history.mark()
         await gateway.mirror.open(before)
         stack.push_async_callback(gateway.mirror.close)
+        if gateway.history is not None:
+            await gateway.history.settle(SETTLE_S)
         for line in (gateway.line, gateway.admin_line):
             if line is not None:
                 await line.open()

@@ -513,6 +513,7 @@ class Applied(Event):
     order_id: int  # the sender's reference
     reference: int  # the client sequence
     nonce: str | None = None
+    text: str | None = None  # of a definition the name; else what its sender says of it
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Applied:
@@ -531,6 +532,7 @@ class Applied(Event):
             order_id=data["order_id"],
             reference=data["reference"],
             nonce=data.get("nonce"),
+            text=data.get("text"),
         )
 
 

@@ -171,7 +171,8 @@ static char *put_applied(char *p, const command *told, const wire_report *e) {
     p = PUT(p, ",\"order_id\":");
     p = put_unsigned(p, e->order_id);
     p = put_reference(p, e);
-    return put_nonce(p, told);
+    p = put_nonce(p, told);
+    return put_text(p, told);
 }
 
 static char *put_adjustment(char *p, const market *m, const wire_report *e) {

@@ -15,6 +15,7 @@ from gateway.routing import Access, Call, Route
 from gateway.v1 import shapes
 from gateway.v1.administration import audit, take_once
 from gateway.v1.models import DeadLetterInfo, LettersQuery, Replayed, ReplayQuery
+from gateway.v1.system import brokers
 from gateway.v1.types import Page
 from ironbook import IronbookError
 from ironbook._errors import InputInvalid
@@ -40,6 +41,8 @@ def cluster_of(gateway: Gateway) -> Cluster:
 @contextlib.asynccontextmanager
 async def _kafka(call: Call) -> AsyncIterator[Cluster]:
     cluster = cluster_of(call.gateway)
+    if not (await brokers(cluster.servers))[0]:
+        raise ApiError(errors.KAFKA_AWAY, detail="no broker takes connections")
     try:
         async with asyncio.timeout(TIMEOUT_S), _one_at_a_time:
             yield cluster

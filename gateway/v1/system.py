@@ -22,7 +22,7 @@ from gateway.routing import JSON, Call, Response, Route
 from gateway.v1.models import Health, Live, Part, Ready
 from ironbook import __version__
 
-__all__ = ["ROUTES", "parts"]
+__all__ = ["ROUTES", "brokers", "parts"]
 
 CHECK_S: Final = 1.0
 CONNECT_S: Final = 1.0
@@ -117,11 +117,15 @@ async def _database(gateway: Gateway) -> Part:
 async def _kafka(gateway: Gateway) -> Part:
     if not gateway.settings.kafka:
         return _part("kafka", "off", "IRONBOOK_GATEWAY_KAFKA is not set")
-    servers = gateway.settings.kafka.split(",")
-    answers = await asyncio.gather(*(_connects(server.strip()) for server in servers))
-    up = sum(answers)
-    status: Status = "up" if up == len(answers) else "degraded" if up else "down"
-    return _part("kafka", status, "" if up == len(answers) else f"{up} of {len(answers)} brokers take connections")
+    up, count = await brokers(gateway.settings.kafka)
+    status: Status = "up" if up == count else "degraded" if up else "down"
+    return _part("kafka", status, "" if up == count else f"{up} of {count} brokers take connections")
+
+
+async def brokers(servers: str) -> tuple[int, int]:
+    """How many of these take connections, and how many they are."""
+    answers = await asyncio.gather(*(_connects(server.strip()) for server in servers.split(",")))
+    return sum(answers), len(answers)
 
 
 async def _connects(server: str) -> bool:

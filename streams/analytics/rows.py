@@ -180,7 +180,7 @@ def shapes() -> dict[str, dict[str, Shape]]:
             "cancelled": Shape("executions", order),
             "replaced": Shape("executions", f"{order} kept_priority", "nonce"),
             "triggered": Shape("executions", f"{order} trade_id"),
-            "applied": Shape("executions", f"{report} kind order_count reference", "nonce"),
+            "applied": Shape("executions", f"{report} kind order_count reference", "nonce text"),
             "adjustment": Shape(
                 "executions",
                 f"{report} symbol instrument side trade_id price_ticks quantity_lots position_change_lots amount_units",

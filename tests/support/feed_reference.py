@@ -244,7 +244,7 @@ class Encoder:
             return name, base | {"kind": command.kind} | names | said | command.named | command.text
         if name == "applied":
             said = {"order_count": raw.quantity_lots, "order_id": raw.order_id, "reference": raw.reference}
-            return name, base | {"kind": command.kind} | said | command.named
+            return name, base | {"kind": command.kind} | said | command.named | command.text
         assert found is not None
         named: Event = {"symbol": found.symbol, "instrument": raw.instrument, "side": side(raw)}
         if name == "adjustment":

@@ -5,7 +5,10 @@
        └── edit(), of /api/v1/keys            ▼ wrong ones are counted by address: 429, then 418
 
 The secret of a client is the text of 64 hexadecimal digits that it was given, and its ASCII bytes are the HMAC's key.
-Signed are the raw bytes of the query and behind them those of the body, without the pair `signature=…`.
+Signed are the raw bytes of the query and behind them those of the body, without the pair `signature=…`. Under /api/v1
+method and path stand before them (`POST /api/v1/orders?timestamp=…{…}`), so that what was signed for one operation is
+good for no other one. The Binance dialect does not sign them: there, who sees the signed query of a read (in a log,
+say) can send it as a cancel with the same parameters, for as long as its recvWindow lasts.
 
 Every refusal costs two HMACs, whether the key is unknown, has one secret or two: what is not there has pads of nobody.
 """
@@ -242,12 +245,13 @@ class KeyRing:
         """
         signed, signature = _take_signature(query)
         timestamp, recv_window = _value(signed, b"timestamp="), _value(signed, b"recvWindow=")
-        if body:
-            if not request.path.startswith("/api/v1"):
-                body, other = _take_signature(body)
-                signature = other if signature is None else signature
-                timestamp = _value(body, b"timestamp=") if timestamp is None else timestamp
-                recv_window = _value(body, b"recvWindow=") if recv_window is None else recv_window
+        if request.path.startswith("/api/v1/"):
+            signed = b"%b %b?%b%b" % (request.method.encode(), request.path.encode(errors="replace"), signed, body)
+        elif body:
+            body, other = _take_signature(body)
+            signature = other if signature is None else signature
+            timestamp = _value(body, b"timestamp=") if timestamp is None else timestamp
+            recv_window = _value(body, b"recvWindow=") if recv_window is None else recv_window
             signed += body
         key_id = request.headers.get(KEY_HEADER, "")
         return self.verify(key_id, signed, signature, timestamp, recv_window, request.peer, permission, now_ns)

@@ -69,9 +69,8 @@ class Countdowns:
     async def _keep(self) -> None:
         while True:
             now_ns = self._now_ns()
-            due = [account for account, deadline_ns in self._deadlines.items() if deadline_ns <= now_ns]
-            for account in due:
-                await self._cancel(account, self._deadlines[account])
+            due = [(account, deadline_ns) for account, deadline_ns in self._deadlines.items() if deadline_ns <= now_ns]
+            await asyncio.gather(*(self._cancel(*one) for one in due))  # none waits for another's answer
             self._changed.clear()
             wait_s = LOOK_S_MAX
             if self._deadlines:
@@ -84,10 +83,13 @@ class Countdowns:
 
     async def _cancel(self, account: int, deadline_ns: int) -> None:
         """Cancel; what fails stays due and is tried again. Cancelling twice does no harm."""
+        if self._deadlines.get(account) != deadline_ns:
+            return  # set anew or switched off meanwhile
         try:
             applied = await self._line.submit(MassCancel(account=account), text="countdown")
-        except ApiError as error:
-            self._say("warning", "countdown_held_up", {"account": account, "why": error.detail or error.text})
+        except Exception as error:  # whatever it is, the others must go on, and this one again
+            why = error.detail or error.text if isinstance(error, ApiError) else repr(error)
+            self._say("warning", "countdown_held_up", {"account": account, "why": why})
             return
         self._say("warning", "countdown_cancelled", {"account": account, "sequence": applied.sequence})
         if self._deadlines.get(account) == deadline_ns:

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.auth import Caller, KeyRing
-from gateway.errors import KEY_REFUSED, UNAUTHORIZED, ApiError
+from gateway.errors import KEY_REFUSED, REPEATED, TOO_MANY_REQUESTS, UNAUTHORIZED, ApiError
 from gateway.routing import Request
 from gateway.settings import GatewaySettings
 from ironbook import IronbookError
@@ -47,6 +47,8 @@ REQUEST_HEADER: Final = "x-ironbook-request"
 COOKIE_CHARACTERS_MAX: Final = 160
 SECRET_COUNT_MAX: Final = 2
 ENDED_COUNT_MAX: Final = 65_536
+LOGIN_COUNT_MAX: Final = 65_536
+LOGIN_KEPT_NS: Final = 120_000_000_000  # longer than any recvWindow and what clocks may differ
 LOOK_NS: Final = 1_000_000_000  # the file of secrets is looked at so often
 RIGHTS_MAX: Final = int(sum(Permission))
 _BODY: Final = struct.Struct("<BBHI4s8s")
@@ -94,6 +96,7 @@ class Sessions:
         self._tls = bool(settings.tls_certificate)
         self._origins = frozenset(one.strip() for one in settings.allowed_origins.split(",") if one.strip())
         self._ended: dict[bytes, int] = {}  # session ids that were logged out, in this order: when they expire anyway
+        self._logins: dict[bytes, int] = {}  # nonces of logins, in this order: until when they are kept
         self._mark = 0
         self._looked_ns = 0
         if not self._path.exists():
@@ -125,6 +128,14 @@ class Sessions:
     def _header(self, value: str, seconds: int, request: Request) -> str:
         secure = self._tls or request.headers.get("origin", "").startswith("https://")
         return f"{COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
+
+    def take_once(self, nonce: bytes, now_ns: int) -> None:
+        """Take a login's nonce. Raises ApiError if it was taken here before, as long as its timestamp may be good."""
+        while self._logins and next(iter(self._logins.values())) < now_ns:
+            del self._logins[next(iter(self._logins))]
+        if nonce in self._logins or len(self._logins) >= LOGIN_COUNT_MAX:
+            raise ApiError(REPEATED if nonce in self._logins else TOO_MANY_REQUESTS)
+        self._logins[nonce] = now_ns + LOGIN_KEPT_NS
 
     # ---- Callers ----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from gateway.auth import Caller
 from gateway.errors import ILLEGAL, UNAUTHORIZED, ApiError
 from gateway.routing import JSON, Access, Call, Response, Route
 from gateway.sessions import RIGHTS_MAX, Session
+from gateway.v1.administration import take_once
 from gateway.v1.types import Struct
 from ironbook.keystore import parse_permissions, permission_names
 from schemas.vocabulary import Permission
@@ -50,11 +51,17 @@ def _caller(call: Call) -> Caller:
     return call.caller
 
 
-def log_in(call: Call) -> Response:
-    """POST /session"""
+async def log_in(call: Call) -> Response:
+    """POST /session: once for each signed request, so that who sees one has no session of his own by it.
+
+    The core keeps the nonces; while the engine is away people must get in all the same, so this process keeps them too.
+    """
     caller = _caller(call)
     if caller.via != "signature":
         raise ApiError(ILLEGAL, "A login must be signed; a session does not make another one.")
+    call.gateway.sessions.take_once(call.nonce, call.gateway.now_ns())
+    if call.gateway.line.connected:
+        await take_once(call, "login")
     rights = RIGHTS_MAX if call.body.rights is None else parse_permissions(call.body.rights) | Permission.READ
     session, cookie = call.gateway.sessions.make(caller, rights, call.request, call.gateway.now_ns())
     return Response(201, msgspec.json.encode(_answer(session)), JSON, (("Set-Cookie", cookie),))

@@ -85,6 +85,10 @@ def refusal(ring: KeyRing, made: Request, permission: int = Permission.READ, now
     return caught.value.problem
 
 
+def sign_v1(secret: bytes, method: str, path: str, query: bytes, body: bytes = b"") -> bytes:
+    return sign(secret, f"{method} {path}?".encode() + query + body).encode()
+
+
 def signed(secret: bytes, key_id: str = "desk", rest: bytes = b"symbol=BTCUSD&", **more: Any) -> Request:
     query = rest + b"timestamp=%d" % NOW_MS
     return request(key_id, query + b"&signature=" + sign(secret, query).encode(), **more)
@@ -149,12 +153,26 @@ async def test_query_and_form_are_signed_as_received_one_behind_the_other(store:
 async def test_a_json_body_is_signed_whole_and_names_nothing(store: KeyFile) -> None:
     secret = store.create_key("desk", permissions=TRADER).secret
     query, body = b"timestamp=%d" % NOW_MS, b'{"text":"&signature=no&timestamp=1"}'
-    tag = sign(secret, query + body).encode()
+    tag = sign_v1(secret, "POST", "/api/v1/orders", query, body)
     async with opened(store) as ring:
         made = request("desk", query + b"&signature=" + tag, body, "/api/v1/orders")
         assert ask(ring, made)
         assert refusal(ring, request("desk", made.query, body + b" ", "/api/v1/orders")) is SIGNATURE
         assert refusal(ring, request("desk", b"", b"timestamp=1&signature=00", "/api/v1/orders")) is MANDATORY
+
+
+@in_loop
+async def test_under_api_v1_a_signature_is_good_for_one_operation(store: KeyFile) -> None:
+    secret = store.create_key("desk", permissions=TRADER).secret
+    query = b"timestamp=%d" % NOW_MS
+    async with opened(store) as ring:
+        of_read = sign_v1(secret, "GET", "/api/v1/balances", query)
+        of_dialect = sign(secret, query).encode()
+        for tag, path in ((of_read, "/api/v1/balances"), (of_read, "/api/v1/orders"), (of_dialect, "/api/v1/orders")):
+            assert refusal(ring, request("desk", query + b"&signature=" + tag, path=path)) is SIGNATURE
+        good = request("desk", query + b"&signature=" + of_read, path="/api/v1/balances")
+        good.method = "GET"
+        assert ask(ring, good)
 
 
 @in_loop

@@ -89,7 +89,10 @@ class Signed(requests.auth.AuthBase):
         query = "&".join([*pairs, f"timestamp={self.stack.timestamp_ms()}"])
         body = request.body or b""
         text = body.decode("latin-1") if isinstance(body, bytes) else body
-        signature = self.stack.sign(self.key_id, query, text)
+        if parts.path.startswith("/api/v1/"):
+            signature = self.stack.sign_v1(self.key_id, str(request.method), parts.path, query, text)
+        else:
+            signature = self.stack.sign(self.key_id, query, text)
         request.url = urlunsplit(parts._replace(query=f"{query}&signature={signature}"))
         request.headers["X-MBX-APIKEY"] = self.key_id
         return request

@@ -53,7 +53,8 @@ def signed_halt(stack: Stack, reason: str) -> tuple[str, bytes, dict[str, str]]:
     """A signed call that resumes account 4: target, body and headers."""
     body = orjson.dumps({"scope": "account", "action": "resume", "target": 4, "reason": reason})
     query = urlencode({"timestamp": stack.timestamp_ms()})
-    target = f"/api/v1/controls/halt?{query}&signature={stack.sign('boss', query, body.decode())}"
+    path = "/api/v1/controls/halt"
+    target = f"{path}?{query}&signature={stack.sign_v1('boss', 'POST', path, query, body.decode())}"
     return target, body, {"X-MBX-APIKEY": "boss", "Content-Type": "application/json"}
 
 
@@ -369,7 +370,7 @@ class Page:
         body = orjson.dumps({} if rights is None else {"rights": rights}).decode()
         query = urlencode({"timestamp": stack.timestamp_ms()})
         headers = self.origin | {"X-MBX-APIKEY": key_id, "Content-Type": "application/json"}
-        target = f"/api/v1/session?{query}&signature={stack.sign(key_id, query, body)}"
+        target = f"/api/v1/session?{query}&signature={stack.sign_v1(key_id, 'POST', '/api/v1/session', query, body)}"
         status, self.session, found = stack.exchange("POST", target, body, headers)
         assert status == 201, self.session
         self.said = found["set-cookie"]
@@ -426,6 +427,40 @@ def test_a_login_survives_a_restart_and_ends_with_its_key(stack: Stack) -> None:
     assert page.call("GET", "/api/v1/session")[0] == 401
     assert other.call("DELETE", "/api/v1/session")[0] == 200
     assert other.call("GET", "/api/v1/session")[0] == 401
+
+
+def test_a_signed_login_is_taken_once_also_by_a_gateway_that_was_restarted(stack: Stack) -> None:
+    query = f"timestamp={stack.timestamp_ms()}&recvWindow=60000"
+    target = f"/api/v1/session?{query}&signature={stack.sign_v1('alice', 'POST', '/api/v1/session', query, '{}')}"
+    headers = {"X-MBX-APIKEY": "alice", "Content-Type": "application/json"}
+    assert stack.exchange("POST", target, "{}", headers)[0] == 201
+    for _ in range(2):
+        status, error, found = stack.exchange("POST", target, "{}", headers)
+        assert (status, error["error"]["code"], "set-cookie" in found) == (400, "repeated", False)
+        stack.restart_gateway()
+
+
+def test_people_get_in_while_the_engine_is_away_and_once_for_each_signed_login(stack: Stack) -> None:
+    query = f"timestamp={stack.timestamp_ms()}&recvWindow=60000"
+    target = f"/api/v1/session?{query}&signature={stack.sign_v1('alice', 'POST', '/api/v1/session', query, '{}')}"
+    headers = {"X-MBX-APIKEY": "alice", "Content-Type": "application/json"}
+    stack.node.stop()
+    try:
+        wait_until(lambda: enter(stack)[0] == 503)
+        assert [stack.exchange("POST", target, "{}", headers)[0] for _ in range(2)] == [201, 400]
+    finally:
+        stack.node.start()
+        wait_until(lambda: enter(stack)[0] == 200)
+
+
+def test_a_signed_read_cannot_be_sent_as_a_cancel(stack: Stack) -> None:
+    assert enter(stack)[0] == 200
+    query = f"timestamp={stack.timestamp_ms()}"
+    more = f"?{query}&signature={stack.sign_v1('alice', 'GET', '/api/v1/balances', query)}"
+    headers = {"X-MBX-APIKEY": "alice"}
+    assert stack.exchange("GET", "/api/v1/balances" + more, headers=headers)[0] == 200
+    assert stack.exchange("DELETE", "/api/v1/orders" + more, headers=headers)[0] == 400
+    assert open_count(stack) == 1
 
 
 def test_a_cookie_does_not_make_another_login(stack: Stack) -> None:

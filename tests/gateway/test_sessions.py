@@ -44,7 +44,8 @@ class Desk:
     def caller(self, secret: bytes | None = None, now_ns: int = NOW) -> Caller:
         """The caller of a signed request."""
         query = b"timestamp=%d" % (now_ns // 1_000_000)
-        tag = hmac.new((secret or self.secret).hex().encode(), query, hashlib.sha256).hexdigest()
+        signed = b"POST /api/v1/session?" + query
+        tag = hmac.new((secret or self.secret).hex().encode(), signed, hashlib.sha256).hexdigest()
         made = request("POST", {"x-mbx-apikey": "desk"}, query + b"&signature=" + tag.encode())
         return self.ring.authenticate(made, made.query, b"", Permission.READ, now_ns)[0]
 

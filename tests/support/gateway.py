@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import orjson
 
@@ -241,6 +241,10 @@ class Stack:
         """The signature over a query and a body."""
         return hmac.new(self.secret(key_id).encode(), (query + body).encode(), hashlib.sha256).hexdigest()
 
+    def sign_v1(self, key_id: str, method: str, path: str, query: str, body: str = "") -> str:
+        """The same under /api/v1, where method and path are signed too."""
+        return self.sign(key_id, f"{method} {unquote(path)}?{query}", body)
+
     def exchange(
         self, method: str, target: str, body: str | bytes = "", headers: dict[str, str] | None = None
     ) -> tuple[int, Any, dict[str, str]]:
@@ -269,7 +273,8 @@ class Stack:
         query = urlencode(parameters | {"timestamp": self.timestamp_ms()})
         body = "" if json is None else orjson.dumps(json).decode()
         headers = {"X-MBX-APIKEY": key_id} | ({"Content-Type": "application/json"} if body else {})
-        target = f"{path}?{query}&signature={self.sign(key_id, query, body)}"
+        sign = self.sign_v1(key_id, method, path, query, body) if path.startswith("/api/v1/") else None
+        target = f"{path}?{query}&signature={sign or self.sign(key_id, query, body)}"
         return self.exchange(method, target, body, headers)[:2]
 
     def order(self, key_id: str, side: str, quantity: str, price: str = "", **more: object) -> dict[str, Any]:

@@ -117,7 +117,7 @@ export async function logIn(keyId: string, secret: string): Promise<SessionInfo>
   const server = (await send("/api/v3/time", { method: "GET" })) as { serverTime: number };
   const parameters = `timestamp=${server.serverTime}&recvWindow=10000`;
   const body = "{}";
-  const signature = await sign(secret, parameters + body);
+  const signature = await sign(secret, `POST /api/v1/session?${parameters}${body}`);
   return (await send(`/api/v1/session?${parameters}&signature=${signature}`, {
     method: "POST",
     headers: { "X-MBX-APIKEY": keyId, "Content-Type": "application/json", Accept: "application/json" },

@@ -178,7 +178,7 @@ def test_an_order_id_that_is_none_is_a_bad_parameter(stack: Stack, order_id: str
 def test_the_same_signed_request_enters_one_order(stack: Stack) -> None:
     body = '{"symbol":"BTC/USD","side":"buy","quantity":"0.1","price":"59000"}'
     query = urlencode({"timestamp": stack.timestamp_ms()})
-    target = f"{ORDERS}?{query}&signature={stack.sign('alice', query, body)}"
+    target = f"{ORDERS}?{query}&signature={stack.sign_v1('alice', 'POST', ORDERS, query, body)}"
     headers = {"X-MBX-APIKEY": "alice", "Content-Type": "application/json"}
     answers = [stack.exchange("POST", target, body, headers) for _ in range(2)]
     assert [status for status, *_ in answers] == [200, 400]

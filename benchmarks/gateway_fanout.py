@@ -11,7 +11,7 @@ and must be dropped alone. Called by benchmarks/gateway.py.
 
     python -m benchmarks.gateway_fanout serve STAMPS                       the gateway, with stamps (settings as ever)
     python -m benchmarks.gateway_fanout read PORT PATH COUNT SECONDS OUT   sockets that only take the time
-    python -m benchmarks.gateway_fanout trade PORT KEY KEY RATE SECONDS    trades at a rate
+    python -m benchmarks.gateway_fanout trade PORT KEY KEY RATE            trades at a rate
 """
 
 from __future__ import annotations
@@ -160,17 +160,19 @@ async def _read(port: int, path: str, count: int, seconds: float, out: str) -> N
     await asyncio.to_thread(lambda: Path(out).write_bytes(pickle.dumps((from_ns, found))))
 
 
-def _trade(port: int, seller_key: str, buyer_key: str, rate: float, seconds: float) -> None:
-    """Trades at a steady rate, each of two orders that cross; behind schedule, as fast as they go."""
+def _trade(port: int, seller_key: str, buyer_key: str, rate: float) -> None:
+    """Trades at a steady rate until SIGTERM, each of two orders that cross; behind schedule, as fast as they go."""
     from ironbook import Client, Key, Side
 
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
     with (
         Client(("127.0.0.1", port), Key.from_file(seller_key)) as seller,
         Client(("127.0.0.1", port), Key.from_file(buyer_key)) as buyer,
     ):
         began_s, count = time.monotonic(), 0
-        while (now_s := time.monotonic() - began_s) < seconds:
-            if count > now_s * rate:
+        while not ended:
+            if count > (time.monotonic() - began_s) * rate:
                 time.sleep(0.0002)
                 continue
             seller.submit(1, Side.SELL, price_ticks=PRICE_TICKS, quantity_lots=LOTS).raise_if_rejected()
@@ -251,11 +253,11 @@ def _run(
     me = [sys.executable, "-m", "benchmarks.gateway_fanout"]
     with servers.gateway(place, directory, ["benchmarks.gateway_fanout", "serve", str(stamps)], said) as gateway:
         slow = _slow_reader(gateway.port)
-        # The load begins before the sockets, so that the first messages come at once, and ends after them.
+        # The load begins before the sockets, so that the first messages come at once, and is ended after them.
         load = subprocess.Popen(
             place.command(
                 place.load_cpu,
-                [*me, "trade", str(engine.port), *map(str, traders), str(rate), str(seconds + 12)],
+                [*me, "trade", str(engine.port), *map(str, traders), str(rate)],
                 realtime=False,
             ),
             stdout=subprocess.PIPE, text=True,
@@ -266,9 +268,10 @@ def _run(
             ),
             capture_output=True, text=True,
         )  # fmt: skip
+        load.send_signal(signal.SIGTERM)
+        made = json.loads(load.communicate()[0])
         if read.returncode != 0:
             raise FanoutFailed(f"the clients must live, ended with {read.returncode}: {read.stderr[-2000:]}")
-        made = json.loads(load.communicate()[0])
         dropped = _counter(gateway.port, "sockets_slow")
         slow.close()
         gateway.process.send_signal(signal.SIGTERM)
@@ -313,4 +316,4 @@ if __name__ == "__main__":
     if what == "read":
         uvloop.run(_read(int(more[0]), more[1], int(more[2]), float(more[3]), more[4]))
     else:
-        _trade(int(more[0]), more[1], more[2], float(more[3]), float(more[4]))
+        _trade(int(more[0]), more[1], more[2], float(more[3]))

@@ -11,9 +11,11 @@ import pytest
 from tests.support.gateway import Stack
 from tests.support.node import wait_until
 
-ALERT = """INSERT INTO alerts (alert_id, code, action, scope, firm, account, symbol, limit_value, found_value, text, time_ns)
+ALERT = """
+INSERT INTO alerts (alert_id, code, action, scope, firm, account, symbol, limit_value, found_value, text, time_ns)
 VALUES ($1, 'daily_loss_exceeded', 'halt', $2, 4, $3, NULL, 100, 150, 'the day''s loss must stay within 100', $4)"""
-AUDIT = """INSERT INTO audit (audit_id, who, what, firm, account, before, after, time_ns)
+AUDIT = """
+INSERT INTO audit (audit_id, who, what, firm, account, before, after, time_ns)
 VALUES ('limits:1', 'admin', 'limits_changed', 4, 4, '{}', '{"daily_loss_units": 100}', $1)"""
 
 

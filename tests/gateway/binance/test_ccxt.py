@@ -13,6 +13,7 @@ import pytest
 from tests.gateway.binance.clients import SYMBOL, by_async_ccxt, by_ccxt, clear, fenced
 from tests.support.aio import in_loop
 from tests.support.gateway import Stack
+from tests.support.node import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -307,3 +308,28 @@ def test_a_restart_of_the_gateway_loses_nothing(stack: Stack, alice: Any, bob: A
     assert alice.fetch_my_trades(SYMBOL)[-1] == before
     assert alice.fetch_trades(SYMBOL)[-1]["id"] == before["id"]
     assert alice.cancel_order(order["id"], SYMBOL)["info"]["origClientOrderId"] == "before:the/restart_1.0"
+
+
+def test_an_engine_that_is_away_refuses_orders_and_reads_go_on(stack: Stack, alice: Any) -> None:
+    order = alice.create_order(SYMBOL, "limit", "buy", 0.1, 50_000)
+    stack.node.stop()
+    try:
+        with pytest.raises(ccxt.OperationFailed):
+            alice.create_order(SYMBOL, "limit", "buy", 0.1, 50_000)
+        with pytest.raises(ccxt.OperationFailed):
+            alice.cancel_order(order["id"], SYMBOL)
+        assert [one["id"] for one in alice.fetch_open_orders(SYMBOL)] == [order["id"]]
+    finally:
+        stack.node.start()
+    wait_until(lambda: _is_open(alice, order["id"]) is False, 20, "no line to the engine")
+    assert alice.fetch_open_orders(SYMBOL) == []
+    assert alice.create_order(SYMBOL, "limit", "buy", 0.1, 50_000)["status"] == "open"
+
+
+def _is_open(exchange: Any, order_id: str) -> bool:
+    """Cancel it; False: it is cancelled."""
+    try:
+        exchange.cancel_order(order_id, SYMBOL)
+    except ccxt.OperationFailed:
+        return True
+    return False

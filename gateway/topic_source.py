@@ -151,8 +151,9 @@ class TopicSource:
         if wanted == 0 and oldest <= 1:
             return _engine.Core(**options)
         bad: list[BadSnapshot] = []
-        for most in (wanted, None) if self._snapshots is not None else ():
-            for found in newest_good(self._snapshots, options, sequence_max=last, before=most):  # type: ignore[arg-type]
+        directory = self._snapshots
+        for most in (wanted, None):
+            for found in newest_good(directory, options, sequence_max=last, before=most) if directory else ():
                 if isinstance(found, BadSnapshot):
                     bad.append(found)
                 elif found[0].sequence >= oldest:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,9 +44,9 @@ def mirror_of(directory: Path, replay_records: int = REPLAY_ALL) -> tuple[Mirror
     return mirror, Market(mirror, settings)
 
 
-async def in_thread(function: object, *arguments: object) -> object:
+async def in_thread(function: Callable[..., Any], *arguments: object) -> Any:
     """Blocking calls of the tests' client, beside the mirror's loop."""
-    return await asyncio.get_running_loop().run_in_executor(None, functools.partial(function, *arguments))  # type: ignore[arg-type]
+    return await asyncio.get_running_loop().run_in_executor(None, functools.partial(function, *arguments))
 
 
 @in_loop
@@ -60,7 +61,6 @@ async def test_a_mirror_follows_an_engine_over_its_end_its_death_and_its_return(
 
     await in_thread(node.start)
     client = await in_thread(connect, node, secret)
-    assert isinstance(client, Client)
     await in_thread(client.define_market)
     await until(lambda: mirror.live and "BTC-USD" in mirror.by_name and mirror.core.account(2) is not None)
     assert mirror.trouble == ""
@@ -72,7 +72,7 @@ async def test_a_mirror_follows_an_engine_over_its_end_its_death_and_its_return(
         return int(report.order_id)
 
     first = await in_thread(entered, client, 100)
-    await until(lambda: market.order(first))  # type: ignore[arg-type]
+    await until(lambda: market.order(first))
     client.close()
     for number, price in ((signal.SIGTERM, 101), (signal.SIGKILL, 102)):
         await in_thread(node.stop, number)
@@ -83,7 +83,7 @@ async def test_a_mirror_follows_an_engine_over_its_end_its_death_and_its_return(
         order_id = await in_thread(entered, client, price)
         order = await until(lambda wanted=order_id: market.order(wanted))
         assert (order.price_ticks, order.status) == (price, OrderStatus.OPEN)
-        client.close()  # type: ignore[attr-defined]
+        client.close()
     assert mirror.began_count == 1
     assert [order.price_ticks for order in market.open_orders(1)] == [100, 101, 102]
     await until(lambda: mirror.lag_records() == 0)
@@ -96,7 +96,6 @@ async def test_whoever_waits_for_a_command_has_its_events_in_the_turn_in_which_i
     secret = node.make_key()
     await in_thread(node.start)
     client = await in_thread(connect, node, secret)
-    assert isinstance(client, Client)
     await in_thread(client.define_market)
     mirror, market = mirror_of(node.directory)
     await mirror.open()

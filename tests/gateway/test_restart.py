@@ -104,3 +104,15 @@ def test_orders_go_on_when_the_engine_has_come_back(stack: Stack) -> None:
         made = stack.order("alice", "BUY", "0.1", "51.00")
         status, found = stack.signed("alice", "GET", "/api/v3/order", symbol="BTCUSD", orderId=made["orderId"])
         assert (status, found["status"]) == (200, "NEW")
+
+
+def test_the_databases_mark_moves_with_records_that_make_no_events(stack: Stack) -> None:
+    def lag() -> int:
+        status, health = stack.get("/health")
+        assert status == 200
+        [database] = [part for part in health["parts"] if part["name"] == "database"]
+        return int(database["figures"]["lag_records"])
+
+    wait_until(lambda: lag() == 0)
+    stack.client().close()  # a session begins and ends, and nobody is told
+    wait_until(lambda: lag() == 0)

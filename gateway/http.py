@@ -215,6 +215,9 @@ class HttpServer:
         except (OSError, asyncio.CancelledError):  # a handshake that failed, or took too long
             self.metrics.counters["http_bad_requests"] += 1
             connection.connection_lost(None)
+        except Exception as error:
+            self.log.error("connection_failed", error)
+            connection.connection_lost(None)
         finally:
             connection.arriving = None
 

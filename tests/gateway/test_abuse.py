@@ -313,6 +313,7 @@ def test_a_client_that_goes_in_the_middle_leaves_nothing_behind(door):
                 line.send(data)
                 if reset:
                     line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    serves(door)  # who came before is known by now
 
     def none_is_left() -> bool:
         for held in list(door.held):

@@ -31,6 +31,7 @@ from gateway.errors import (
 from gateway.limits import Limits
 from gateway.routing import Request
 from gateway.settings import GatewaySettings
+from ironbook import keystore
 from ironbook.keystore import KeyFile
 from schemas.vocabulary import Permission
 from tests.support.aio import in_loop, until
@@ -39,14 +40,10 @@ NOW_MS = 1_700_000_000_000
 TRADER = Permission.TRADE | Permission.CANCEL | Permission.READ
 
 
-@pytest.fixture(scope="module")
-def passphrase() -> bytes:
-    return b"correct horse battery"
-
-
 @pytest.fixture
-def store(tmp_path: Path, passphrase: bytes) -> KeyFile:
-    made = KeyFile(tmp_path / "keys.ironbook", passphrase)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyFile:
+    monkeypatch.setattr(keystore, "_SCRYPT_LOG2_N", 14)  # half the work; what is slow about it is tested elsewhere
+    made = KeyFile(tmp_path / "keys.ironbook", b"correct horse battery")
     made.initialise()
     return made
 

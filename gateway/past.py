@@ -118,9 +118,17 @@ async def fills(
         else:
             symbols = _traded(market, account, instrument)
             place = min(below, (market.fills_from, 0))
-            old = await history.fills(account, symbols, first, FAR, place, start, end, limit, not oldest_first)
+            old = await history.fills(account, symbols, first, FAR, place, start, end, limit + 1, not oldest_first)
         new = _joined(old, new, lambda one: (one.sequence, one.n))
-    return new[:limit] if oldest_first else new[-limit:]
+    return _page(new, limit) if oldest_first else new[-limit:]
+
+
+def _page(found: list[Fill], limit: int) -> list[Fill]:
+    """The first `limit`. Both fills of an account that traded with itself have one trade id: they stay together, so
+    that whoever goes on behind the last id misses none."""
+    if len(found) <= limit or found[limit - 1].trade_id != found[limit].trade_id:
+        return found[:limit]
+    return found[: limit - 1] or found[:2]
 
 
 def _traded(market: Market, account: int, instrument: Instrument | None) -> list[str]:

@@ -247,6 +247,23 @@ async def test_fills_and_trades_of_both_are_those_of_a_memory_of_everything(reco
             assert [fields(one) for one in found] == [fields(one) for one in wanted]
 
 
+@in_loop
+async def test_both_fills_of_an_account_that_traded_with_itself_are_in_one_page(recorded: Recorded) -> None:
+    async with recorded.whole() as whole, recorded.late() as late:
+        pairs = 0
+        for gateway in (whole, late):
+            for number, instrument in gateway.market.mirror.instruments.items():
+                every = [fill for fill in whole.market.fills(1) if fill.instrument == number][::-1]
+                pairs += len(every) - len({fill.trade_id for fill in every})
+                for limit in (1, 2, 3, 7):
+                    found: list[Fill] = []
+                    at = 0
+                    while page := await past.fills(gateway, 1, instrument=instrument, from_id=at, limit=limit):
+                        found += page
+                        at = page[-1].trade_id + 1
+                    assert [(fill.sequence, fill.n) for fill in found] == [(fill.sequence, fill.n) for fill in every]
+        assert pairs
+
 CANDLE_FIELDS = tuple(name for name in Candle.__slots__ if name != "buy_notional_units")  # the table does not have it
 
 

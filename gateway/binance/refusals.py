@@ -14,6 +14,9 @@ from schemas.vocabulary import CODE_TEXT, Code
 
 __all__ = ["REFUSALS", "filter_failure", "refusal", "reject_text"]
 
+TOO_MANY: Final = 429
+RETRY_S: Final = 1  # the engine's windows of order rates are a second or so
+
 
 def _filter(name: str) -> tuple[Problem, str]:
     return errors.FILTER, f"Filter failure: {name}"
@@ -93,7 +96,8 @@ def refusal(code: int, more: dict[str, object] | None = None) -> ApiError:
     if code not in CODE_TEXT:
         return ApiError(problem, text, more=more)
     _, must, mend = CODE_TEXT[code]
-    return ApiError(problem, text, detail=must, hint=mend, more=more)
+    later = RETRY_S if problem.status == TOO_MANY else None
+    return ApiError(problem, text, detail=must, hint=mend, retry_after=later, more=more)
 
 
 def reject_text(code: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import ccxt
 import pytest
 
+from schemas.vocabulary import Permission
 from tests.gateway.binance.clients import SYMBOL, by_async_ccxt, by_ccxt, clear, fenced
 from tests.support.aio import in_loop
 from tests.support.gateway import Stack
@@ -231,6 +232,16 @@ def test_a_wrong_key_secret_or_clock_is_told_apart(stack: Stack) -> None:
     exchange.apiKey = "nobody"
     with pytest.raises(ccxt.AuthenticationError, match="Invalid API-key"):
         exchange.fetch_balance()
+    exchange = by_ccxt(stack, "alice")
+    exchange.apiKey = "no key has spaces"
+    with pytest.raises(ccxt.AuthenticationError, match="API-key format invalid"):
+        exchange.fetch_balance()
+    stack.keys["reader"] = stack.node.make_key("reader", int(Permission.READ), 1)
+    exchange = by_ccxt(stack, "reader")
+    wait_until(lambda: stack.signed("reader", "GET", "/api/v3/account")[0] == 200, 10, "the key is not known")
+    with pytest.raises(ccxt.AuthenticationError, match="Invalid API-key, IP, or permissions"):
+        exchange.private_post_order({"symbol": "BTCUSD", "side": "BUY", "type": "MARKET", "quantity": "1"})
+    assert exchange.fetch_balance()["USD"]["total"] > 0
     exchange = by_ccxt(stack, "alice")
     exchange.load_markets()
     exchange.options["timeDifference"] = 3_600_000

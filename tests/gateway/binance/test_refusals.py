@@ -51,6 +51,11 @@ def test_a_refusal_tells_what_must_hold_and_what_to_do(code: int) -> None:
     assert (error.detail, error.hint) == CODE_TEXT[code][1:]
 
 
+def test_whoever_is_too_fast_is_told_when_to_come_again() -> None:
+    assert refusal(Code.ORDER_RATE_EXCEEDED).retry_after == 1
+    assert refusal(Code.INSUFFICIENT_FUNDS).retry_after is None
+
+
 def test_a_code_from_the_future_is_an_unknown_error() -> None:
     assert refusal(999).problem.status == 500
 

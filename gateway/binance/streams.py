@@ -42,6 +42,7 @@ GATHER_S: Final = 0.002  # messages of single events wait so long for those behi
 SLICE_COUNT: Final = 64  # sockets written to before others have their turn
 SOCKET_WEIGHT: Final = 2  # of a new socket toward its address's limit
 NAME_LENGTH_MAX: Final = 128
+ALL: Final = 0  # no instrument's number: of all of them
 ID_LENGTH_MAX: Final = 36
 RESTART: Final = 1012  # RFC 6455's register: the service restarts; connect again
 
@@ -70,7 +71,7 @@ class Stream:
 
     def instruments(self) -> Iterable[int]:
         """Whose events it takes."""
-        return ()
+        return (ALL,)
 
     def trade(self, trade: Trade) -> None:
         """A trade of one of them."""
@@ -158,9 +159,6 @@ class AllBookTickers(Stream):
     """!bookTicker: the same of all instruments."""
 
     tops = True
-
-    def instruments(self) -> Iterable[int]:
-        return self.hub.gateway.mirror.instruments
 
     def top(self, event: Event) -> None:
         instrument = self.hub.gateway.mirror.instruments.get(event.instrument)
@@ -276,9 +274,6 @@ class AllTickers(_State):
         super().__init__(hub_, name)
         self._mini = mini
         self._changed: set[int] = set()
-
-    def instruments(self) -> Iterable[int]:
-        return self.hub.gateway.mirror.instruments
 
     def trade(self, trade: Trade) -> None:
         self.changed = True
@@ -427,18 +422,21 @@ class Hub(Listener):
 
     def trade(self, trade: Trade) -> None:
         if self._trades and self.gateway.mirror.live:
-            for stream in self._trades.get(trade.instrument, ()):
-                stream.trade(trade)
+            for number in (trade.instrument, ALL):
+                for stream in self._trades.get(number, ()):
+                    stream.trade(trade)
 
     def level(self, event: Event) -> None:
         if self._levels and self.gateway.mirror.live:
-            for stream in self._levels.get(event.instrument, ()):
-                stream.level(event)
+            for number in (event.instrument, ALL):
+                for stream in self._levels.get(number, ()):
+                    stream.level(event)
 
     def top(self, event: Event) -> None:
         if self._tops and self.gateway.mirror.live:
-            for stream in self._tops.get(event.instrument, ()):
-                stream.top(event)
+            for number in (event.instrument, ALL):
+                for stream in self._tops.get(number, ()):
+                    stream.top(event)
 
     def begin(self) -> None:
         """The mirror has another state: what happened in between is not known here. Clients connect again."""

@@ -59,6 +59,8 @@ METHODS: Final[dict[str, tuple[str, str]]] = {
     "order.cancel": ("DELETE", "order"),
     "order.cancelReplace": ("POST", "order/cancelReplace"),
     "order.amend.keepPriority": ("PUT", "order/amend/keepPriority"),
+    "orderList.place.oco": ("POST", "orderList/oco"),
+    "orderList.cancel": ("DELETE", "orderList"),
     "openOrders.status": ("GET", "openOrders"),
     "openOrders.cancelAll": ("DELETE", "openOrders"),
     "allOrders": ("GET", "allOrders"),

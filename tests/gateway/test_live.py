@@ -13,7 +13,7 @@ import pytest
 
 from engine_node.replica import Replica
 from tests.support.aio import in_loop
-from tests.support.gateway import Stack
+from tests.support.gateway import Stack, new_request_id
 from tests.support.sockets import Client
 
 
@@ -202,6 +202,65 @@ async def test_a_revoked_key_loses_its_account_at_once(stack: Stack) -> None:
         await enter(stack, "alice", "SELL", "0.0100", "60500.00")
         assert (await do(client, "ping"))["op"] == "pong"
         assert not [one for one in client.seen if one.get("event") == "accepted"]
+
+
+@in_loop
+async def test_the_dashboards_cookie_opens_the_account_for_pages_of_this_host_only(stack: Stack) -> None:
+    status, _, headers = await asyncio.to_thread(lambda: signed_login(stack, "alice"))
+    assert status == 201
+    cookie = headers["set-cookie"].partition(";")[0]
+    url = stack.ws_url + "/api/v1/stream"
+    async with Client(url, cookie=cookie, origin=stack.url) as page:
+        answer = await do(page, "subscribe", channel="account")
+        assert (answer["op"], answer["account"]) == ("subscribed", 1)
+        assert (await do(page, "login", key_id="bob"))["code"] == "combination"
+        for origin in ("https://elsewhere.example", stack.url + "0"):
+            async with Client(url, cookie=cookie, origin=origin) as other:
+                assert (await do(other, "subscribe", channel="account"))["code"] == "unauthorized"
+        await asyncio.to_thread(
+            lambda: stack.exchange(
+                "DELETE", "/api/v1/session",
+                headers={"Cookie": cookie, "Origin": stack.url, "X-Ironbook-Request": new_request_id()},
+            )
+        )  # fmt: skip
+        assert (await page.until(lambda one: one.get("op") == "logout"))["message"]
+        assert (await do(page, "subscribe", channel="account"))["code"] == "unauthorized"
+
+
+def signed_login(stack: Stack, key_id: str) -> tuple[int, Any, dict[str, str]]:
+    """POST /api/v1/session with its headers."""
+    found: dict[str, Any] = {}
+    exchange = stack.exchange
+
+    def keep(*arguments: Any, **named: Any) -> tuple[int, Any, dict[str, str]]:
+        found["answer"] = exchange(*arguments, **named)
+        return found["answer"]
+
+    stack.exchange = keep  # type: ignore[method-assign]
+    try:
+        stack.signed(key_id, "POST", "/api/v1/session", json={})
+    finally:
+        del stack.exchange  # type: ignore[method-assign]
+    return found["answer"]
+
+
+@in_loop
+async def test_after_a_restart_of_the_gateway_both_channels_begin_with_a_snapshot(stack: Stack) -> None:
+    await enter(stack, "carol", "BUY", "0.0100", "59000.00", newClientOrderId="stays")
+    async with Client(stack.ws_url + "/api/v1/stream") as client:
+        await login(stack, client, "carol")
+        at = (await do(client, "subscribe", channel="account"))["at"]
+        level3 = await do(client, "subscribe", channel="level3", symbol="BTC/USD")
+        await asyncio.to_thread(stack.restart_gateway)
+        await client.line.wait_closed()
+    async with Client(stack.ws_url + "/api/v1/stream") as client:
+        await login(stack, client, "carol")
+        again = await do(client, "subscribe", channel="account", after=at)
+        snapshot = await client.until(lambda one: one.get("type") == "snapshot")
+        assert [one["client_order_id"] for one in snapshot["orders"]] == ["stays"]
+        assert again["resumed"] is False or again["at"] == at
+        book = await do(client, "subscribe", channel="level3", symbol="BTC/USD", after=level3["at"])
+        assert book["at"] == level3["at"]
 
 
 # ---- Level 3 ---------------------------------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ __all__ = ["Line", "pack_nonce"]
 OUTSTANDING_MAX: Final = 8192  # commands whose fate is not known
 SWEEP_S: Final = 0.02  # how exactly time-outs are kept
 BACKOFF_S: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+STEADY_S: Final = 5.0  # a session that has lasted so long was a good one
 CONNECT_S: Final = 5.0
 KEEP_ALIVE: Final = (
     ((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
@@ -320,22 +321,29 @@ class Line:
     # ---- The session ------------------------------------------------------------------------------------------------
 
     async def _keep(self, tried: asyncio.Event) -> None:
-        """Task: have a session, for ever."""
+        """Task: have a session, for ever. Pauses grow until one has lasted: two that take it from each other tire."""
+        loop = cast(asyncio.AbstractEventLoop, self._loop)
         attempt = 0
         while True:
             try:
                 wire, idle_s = await self._connect()
             except Exception as error:  # whatever it is, the next attempt may do better
-                self.failure = str(error) or type(error).__name__
-                if attempt == 0:
+                told, self.failure = self.failure, str(error) or type(error).__name__
+                if self.failure != told:
                     self._say("warning", "line_away", {"line": self.name, "why": self.failure})
             else:
-                attempt = 0
                 tried.set()
+                began_s = loop.time()
                 await self._watch(wire, idle_s)
+                if loop.time() - began_s >= STEADY_S:
+                    attempt = 0
             tried.set()
-            await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)] * (0.5 + 0.5 * random.random()))
+            await asyncio.sleep(self._pause_s(attempt))
             attempt += 1
+
+    def _pause_s(self, attempt: int) -> float:
+        """How long to wait before the next attempt."""
+        return BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)] * (0.5 + 0.5 * random.random())
 
     async def _watch(self, wire: _Wire, idle_s: float) -> None:
         """As long as the session lives: a ping when nothing else was sent."""

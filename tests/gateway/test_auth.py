@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway.auth import Caller, KeyRing
+from gateway.auth import Caller, KeyRing, Pads
 from gateway.errors import (
     BANNED,
     ILLEGAL,
@@ -332,3 +332,29 @@ async def test_a_key_that_is_only_named_must_be_live_and_near(store: KeyFile) ->
             with pytest.raises(ApiError) as caught:
                 ring.named(key_id, peer)
             assert caught.value.problem is problem
+
+
+@in_loop
+async def test_every_refusal_costs_as_many_signatures_whatever_is_wrong(
+    store: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unknown keys, keys of one secret and of two, wrong networks: who measures the time learns nothing."""
+    store.create_key("desk", permissions=Permission.READ)
+    store.create_key("rotating", permissions=TRADER)
+    store.begin_rotation("rotating")
+    store.create_key("near", permissions=TRADER, networks=["10.0.0.0/8"])
+    checked: list[bytes] = []
+    good = Pads.good
+
+    def counted(pads: Pads, signed: bytes, tag: bytes) -> bool:
+        checked.append(signed)
+        return good(pads, signed, tag)
+
+    monkeypatch.setattr(Pads, "good", counted)
+    async with opened(store) as ring:
+        for key_id, permission in [
+            ("nobody", 0), ("desk", 0), ("desk", Permission.TRADE), ("rotating", 0), ("near", 0), ("??", 0),
+        ]:  # fmt: skip
+            checked.clear()
+            refusal(ring, signed(b"x" * 32, key_id), permission)
+            assert len(checked) == 2, key_id

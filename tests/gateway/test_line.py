@@ -77,7 +77,12 @@ def market(directory: Path, **settings: Any) -> Iterator[Node]:
 
 @asynccontextmanager
 async def lined(
-    node: Node, key_id: str = "gateway", *, timeout_s: float = 10.0, place: tuple[str, int] | None = None
+    node: Node,
+    key_id: str = "gateway",
+    *,
+    timeout_s: float = 10.0,
+    place: tuple[str, int] | None = None,
+    make: type[Line] = Line,
 ) -> AsyncIterator[tuple[Line, HeldMirror]]:
     if key_id not in {key.key_id for key in node.keys().load().live()}:
         node.make_key(key_id, permissions=GATEWAY)
@@ -88,7 +93,7 @@ async def lined(
     settings = dataclasses.replace(GatewaySettings(), data=str(node.directory))
     mirror = HeldMirror(open_source(settings), settings)
     await mirror.open()
-    line = Line(lambda: place or address(node), key, mirror, timeout_s=timeout_s, now_ns=time.time_ns)
+    line = make(lambda: place or address(node), key, mirror, timeout_s=timeout_s, now_ns=time.time_ns)
     await line.open()
     await until(lambda: line.connected)
     try:
@@ -343,6 +348,24 @@ async def test_a_session_that_another_takes_over_comes_back(shared: Node) -> Non
         assert kinds(await line.submit_parts((order(),))) == [EventKind.ACCEPTED]
         await line.submit(MassCancel(account=1))
         other.close()
+
+
+@in_loop
+async def test_two_gateways_with_one_key_do_not_fill_the_journal_with_logons(shared: Node) -> None:
+    """A session that is taken over at once again is tried for more and more slowly."""
+    attempts: list[int] = []
+
+    class TiringLine(Line):
+        def _pause_s(self, attempt: int) -> float:
+            attempts.append(attempt)
+            return super()._pause_s(attempt)
+
+    async with lined(shared, "shared-key", make=TiringLine) as (first, _):
+        async with lined(shared, "shared-key", make=TiringLine) as (second, _):
+            await until(lambda: max(attempts, default=0) >= 4)
+            assert first.connect_count + second.connect_count <= len(attempts) + 2
+        await until(lambda: first.connected)
+        assert kinds(await first.submit(MassCancel(account=1))) == [EventKind.APPLIED]
 
 
 @in_loop

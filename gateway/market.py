@@ -13,11 +13,12 @@ from __future__ import annotations
 import collections
 import enum
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from engine_node._engine import Core
 from gateway.candles import Candle, Candles, Ticker
 from gateway.events import PREFIX_KIND_MIN, RECORD_BYTES, Batch, Event, command_at
+from gateway.kept import FAR, Kept, fills_between, orders_between
 from gateway.mirror import Mirror
 from gateway.settings import GatewaySettings
 from gateway.symbols import client_number, client_text
@@ -25,6 +26,7 @@ from schemas import vocabulary as v
 
 __all__ = ["Book", "DepthChanges", "DepthTape", "Fill", "Listener", "Market", "Order", "OrderStatus", "Top", "Trade"]
 
+Thing = TypeVar("Thing")
 SELL: Final = int(v.ReportFlag.SELL)
 MAKER: Final = int(v.ReportFlag.MAKER)
 DONE: Final = int(v.ReportFlag.DONE)
@@ -324,25 +326,35 @@ class Market:
             return []
         return [one for one in mine.values() if instrument is None or one.instrument == instrument]
 
-    def orders(self, account: int) -> Iterator[Order]:
-        """All of an account that are kept, newest first."""
-        return reversed(self._of_account.get(account, {}).values())
+    def orders(
+        self, account: int, instrument: int | None = None, *, first_id: int = 0, before_id: int = FAR,
+        start_ns: int = 0, end_ns: int = FAR, newest: bool = True,
+    ) -> Iterator[Order]:  # fmt: skip
+        """Those of an account that are kept, newest first or oldest first; the times are those of their entry."""
+        mine = self._of_account.get(account, {})
+        lists = mine.values() if instrument is None else [mine[instrument]] if instrument in mine else []
+        found = orders_between(lists, first_id, before_id, start_ns, end_ns, newest)
+        return (one for one in found if one.order_id in self._orders)
 
-    def fills(self, account: int) -> Iterator[Fill]:
-        """All of an account that are kept, newest first."""
-        return reversed(self._fills.get(account, ()))
+    def fills(
+        self, account: int, instrument: int | None = None, *, first: tuple[int, int] = (0, 0),
+        before: tuple[int, int] = (FAR, 0), start_ns: int = 0, end_ns: int = FAR, newest: bool = True,
+    ) -> Iterator[Fill]:  # fmt: skip
+        """Those of an account that are kept, newest first or oldest first; first, before: places (sequence, n)."""
+        mine = self._fills.get(account, {})
+        lists = mine.values() if instrument is None else [mine[instrument]] if instrument in mine else []
+        return fills_between(lists, first, before, start_ns, end_ns, newest)
 
     def fills_of(self, order: Order) -> list[Fill]:
         """Those of one order that are kept, oldest first."""
         found: list[Fill] = []
         if order.fills:
-            for fill in self.fills(order.account):
+            span = self.fills(order.account, order.instrument, first=(order.order_id, 0), end_ns=order.updated_ns)
+            for fill in span:
                 if fill.order_id == order.order_id:
                     found.append(fill)
                     if len(found) == order.fills:
                         break
-                elif fill.sequence < order.order_id:
-                    break
         return found[::-1]
 
     def trades(self, instrument: int, limit: int, from_id: int | None = None) -> list[Trade]:
@@ -405,12 +417,12 @@ class Market:
         self.books = _Books(self.mirror)
         self._orders: dict[int, Order] = {}
         self._open: dict[int, dict[int, Order]] = {}
-        self._of_account: dict[int, dict[int, Order]] = {}
+        self._of_account: dict[int, dict[int, Kept[Order]]] = {}  # by account and instrument
         self._by_text: dict[tuple[int, str], Order] = {}
         self._unnamed: dict[tuple[int, int], Order] = {}  # open at the beginning, with a number made from a text
         self._ended: collections.deque[tuple[Order, int]] = collections.deque()  # and the sequence of its end
-        self._fills: dict[int, collections.deque[Fill]] = {}
-        self._filled: collections.deque[int] = collections.deque()  # accounts of all fills, oldest first
+        self._fills: dict[int, dict[int, Kept[Fill]]] = {}  # by account and instrument
+        self._filled: collections.deque[Kept[Fill]] = collections.deque()  # where each fill is kept, oldest first
         self._touched: set[tuple[int, int]] = set()  # (account, instrument)
         self._moved: set[tuple[int, int]] = set()  # (account, asset)
         self.first_event = 0  # sequence of the first event since the beginning; 0: there was none
@@ -491,10 +503,7 @@ class Market:
         if mine is None:
             mine = self._open[account] = {}
         mine[order_id] = order
-        all_of_mine = self._of_account.get(account)
-        if all_of_mine is None:
-            all_of_mine = self._of_account[account] = {}
-        all_of_mine[order_id] = order
+        _kept_of(self._of_account, account, order.instrument).things.append(order)
         if order.client_text:
             self._by_text[account, order.client_text] = order
 
@@ -631,14 +640,11 @@ class Market:
             tell(order, event, fill)
 
     def _keep_fill(self, fill: Fill) -> None:
-        mine = self._fills.get(fill.account)
-        if mine is None:
-            mine = self._fills[fill.account] = collections.deque()
-        mine.append(fill)
-        self._filled.append(fill.account)
+        mine = _kept_of(self._fills, fill.account, fill.instrument)
+        mine.things.append(fill)
+        self._filled.append(mine)
         if len(self._filled) > self.orders_kept:
-            gone = self._fills[self._filled.popleft()].popleft()
-            self.fills_from = gone.sequence + 1
+            self.fills_from = self._filled.popleft().drop_first().sequence + 1
 
     def _cancelled(self, event: Event) -> None:
         order = self._orders[event.order_id]
@@ -687,7 +693,9 @@ class Market:
             self._drop(*self._ended.popleft())
 
     def _drop(self, order: Order, sequence: int) -> None:
-        del self._orders[order.order_id], self._of_account[order.account][order.order_id]
+        orders = self._orders
+        del orders[order.order_id]
+        self._of_account[order.account][order.instrument].drop(lambda one: one.order_id in orders)
         if self._by_text.get((order.account, order.client_text)) is order:
             del self._by_text[order.account, order.client_text]
         if order.client_order_id & HASHED:
@@ -756,6 +764,16 @@ class Market:
             self._touched.add((event.account, event.instrument))
         for tell in told.correction:
             tell(event)
+
+
+def _kept_of(kept: dict[int, dict[int, Kept[Thing]]], account: int, instrument: int) -> Kept[Thing]:
+    mine = kept.get(account)
+    if mine is None:
+        mine = kept[account] = {}
+    found = mine.get(instrument)
+    if found is None:
+        found = mine[instrument] = Kept()
+    return found
 
 
 class _Books(dict[int, Book]):

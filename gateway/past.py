@@ -8,10 +8,12 @@ Without a database an answer is what memory keeps. All lists are oldest first.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.candles import INTERVALS, Candle, merged, next_start, start_of, with_flat
+from gateway.kept import FAR
 from gateway.market import Fill, Market, Order, Trade
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["candles", "fills", "order", "orders", "trades"]
 
 Thing = TypeVar("Thing")
-FAR: Final = (1 << 63) - 1
 NEWEST: Final = (FAR, 0)
 BASE_ROWS_MAX: Final = 20_000
 N_MAX: Final = (1 << 32) - 1
@@ -68,16 +69,13 @@ async def orders(
     first, last = _bounded(from_id, 0), _bounded(before_id, FAR) - 1
     start, end = _bounded(start_ns, 0), _bounded(end_ns, FAR)
     oldest_first = from_id is not None or (start_ns is not None and end_ns is None)
-    new: list[Order] = []
-    for one in market.orders(account):
-        if one.order_id < first or (not oldest_first and len(new) == limit and one.order_id >= market.orders_from):
-            break
-        within = one.order_id <= last and start <= one.entered_ns <= end
-        if within and (instrument is None or one.instrument == instrument.number):
-            new.append(one)
-    new.reverse()
+    number = None if instrument is None else instrument.number
+    kept = market.orders(
+        account, number, first_id=first, before_id=last + 1, start_ns=start, end_ns=end, newest=not oldest_first
+    )
+    new = sorted(itertools.islice(kept, limit), key=lambda one: one.order_id)
     whole = first >= market.orders_from
-    if not oldest_first and len(new) >= limit and new[-limit].order_id >= market.orders_from:
+    if not oldest_first and len(new) == limit and new[0].order_id >= market.orders_from:
         whole = True
     if history is not None and not whole:
         await history.reaches(market.orders_need)
@@ -100,16 +98,15 @@ async def fills(
     below = (_bounded(below[0], 0), min(max(below[1], 0), N_MAX))
     start, end = _bounded(start_ns, 0), _bounded(end_ns, FAR)
     oldest_first = from_id is not None or order_id is not None or (start_ns is not None and end_ns is None)
-    new: list[Fill] = []
-    for one in market.fills(account):
-        if not oldest_first and len(new) == limit:
-            break
-        if one.trade_id < first or (one.sequence, one.n) >= below or not start <= one.received_ns <= end:
-            continue
-        if (instrument is None or one.instrument == instrument.number) and order_id in (None, one.order_id):
-            new.append(one)
-    new.reverse()
-    whole = (not oldest_first and len(new) == limit) or (order_id is not None and order_id >= market.fills_from)
+    number = None if instrument is None else instrument.number
+    begins = _sequence_of(market, number, first)  # of the first trade that is asked for
+    kept = market.fills(
+        account, number, first=(max(begins, order_id or 0), 0), before=below, start_ns=start, end_ns=end,
+        newest=not oldest_first,
+    )  # fmt: skip
+    wanted = (one for one in kept if one.trade_id >= first and order_id in (None, one.order_id))
+    new = sorted(itertools.islice(wanted, limit + 1 if oldest_first else limit), key=lambda one: (one.sequence, one.n))
+    whole = (not oldest_first and len(new) == limit) or max(begins, order_id or 0) >= market.fills_from
     if history is not None and not whole and market.fills_from > 1:
         await history.reaches(market.fills_from - 1)
         if order_id is not None:
@@ -121,6 +118,14 @@ async def fills(
             old = await history.fills(account, symbols, first, FAR, place, start, end, limit + 1, not oldest_first)
         new = _joined(old, new, lambda one: (one.sequence, one.n))
     return _page(new, limit) if oldest_first else new[-limit:]
+
+
+def _sequence_of(market: Market, number: int | None, trade_id: int) -> int:
+    """A record that the trade of that id is not before; 0 where its trade is no longer kept."""
+    trades = [] if number is None else market.books[number].trades
+    if not trades or trade_id < trades[0].trade_id:
+        return 0
+    return trades[trade_id - trades[0].trade_id].sequence if trade_id <= trades[-1].trade_id else trades[-1].sequence
 
 
 def _page(found: list[Fill], limit: int) -> list[Fill]:

@@ -144,9 +144,22 @@ async def my_trades(call: Call) -> list[OwnTrade]:
         from_id=from_on(asked.fromId, start_ns),
         start_ns=start_ns,
         end_ns=end_ns,
-        limit=asked.limit,
+        limit=asked.limit + 1,
     )
-    return [own_trade(fill, instrument) for fill in found]
+    oldest_first = asked.fromId is not None or start_ns is not None or asked.orderId is not None
+    return [own_trade(fill, instrument) for fill in _page(found, asked.limit, oldest_first)]
+
+
+def _page(found: list[Fill], limit: int, oldest_first: bool) -> list[Fill]:
+    """At most limit of one more. A trade with oneself is two rows of one id: a page has both or, if it can, neither."""
+    if len(found) <= limit:
+        return found
+    if not oldest_first:
+        split = found[0].trade_id == found[1].trade_id
+        return found[2:] if split and limit > 1 else found if split else found[1:]
+    if found[-1].trade_id != found[-2].trade_id:
+        return found[:-1]
+    return found[:-2] if limit > 1 else found
 
 
 def my_trades_weight(asked: MyTradesQuery) -> int:

@@ -80,6 +80,9 @@ def target(
             raise ApiError(errors.CANCEL_REJECTED)
         return Target(order_id, 0, cancel_text)
     number = client_number(text or "")
+    known = gateway.market.order_by_text(account, text or "")
+    if known is not None and known.is_open and known.client_order_id != number:  # of an order list
+        return Target(known.order_id, 0, cancel_text)
     if number == 0:
         raise ApiError(errors.CANCEL_REJECTED)
     return Target(0, number, cancel_text)
@@ -142,10 +145,14 @@ def tell_cancelled(
     order = gateway.market.order(order_id)
     if order is None:
         raise ApiError(errors.OUTCOME_UNKNOWN, hint="it was cancelled; its state is no longer in memory")
+    return _tell(order, instrument, received_ns, cancel_text)
+
+
+def _tell(order: Order, instrument: Instrument, received_ns: int, cancel_text: str) -> CancelledOrder:
     return CancelledOrder(
         symbol=instrument.name,
         origClientOrderId=order.client_text,
-        orderId=order_id,
+        orderId=order.order_id,
         clientOrderId=cancel_text,
         transactTime=received_ns // NS_PER_MS,
         price=price_of(order, instrument),
@@ -176,13 +183,16 @@ async def cancel_all(call: Call) -> list[CancelledOrder]:
     number = generated()
     command = MassCancel(account=account, instrument=instrument.number, client_order_id=number)
     parts = (pack_nonce(call.nonce, call.timestamp_ns), pack_one(command))
+    known = {order.order_id: order for order in gateway.market.open_orders(account, instrument.number)}
     applied = await gateway.line.submit_parts(parts)
     gone: list[CancelledOrder] = []
     for event in applied.events:
         if event.kind == _REJECTED:
             raise refusal(event.code)
         if event.kind == _CANCELLED and event.account == account:
-            gone.append(tell_cancelled(gateway, instrument, event.order_id, applied.received_ns, str(number)))
+            order = known.get(event.order_id) or gateway.market.order(event.order_id)
+            if order is not None:  # of more than are kept when they have ended those that were open before are known
+                gone.append(_tell(order, instrument, applied.received_ns, str(number)))
     if not gone:
         raise ApiError(errors.CANCEL_REJECTED)
     return gone

@@ -1,15 +1,18 @@
 """One cancels other, in the Binance dialect: two orders, one lock, linked by the core itself.
 
-    POST orderList/oco ──▶ the order that waits ──its id──▶ the other one + link to it
+    POST orderList/oco ──▶ the order that waits, the other one + link to it ──one write──▶ engine
     core: the first of them that trades, fires or ends cancels the other
 
-The link names the first order by its id, which nothing but this request has entered. The list has that number. If the
-second order is refused, the first is cancelled again: the answer is the refusal, and nothing stays.
+The first order has an engine's number that nobody can guess, and the link names it by that: so it is linked with what
+this request enters, or refused. The list has the first order's id. If anything fails, the first order is cancelled by
+the same number, behind both in the same session: nothing stays.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import secrets
 from typing import Final
 
 from gateway import errors
@@ -23,13 +26,23 @@ from gateway.binance.models import (
     OrderList,
     OrderResult,
 )
-from gateway.binance.orders import caller_account, enter, generated, instrument_of, tell
+from gateway.binance.orders import (
+    NUMBERS,
+    Entry,
+    caller_account,
+    enter,
+    generated,
+    instrument_of,
+    refuse_taken,
+    tell,
+)
 from gateway.binance.refusals import refusal
 from gateway.errors import ApiError
+from gateway.events import Applied
 from gateway.line import pack_nonce
 from gateway.routing import Call
 from gateway.symbols import Instrument
-from ironbook._commands import pack_one
+from ironbook._commands import pack_cancel, pack_one
 from schemas.vocabulary import EventKind, LinkAction, OrderLink
 
 __all__ = ["cancel_list", "place_list"]
@@ -43,19 +56,22 @@ async def place_list(call: Call) -> OrderList:
     asked: NewOrderList = call.parameters
     instrument = instrument_of(gateway, asked.symbol)
     legs = {side: _leg(asked, side) for side in ("above", "below")}
-    order = sorted(legs, key=lambda side: legs[side].type == "LIMIT_MAKER")  # what waits trades last
-    for leg in legs.values():  # what can be refused without the engine is refused before anything is entered
-        enter(gateway.mirror.core, account, leg, instrument)
-    reports = {order[0]: await _enter(call, legs[order[0]], instrument, 0)}
-    first_id = reports[order[0]].orderId
-    try:
-        reports[order[1]] = await _enter(call, legs[order[1]], instrument, first_id)
-    except ApiError as error:
-        await _undo(call, account, instrument, first_id)
-        if error.problem is not errors.CANCEL_REJECTED:
-            raise
-        text = f"Order was rejected: the first order of the list, {first_id}, ended before the other was entered."
-        raise ApiError(errors.ORDER_REJECTED, text) from None
+    for leg in legs.values():
+        refuse_taken(gateway, account, leg.newClientOrderId)
+    first, second = sorted(legs, key=lambda side: legs[side].type == "LIMIT_MAKER")  # what waits trades last
+    core, number = gateway.mirror.core, secrets.randbelow(NUMBERS) + 1
+    link = OrderLink(target_client_order_id=number, action=LinkAction.ONE_CANCELS_OTHER)
+    entries = (
+        enter(core, account, legs[first], instrument, (_nonce(call, b""),), number),
+        enter(core, account, legs[second], instrument, (_nonce(call, b"second"), pack_one(link))),
+    )
+    futures = gateway.line.submit_linked([entry.parts for entry in entries])
+    outcomes = await asyncio.gather(*futures, return_exceptions=True)
+    told = [_told(entry, outcome) for entry, outcome in zip(entries, outcomes, strict=True)]
+    if not isinstance(told[0], OrderResult) or not isinstance(told[1], OrderResult):
+        raise await _undone(call, account, instrument, number, told)
+    reports = {first: told[0], second: told[1]}
+    first_id = told[0].orderId
     both = [reports["above"], reports["below"]]
     return OrderList(
         orderListId=first_id,
@@ -69,24 +85,37 @@ async def place_list(call: Call) -> OrderList:
     )
 
 
-async def _enter(call: Call, order: NewOrder, instrument: Instrument, linked_id: int) -> OrderResult:
-    """One order of a list. linked_id: the one that was entered before it; 0: it is the first."""
-    gateway, account = call.gateway, caller_account(call)
-    prefixes: tuple[bytes, ...] = (_nonce(call, b"second" if linked_id else b""),)
-    if linked_id:
-        prefixes += (pack_one(OrderLink(order_id=linked_id, action=LinkAction.ONE_CANCELS_OTHER)),)
-    entry = enter(gateway.mirror.core, account, order, instrument, prefixes)
-    return tell(entry, await gateway.line.submit_parts(entry.parts))
-
-
-async def _undo(call: Call, account: int, instrument: Instrument, order_id: int) -> None:
-    """Cancel the first order again. Raises ApiError (OUTCOME_UNKNOWN) if that cannot be done."""
-    parts = (_nonce(call, b"undo"), pack_target(account, instrument, Target(order_id, 0, None)))
+def _told(entry: Entry, outcome: Applied | BaseException) -> OrderResult | BaseException:
+    if isinstance(outcome, BaseException):
+        return outcome
     try:
-        await call.gateway.line.submit_parts(parts)
+        return tell(entry, outcome)
+    except ApiError as error:
+        return error
+
+
+async def _undone(
+    call: Call, account: int, instrument: Instrument, number: int, told: list[OrderResult | BaseException]
+) -> BaseException:
+    """Cancel the first order, if it may have been entered. What to raise."""
+    first, second = told
+    if isinstance(first, ApiError) and first.problem is not errors.OUTCOME_UNKNOWN:
+        return first
+    parts = (_nonce(call, b"undo"), pack_cancel(account, instrument.number, 0, number, generated()))
+    try:
+        future = call.gateway.line.submit_parts(parts)
     except ApiError:
-        text = f"Order {order_id} of the list was entered, the other was not; its cancel could not be sent."
-        raise ApiError(errors.OUTCOME_UNKNOWN, text) from None
+        return ApiError(errors.OUTCOME_UNKNOWN, hint="see which orders are open")
+    if isinstance(first, BaseException):  # no answer yet: nor will the cancel have one soon
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return first
+    await asyncio.wait([future])
+    if future.exception() is not None:
+        return ApiError(errors.OUTCOME_UNKNOWN, hint="see which orders are open")
+    if isinstance(second, ApiError) and second.problem is errors.CANCEL_REJECTED:
+        text = f"Order was rejected: the first order of the list, {first.orderId}, ended before the other was entered."
+        return ApiError(errors.ORDER_REJECTED, text)
+    return second if isinstance(second, BaseException) else ApiError(errors.OUTCOME_UNKNOWN)
 
 
 def _nonce(call: Call, part: bytes) -> bytes:

@@ -132,13 +132,22 @@ class Entry:
 
 
 def enter(
-    core: Core, account: int, order: NewOrder, instrument: Instrument, prefixes: tuple[bytes, ...] = ()
+    core: Core,
+    account: int,
+    order: NewOrder,
+    instrument: Instrument,
+    prefixes: tuple[bytes, ...] = (),
+    number: int | None = None,
 ) -> Entry:
-    """The frames of a new order, prefixes (nonce, link) among them. Raises ApiError; nothing is sent."""
+    """The frames of a new order, prefixes (nonce, link) among them. Raises ApiError; nothing is sent.
+
+    number  what the engine calls the order, where that must not be what its client's name is made into
+    """
     kind = order.type
     _present(order, kind)
     text = order.newClientOrderId
-    number = generated() if text is None else client_number(text)
+    if number is None:
+        number = generated() if text is None else client_number(text)
     if number == 0:  # the engine's own sign for none
         raise ApiError(errors.ILLEGAL, "Illegal characters found in parameter 'newClientOrderId'; it must not be 0.")
     entry = Entry(order, instrument, str(number) if text is None else text)
@@ -173,6 +182,14 @@ def enter(
     )
     entry.parts = (*prefixes, frame)
     return entry
+
+
+def refuse_taken(gateway: Gateway, account: int, text: str | None) -> None:
+    """An open order may have the name without its number (order lists), so that the core would not notice."""
+    if text is not None:
+        known = gateway.market.order_by_text(account, text)
+        if known is not None and known.is_open:
+            raise ApiError(errors.DUPLICATE)
 
 
 def generated() -> int:
@@ -279,6 +296,7 @@ async def place(call: Call) -> OrderResult:
     gateway, account = call.gateway, caller_account(call)
     order: NewOrder = call.parameters
     instrument = instrument_of(gateway, order.symbol)
+    refuse_taken(gateway, account, order.newClientOrderId)
     nonce = pack_nonce(call.nonce, call.timestamp_ns)
     entry = enter(gateway.mirror.core, account, order, instrument, (nonce,))
     return tell(entry, await gateway.line.submit_parts(entry.parts))

@@ -34,14 +34,16 @@ ROUTES: dict[tuple[str, str], Route] = {(route.method, route.path): route for ro
 class Desk:
     """BTC/USD (tick 0.01, lot 0.0001, 100 and 300 ppm), a reference price of 60,000, a collar, three accounts."""
 
-    def __init__(self, *, collar_ppm: int = 200_000, reference_ticks: int = 6_000_000, **limits: int) -> None:
+    def __init__(
+        self, *, collar_ppm: int = 200_000, reference_ticks: int = 6_000_000, orders_kept: int = 1_000, **limits: int
+    ) -> None:
         self.records = bytearray()
         self.at = 0
         self.arrived: Any = None
         self.now_ns = START_NS
         self.sequences = {GATEWAY_KEY: 0, ADMIN_KEY: 0}
         self.calls = 0
-        settings = GatewaySettings()
+        settings = GatewaySettings(orders_kept=orders_kept)
         self.mirror = Mirror(self, settings, now_ns=lambda: self.now_ns)
         self.market = Market(self.mirror, settings)
         self.loop = asyncio.new_event_loop()

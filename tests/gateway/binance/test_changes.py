@@ -107,6 +107,14 @@ def test_all_orders_of_a_symbol_are_cancelled_together(desk: Desk) -> None:
     assert [one.order_id for one in desk.market.open_orders(2)] == [other["orderId"]]
 
 
+def test_more_orders_than_are_kept_are_cancelled_and_told() -> None:
+    with Desk(orders_kept=100) as desk:
+        ids = [desk.order(price="50000", quantity="0.001")["orderId"] for _ in range(120)]
+        gone = desk.call("DELETE", "/api/v3/openOrders", symbol="BTCUSD")
+        assert [one["orderId"] for one in gone] == ids
+        assert {one["status"] for one in gone} == {"CANCELED"}
+
+
 # ---- Cancel and replace ----------------------------------------------------------------------------------------------
 
 

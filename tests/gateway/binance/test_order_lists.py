@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas.vocabulary import Halt, HaltAction, HaltScope
 from tests.gateway.binance.desk import Desk, refusal_of
+from tests.support.gateway import Stack
 
 PATH = "/api/v3/orderList/oco"
 
@@ -101,7 +104,7 @@ def test_a_first_order_that_has_ended_meanwhile_is_told(desk: Desk) -> None:
     def and_cancel(parts: Any) -> Any:
         nonlocal number
         number += 1
-        if number == 2:  # somebody cancels all between the two orders
+        if number == 2:  # the operator comes between the two orders
             desk.admin(Halt(target=1, scope=HaltScope.ACCOUNT, action=HaltAction.KILL))
             desk.admin(Halt(target=1, scope=HaltScope.ACCOUNT, action=HaltAction.RESUME))
         return submit(parts)
@@ -118,3 +121,32 @@ def test_the_same_request_twice_is_entered_once(desk: Desk) -> None:
     desk.calls -= 1
     assert refusal_of(lambda: pair(desk, aboveClientOrderId="a", belowClientOrderId="b"))[1] == -1021
     assert len(desk.market.open_orders(1)) == 2
+
+
+def test_orders_of_a_list_go_by_their_names(desk: Desk) -> None:
+    pair(desk)
+    assert desk.call("GET", "/api/v3/order", symbol="BTCUSD", origClientOrderId="loss")["type"] == "STOP_LOSS_LIMIT"
+    for name in ("loss", "profit"):
+        assert desk.order_refused("SELL", price="63000", newClientOrderId=name) == (400, -2010, "Duplicate order sent.")
+    gone = desk.call("DELETE", "/api/v3/order", symbol="BTCUSD", origClientOrderId="loss")
+    assert (gone["origClientOrderId"], gone["status"]) == ("loss", "CANCELED")
+    assert desk.market.open_orders(1) == []
+    assert desk.order("SELL", price="63000", newClientOrderId="loss")["status"] == "NEW"
+
+
+def test_a_list_without_an_answer_does_not_stay_by_half(tmp_path: Path) -> None:
+    with Stack(tmp_path, engine_timeout=300) as stack:
+        stack.order("bob", "SELL", "0.01", "60000")
+        stack.order("dave", "BUY", "0.01", "60000")
+        assert stack.node.process is not None
+        stack.node.process.send_signal(signal.SIGSTOP)
+        try:
+            said = {"symbol": "BTCUSD", "side": "SELL", "quantity": "0.01", "aboveType": "LIMIT_MAKER"}
+            said |= {"abovePrice": "70000", "belowType": "STOP_LOSS", "belowStopPrice": "50000"}
+            status, answer = stack.signed("carol", "POST", PATH, **said)
+        finally:
+            stack.node.process.send_signal(signal.SIGCONT)
+        assert (status, answer["code"]) == (504, -1007)
+        stack.order("carol", "BUY", "0.01", "50000")  # behind all that was sent before
+        left = stack.signed("carol", "GET", "/api/v3/openOrders", symbol="BTCUSD")[1]
+        assert [one["side"] for one in left] == ["BUY"]

@@ -246,6 +246,26 @@ def test_my_trades_tell_role_and_commission(desk: Desk) -> None:
     assert [one["id"] for one in get(desk, "myTrades", symbol="BTCUSD", endTime=told[1]["time"])] == [1, 2]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_no_page_of_trades_ends_between_both_sides_of_one(desk: Desk, limit: int) -> None:
+    desk.order("SELL", 2, quantity="0.001")
+    for _ in range(3):
+        desk.order("BUY", 2, quantity="0.001", selfTradePreventionMode="NONE")
+        desk.order("SELL", 2, quantity="0.001", selfTradePreventionMode="NONE")
+    desk.order("BUY", 1, quantity="0.001")
+    whole = get(desk, "myTrades", 2, symbol="BTCUSD")
+    assert [one["id"] for one in whole] == [1, 1, 2, 2, 3, 3, 4]
+    found: list[dict[str, Any]] = []
+    first = 0
+    while page := get(desk, "myTrades", 2, symbol="BTCUSD", fromId=first, limit=limit):
+        found += page
+        first = page[-1]["id"] + 1
+    assert found == whole
+    newest = get(desk, "myTrades", 2, symbol="BTCUSD", limit=limit)
+    assert newest == whole[-len(newest) :]
+    assert len(newest) == {1: 1, 2: 1, 3: 3, 4: 3}[limit]
+
+
 def test_an_account_tells_balances_and_rates(desk: Desk) -> None:
     desk.order(price="50000", quantity="1")
     told = get(desk, "account")

@@ -24,6 +24,7 @@ from msgspec import Meta
 from gateway import errors
 from gateway.auth import Caller
 from gateway.binance import texts
+from gateway.binance.signatures import signatures
 from gateway.context import Gateway
 from gateway.errors import ApiError
 from gateway.events import RECORD_BYTES, Batch, Event, command_at
@@ -320,6 +321,12 @@ class ListenKeyAnswer(msgspec.Struct, frozen=True):
     listenKey: str
 
 
+class NewListenKey(msgspec.Struct, frozen=True, kw_only=True):
+    """apiKey: the key's id once more, so that it is signed."""
+
+    apiKey: Annotated[str, Meta(max_length=64)] | None = None
+
+
 class ListenKeyParameters(msgspec.Struct, frozen=True, kw_only=True):
     """Which one."""
 
@@ -338,14 +345,23 @@ def reader(caller: Caller | None) -> Caller:
 
 
 def _create(call: Call) -> ListenKeyAnswer:
-    """A key's name is no secret here, so it is not enough, unless the owner of the gateway says so."""
+    """A key's name is no secret here, so it is not enough, unless the owner of the gateway says so.
+
+    Signed is `apiKey` too, which no other REST call signs: none that somebody saw opens a stream.
+    """
     gateway, request = call.gateway, call.request
-    if gateway.settings.unsigned_listen_keys and b"signature=" not in request.query + b"&" + request.body:
+    raw = request.query + b"&" + request.body
+    if gateway.settings.unsigned_listen_keys and b"signature=" not in raw:
         caller = reader(call.caller)
     else:
-        caller, _, _ = gateway.keys.authenticate(
-            request, request.query, request.body, v.Permission.READ, gateway.now_ns()
+        now_ns = gateway.now_ns()
+        caller, nonce, _ = gateway.keys.authenticate(
+            request, request.query, request.body, v.Permission.READ, now_ns
         )
+        if call.parameters.apiKey != caller.key_id:
+            raise ApiError(errors.MANDATORY, "Mandatory parameter 'apiKey' must be signed, and be the key's id.")
+        names = [piece.partition(b"=")[0].decode("ascii", "replace") for piece in raw.split(b"&") if piece]
+        signatures(gateway).begin(nonce, names, now_ns)
     return ListenKeyAnswer(hub(gateway).create(caller.account, caller.key_id))
 
 
@@ -364,7 +380,7 @@ _GOOD_FOR: Final = "It is good for 60 minutes from then on."
 ROUTES: Final = (
     Route(
         method="POST", path=_PATH, handler=_create, tag="streams", access=Access.KEY, weight=2, returns=ListenKeyAnswer,
-        problems=(errors.SIGNATURE,),
+        parameters=NewListenKey, problems=(errors.SIGNATURE, errors.REPEATED),
         summary=f"A listen key for /ws/<listenKey>, or the one that the key has, kept alive. Signed. {_GOOD_FOR}",
     ),
     Route(

@@ -34,7 +34,7 @@ def ask(stack: Stack, method: str, key_id: str = "alice", listen_key: str = "") 
 
 
 def listen_key(stack: Stack, key_id: str = "alice") -> str:
-    status, answer = stack.signed(key_id, "POST", PATH)
+    status, answer = stack.signed(key_id, "POST", PATH, apiKey=key_id)
     assert status == 200, answer
     return str(answer["listenKey"])
 
@@ -190,11 +190,24 @@ def test_the_name_of_a_key_alone_does_not_open_its_account(stack: Stack) -> None
         assert (status, answer["code"]) == refused
 
 
+def test_a_signed_request_that_was_seen_opens_no_stream(stack: Stack) -> None:
+    head = {"X-MBX-APIKEY": "alice"}
+    account = f"timestamp={stack.timestamp_ms()}"
+    account += f"&signature={stack.sign('alice', account)}"
+    assert stack.exchange("GET", f"/api/v3/account?{account}", headers=head)[0] == 200
+    status, answer, _ = stack.exchange("POST", f"{PATH}?{account}", headers=head)
+    assert (status, answer["code"]) == (400, -1102)
+    mine = f"apiKey=alice&timestamp={stack.timestamp_ms()}"
+    mine += f"&signature={stack.sign('alice', mine)}"
+    assert stack.exchange("POST", f"{PATH}?{mine}", headers=head)[0] == 200
+    assert stack.exchange("POST", f"{PATH}?{mine}", headers=head)[1]["code"] == -1021
+
+
 @in_loop
 async def test_a_listen_key_ends_where_its_key_may_not_be_used(stack: Stack) -> None:
     stack.keys["roamer"] = stack.node.make_key("roamer", 7, 1)
     for _ in range(200):  # until the gateway has read the key file
-        status, answer = await asyncio.to_thread(lambda: stack.signed("roamer", "POST", PATH))
+        status, answer = await asyncio.to_thread(lambda: stack.signed("roamer", "POST", PATH, apiKey="roamer"))
         if status == 200:
             break
         await asyncio.sleep(0.05)
@@ -221,7 +234,7 @@ def test_where_the_owner_says_so_a_keys_name_is_enough_as_on_binance(tmp_path: P
 async def test_whoever_listens_by_a_key_that_ends_is_told(stack: Stack) -> None:
     stack.keys["lodger"] = stack.node.make_key("lodger", 7, 1)
     for _ in range(200):  # until the gateway has read the key file
-        if (await asyncio.to_thread(lambda: stack.signed("lodger", "POST", PATH)))[0] == 200:
+        if (await asyncio.to_thread(lambda: stack.signed("lodger", "POST", PATH, apiKey="lodger")))[0] == 200:
             break
         await asyncio.sleep(0.05)
     async with Client(f"{stack.ws_url}/ws/{listen_key(stack, 'lodger')}") as client:

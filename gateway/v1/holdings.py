@@ -1,9 +1,9 @@
 """Positions and results of an account as of now: the database up to its rows' marks, the mirror's fills behind them.
 
-    positions, daily_pnl (PostgreSQL) ──▶ Holding, Day ◀── fills of memory, each above the mark of the row it goes to
+    positions, daily_pnl (PostgreSQL) ──▶ Holding, Day ◀── fills, busts and corrections of memory, each above the mark
+                                                           of the row that it goes to
 
 What comes of it is what analytics will have written when it is as far: the rule is one (ironbook/average_cost.py).
-Busts and corrections come with the database only.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from typing import Final
 from gateway import errors
 from gateway.context import Gateway
 from gateway.errors import ApiError
-from gateway.market import Fill
+from gateway.events import Event
+from gateway.market import Fill, Listener
 from gateway.symbols import Instrument
 from gateway.v1 import shapes
 from gateway.v1.models import Position
 from ironbook.average_cost import flow
-from schemas.vocabulary import Side
+from schemas.vocabulary import EventKind, Side
 
-__all__ = ["Day", "Holding", "days", "holdings", "position", "unrealised_units"]
+__all__ = ["Adjustments", "Day", "Holding", "days", "holdings", "position", "unrealised_units"]
 
 DAY_NS: Final = 86_400 * 10**9
 DAYS_MAX: Final = 50_000  # rows of days that are read at most; the newest
@@ -52,17 +53,37 @@ WHERE d.account = $1 AND ($2::date IS NULL OR d.day >= $2) AND ($3::date IS NULL
 ORDER BY d.day DESC LIMIT $4"""
 
 
+class Adjustments(Listener):
+    """Busts and corrections as they came to accounts since the mirror's beginning: they are few."""
+
+    def __init__(self) -> None:
+        self._of_account: dict[int, list[Event]] = {}
+
+    def correction(self, event: Event) -> None:
+        """One side of a trade that was undone or changed."""
+        if event.kind == EventKind.ADJUSTMENT:
+            self._of_account.setdefault(event.account, []).append(event)
+
+    def begin(self) -> None:
+        """They come again, or are in the database."""
+        self._of_account.clear()
+
+    def of(self, account: int) -> list[Event]:
+        """An account's, oldest first."""
+        return self._of_account.get(account, [])
+
+
 @dataclasses.dataclass(slots=True)
 class Result:
-    """What one fill behind its row did: for the day that it belongs to."""
+    """What a fill, bust or correction behind its row did: for the day that it belongs to."""
 
-    fill: Fill
+    change: Fill | Event
     realised_units: int
 
 
 @dataclasses.dataclass(slots=True)
 class Holding:
-    """What an account has and had of an instrument. results: of fills behind the database's row, oldest first."""
+    """What an account has and had of an instrument. results: of what is behind the database's row, oldest first."""
 
     instrument: Instrument
     position_lots: int = 0
@@ -110,33 +131,45 @@ async def holdings(gateway: Gateway, account: int) -> dict[int, Holding]:
             detail=f"memory begins at sequence {memory_from}",
             hint="give the gateway a database: IRONBOOK_GATEWAY_DATABASE_URL",
         )
-    _add_fills(gateway, account, found)
+    _add_newer(gateway, account, found)
     return found
 
 
-def _add_fills(gateway: Gateway, account: int, found: dict[int, Holding]) -> None:
+def _add_newer(gateway: Gateway, account: int, found: dict[int, Holding]) -> None:
+    """What memory has behind the rows: fills, and lots and cash of busts and corrections."""
     least = min((one.mark for one in found.values()), default=BEFORE_ALL)
-    newer: list[Fill] = []
+    whole = len(found) == len(gateway.mirror.instruments)
+    newer: list[Fill | Event] = []
     for fill in gateway.market.fills(account):
-        place = fill.sequence, fill.n
-        holding = found.get(fill.instrument)
-        if holding is None or place > holding.mark:
-            newer.append(fill)
-        elif place <= least and len(found) == len(gateway.mirror.instruments):
+        if whole and (fill.sequence, fill.n) <= least:
             break
-    for fill in reversed(newer):
-        _add(found.setdefault(fill.instrument, Holding(gateway.mirror.instruments[fill.instrument])), fill)
+        newer.append(fill)
+    newer += gateway.shared[Adjustments].of(account)
+    for change in sorted(newer, key=_place):
+        holding = found.get(change.instrument)
+        if holding is None:
+            holding = found[change.instrument] = Holding(gateway.mirror.instruments[change.instrument])
+        if _place(change) > holding.mark:
+            _add(holding, change)
 
 
-def _add(holding: Holding, fill: Fill) -> None:
-    sign = 1 if fill.side == Side.BUY else -1
+def _place(change: Fill | Event) -> Mark:
+    return change.sequence, change.n
+
+
+def _add(holding: Holding, change: Fill | Event) -> None:
+    if isinstance(change, Fill):
+        sign = 1 if change.side == Side.BUY else -1
+        lots, cash = sign * change.quantity_lots, -sign * change.notional_units
+        holding.fees_units += change.fee_units
+        holding.fill_count += 1
+    else:
+        lots, cash = change.remaining_lots, change.amount_units
     state = {"position_lots": holding.position_lots, "cost_units": holding.cost_units}
-    realised = flow(state, sign * fill.quantity_lots, -sign * fill.notional_units)
+    realised = flow(state, lots, cash)
     holding.position_lots, holding.cost_units = state["position_lots"], state["cost_units"]
     holding.realised_units += realised
-    holding.fees_units += fill.fee_units
-    holding.fill_count += 1
-    holding.results.append(Result(fill, realised))
+    holding.results.append(Result(change, realised))
 
 
 async def days(
@@ -157,7 +190,7 @@ async def days(
                 found[day.day, instrument.number] = day
     for holding in held.values():
         for result in holding.results:
-            name = datetime.datetime.fromtimestamp(result.fill.received_ns // 10**9, datetime.UTC).date()
+            name = datetime.datetime.fromtimestamp(result.change.received_ns // 10**9, datetime.UTC).date()
             if (from_day is None or name >= from_day) and (to_day is None or name <= to_day):
                 _add_result(found, holding, name, result)
     return sorted(found.values(), key=lambda day: (-day.day.toordinal(), day.instrument.number))
@@ -166,18 +199,20 @@ async def days(
 def _add_result(
     found: dict[tuple[datetime.date, int], Day], holding: Holding, name: datetime.date, result: Result
 ) -> None:
-    fill, realised = result.fill, result.realised_units
+    change, realised = result.change, result.realised_units
     day = found.setdefault((name, holding.instrument.number), Day(holding.instrument, name))
-    if (fill.sequence, fill.n) <= day.mark:
+    if _place(change) <= day.mark:
         return
     day.realised_units += realised
-    day.fees_units += fill.fee_units
+    if not isinstance(change, Fill):  # neither a fill nor a win nor a loss
+        return
+    day.fees_units += change.fee_units
     day.profit_units += max(realised, 0)
     day.loss_units += max(-realised, 0)
     day.fill_count += 1
     day.winning_count += realised > 0
     day.losing_count += realised < 0
-    day.volume_units += fill.notional_units
+    day.volume_units += change.notional_units
 
 
 def unrealised_units(holding: Holding, price_ticks: int) -> int | None:

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,40 @@ def trade(stack: Stack, seed: int, count: int) -> None:
         }  # fmt: skip
         status, answer = stack.signed(chance.choice(TRADERS), "POST", "/api/v1/orders", json=body)
         assert status == 200, answer
+
+
+def bust_and_correct(stack: Stack) -> None:
+    """Undo alice's newest trade in BTC/USD and lower the price and quantity of the one before."""
+    newest, before = read(stack, "alice", "executions", symbol="BTC/USD", limit=2)["items"]
+    with stack.client() as admin:
+        admin.bust_trade(1, newest["trade_id"]).raise_if_rejected()
+        price_ticks = int(Fraction(before["price"]) * 100) - 50
+        quantity_lots = max(1, int(Fraction(before["quantity"]) * 10_000) // 2)
+        admin.correct_trade(
+            1, before["trade_id"], price_ticks=price_ticks, quantity_lots=quantity_lots
+        ).raise_if_rejected()
+        sequence = admin.correct_trade(
+            1, before["trade_id"], price_ticks=price_ticks - 1, quantity_lots=quantity_lots
+        ).raise_if_rejected().answer.sequence
+    wait_until(lambda: replica(stack)["sequence"] >= sequence, 10, "the gateway must have applied it")
+
+
+def replica(stack: Stack) -> dict[str, float]:
+    """Figures of the gateway's replica."""
+    [found] = [part for part in stack.get("/health")[1]["parts"] if part["name"] == "replica"]
+    return dict(found["figures"])
+
+
+def lots(stack: Stack, key_id: str) -> dict[str, str]:
+    """Positions that are not zero."""
+    rows = read(stack, key_id, "positions")["items"]
+    return {row["symbol"]: row["position"] for row in rows if row["position_lots"]}
+
+
+def lots_of_the_engine(stack: Stack, key_id: str) -> dict[str, str]:
+    """The same as the core itself has them."""
+    rows = read(stack, key_id, "risk")["positions"]
+    return {row["symbol"]: row["position"] for row in rows if Fraction(row["position"])}
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +215,29 @@ def test_after_a_restart_of_the_gateway_nothing_of_it_is_lost(traded: Stack) -> 
     trade(traded, 8, 40)
     assert {key_id: positions(traded, key_id) for key_id in TRADERS} != before
     test_positions_are_those_of_analytics_and_are_so_at_once(traded)
+
+
+def test_busts_and_corrections_are_in_positions_at_once_and_stay_so(traded: Stack) -> None:
+    bust_and_correct(traded)
+    for key_id in TRADERS:
+        assert lots(traded, key_id) == lots_of_the_engine(traded, key_id)
+    test_positions_are_those_of_analytics_and_are_so_at_once(traded)
+    test_profit_and_loss_of_days_is_that_of_analytics(traded)
+    test_profit_and_loss_adds_up_to_the_cash_that_moved(traded)
+
+
+def test_without_a_database_positions_are_those_of_memory(tmp_path: Path) -> None:
+    with Stack(tmp_path) as stack:
+        trade(stack, 9, 60)
+        bust_and_correct(stack)
+        for key_id in TRADERS:
+            assert lots(stack, key_id) == lots_of_the_engine(stack, key_id)
+        test_profit_and_loss_adds_up_to_the_cash_that_moved(stack)
+        found = read(stack, "alice", "analytics")
+        assert found["trades"] > 0
+        assert found["orders"] is None
+        status, answer = stack.signed("alice", "GET", "/api/v1/risk/alerts")
+        assert (status, answer["error"]["code"]) == (503, "history_away")
 
 
 def test_a_key_without_an_account_has_no_positions(stack: Stack) -> None:

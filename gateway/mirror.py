@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import operator
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Final
 
 from engine_node import _engine
 from engine_node.logs import Log
 from gateway.errors import OUTCOME_UNKNOWN, SYMBOL, ApiError
-from gateway.events import EVENT_LEVEL3, HEADER, PREFIX_KIND_MIN, RECORD_BYTES, Applied, Batch, read_events
+from gateway.events import EVENT_LEVEL3, HEADER, PREFIX_KIND_MIN, RECORD_BYTES, Applied, Batch, Event, read_events
 from gateway.settings import GatewaySettings
 from gateway.sources import SOURCE_TROUBLE, Source, open_source
 from gateway.symbols import Asset, Instrument
@@ -41,6 +43,9 @@ EMPTY: Final = {
     "level_count_max": 64, "ladder_count_max": 64, "balance_count_max": 64, "position_count_max": 64,
     "nonce_count_max": 64, "reports_kept": 0,
 }  # fmt: skip
+
+
+_sequence_of = operator.itemgetter(Event._fields.index("sequence"))
 
 
 class Mirror:
@@ -263,12 +268,14 @@ class Mirror:
 
     def _answer(self, batch: Batch) -> None:
         """Resolve those who wait for a command of this step."""
-        waiting, sequence = self._waiting, batch.first_sequence
+        waiting, sequence, events, end = self._waiting, batch.first_sequence, batch.events, 0
         for word, key, received_ns in HEADER.iter_unpack(batch.records):
             future = waiting.pop(key << 48 | word >> 16, None)
             if future is not None and not future.done():
-                events = tuple(e for e in batch.events if e.sequence == sequence and e.kind != EVENT_LEVEL3)
-                future.set_result(Applied(sequence, received_ns, events))
+                begin = bisect_left(events, sequence, end, key=_sequence_of)  # they stand by rising sequence
+                end = bisect_right(events, sequence, begin, key=_sequence_of)
+                own = tuple([event for event in events[begin:end] if event.kind != EVENT_LEVEL3])
+                future.set_result(Applied(sequence, received_ns, own))
             sequence += 1
 
     def _define_all(self) -> None:

@@ -203,8 +203,11 @@ class Candles:
         index = BASE_NAMES.index(INTERVALS[interval][0])
         base = self._bases[index]
         first = bisect_left(base.closed, start_of(interval, start_ns), key=_start)
-        parts = base.closed[first:]
-        parts += [one.open for one in reversed(self._bases[: index + 1]) if one.open is not None]
+        until_ns = next_start(interval, start_of(interval, end_ns - 1))
+        last = bisect_left(base.closed, until_ns, key=_start)
+        parts = base.closed[first:last]
+        if last == len(base.closed):
+            parts += [one.open for one in reversed(self._bases[: index + 1]) if one.open is not None]
         return [one for one in merged(interval, parts) if start_ns <= one.start_ns < end_ns]
 
     def first_start_ns(self, interval: str) -> int | None:
@@ -225,12 +228,12 @@ class Candles:
 
     def last_ticks(self, before_ns: int) -> int | None:
         """The last price before that time, as far as minutes are kept."""
-        parts = [
-            *self._bases[1].closed,
-            *(one.open for one in (self._bases[1], self._bases[0]) if one.open is not None),
-        ]
-        known = [one for one in parts if one.start_ns < before_ns]
-        return known[-1].close_ticks if known else None
+        minutes = self._bases[1]
+        for one in (self._second, minutes.open):
+            if one is not None and one.start_ns < before_ns:
+                return one.close_ticks
+        first = bisect_left(minutes.closed, before_ns, key=_start)
+        return minutes.closed[first - 1].close_ticks if first else None
 
     def ticker(self, now_ns: int) -> Ticker:
         """From 24 hours before the begin of this minute until now."""

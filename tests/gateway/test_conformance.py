@@ -65,7 +65,7 @@ def _without_tuples(schema: Any) -> Any:
 CONFIG = SchemathesisConfig.from_dict(
     {
         "generation": {
-            "max-examples": 200 if LONG else 6,
+            "max-examples": 60 if LONG else 6,
             "deterministic": not LONG,
             "with-security-parameters": False,
             "database": "none",

@@ -15,6 +15,7 @@ from gateway.openapi import document, openapi_route, page
 from gateway.routing import Access, Call, Response, Route, SocketRoute
 from gateway.v1.models import NewOrderBody, OrderResult, OrdersQuery, Position
 from gateway.v1.types import Page
+from tests.support.node import ROOT
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -135,6 +136,11 @@ def test_everything_that_the_gateway_serves_is_in_its_document() -> None:
     assert found == {(route.method, route.path) for route in server.ROUTES}
     for component in whole["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(component)
+
+
+def test_the_page_of_the_reference_is_of_this_release() -> None:
+    found = (ROOT / "docs/reference/api.md").read_text()
+    assert found == page(server.ROUTES, server.SOCKETS), "run python -m gateway.openapi > docs/reference/api.md"
 
 
 def test_the_page_has_a_row_for_each_operation_and_a_table_for_each_type() -> None:

@@ -9,7 +9,9 @@ schemas.vocabulary.Report.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import struct
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from schemas import vocabulary as v
@@ -66,9 +68,12 @@ class Event(NamedTuple):
         return bool(self.flags & v.ReportFlag.DONE)
 
 
+_make: Final[Callable[[tuple[int, ...]], Event]] = functools.partial(tuple.__new__, Event)  # all in C
+
+
 def read_events(data: bytes) -> list[Event]:
     """All events of what Core.apply returned."""
-    return list(map(Event._make, _EVENT.iter_unpack(data)))
+    return list(map(_make, _EVENT.iter_unpack(data)))
 
 
 class Batch:

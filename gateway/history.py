@@ -397,6 +397,7 @@ def _order(row: Row) -> Order:
     order.entered_ns, order.updated_ns, order.working_ns = row["entered_ns"], row["updated_ns"], row["entered_ns"]
     order.trigger = order.trigger_price_ticks = order.display_lots = order.expire_ns = 0
     order.linked_order_id = order.term_options = order.amount_units = 0
+    order.last_fill = None
     code = row["code"]
     if row["status"] == "cancelled":
         order.code = _CODES.get(code, 0)

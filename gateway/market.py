@@ -72,9 +72,10 @@ class Order:
 
     __slots__ = (
         "account", "amount_units", "client_order_id", "client_text", "code", "display_lots", "entered_ns", "expire_ns",
-        "fee_units", "filled_lots", "fills", "instrument", "key", "linked_order_id", "notional_units", "order_id",
-        "order_type", "post_only", "price_ticks", "quantity_lots", "remaining_lots", "self_trade_prevention", "side",
-        "status", "term_options", "time_in_force", "trigger", "trigger_price_ticks", "updated_ns", "working_ns",
+        "fee_units", "filled_lots", "fills", "instrument", "key", "last_fill", "linked_order_id", "notional_units",
+        "order_id", "order_type", "post_only", "price_ticks", "quantity_lots", "remaining_lots",
+        "self_trade_prevention", "side", "status", "term_options", "time_in_force",
+        "trigger", "trigger_price_ticks", "updated_ns", "working_ns",
     )  # fmt: skip
 
     account: int
@@ -90,6 +91,7 @@ class Order:
     fills: int
     instrument: int
     key: int
+    last_fill: Fill | None
     linked_order_id: int
     notional_units: int
     order_id: int
@@ -136,11 +138,11 @@ class Trade:
 
 
 class Fill:
-    """One side of a trade. (sequence, n) names it for ever."""
+    """One side of a trade. (sequence, n) names it for ever. previous: the one before it of the same order, if kept."""
 
     __slots__ = (
-        "account", "fee_units", "instrument", "maker", "n", "notional_units", "order_id", "price_ticks",
-        "quantity_lots", "received_ns", "sequence", "side", "trade_id",
+        "account", "fee_units", "instrument", "maker", "n", "notional_units", "order_id", "previous",
+        "price_ticks", "quantity_lots", "received_ns", "sequence", "side", "trade_id",
     )  # fmt: skip
 
     def __init__(
@@ -151,6 +153,7 @@ class Fill:
         self.side, self.maker, self.price_ticks, self.quantity_lots = side, maker, price_ticks, quantity_lots
         self.notional_units, self.fee_units = notional_units, fee_units
         self.received_ns, self.sequence, self.n = received_ns, sequence, n
+        self.previous: Fill | None = None
 
 
 class Top:
@@ -348,13 +351,10 @@ class Market:
     def fills_of(self, order: Order) -> list[Fill]:
         """Those of one order that are kept, oldest first."""
         found: list[Fill] = []
-        if order.fills:
-            span = self.fills(order.account, order.instrument, first=(order.order_id, 0), end_ns=order.updated_ns)
-            for fill in span:
-                if fill.order_id == order.order_id:
-                    found.append(fill)
-                    if len(found) == order.fills:
-                        break
+        fill = order.last_fill
+        while fill is not None:
+            found.append(fill)
+            fill = fill.previous
         return found[::-1]
 
     def trades(self, instrument: int, limit: int, from_id: int | None = None) -> list[Trade]:
@@ -486,6 +486,7 @@ class Market:
         order.display_lots, order.expire_ns = told["display_lots"], told["expire_ns"]
         order.linked_order_id, order.term_options = told["linked_order_id"], told["term_options"]
         order.notional_units = order.fee_units = order.amount_units = order.fills = order.code = 0
+        order.last_fill = None
         order.entered_ns = order.updated_ns = order.working_ns = 0
         waits = told["place"] == WAITS
         order.status = OrderStatus.WAITING if waits else OrderStatus.PARTLY if order.filled_lots else OrderStatus.OPEN
@@ -582,6 +583,7 @@ class Market:
         order.remaining_lots, order.amount_units = event.remaining_lots, event.amount_units
         order.post_only = bool(options & 1)
         order.filled_lots = order.notional_units = order.fee_units = order.fills = order.code = 0
+        order.last_fill = None
         order.entered_ns = order.updated_ns = order.working_ns = event.received_ns
         order.status = OrderStatus.OPEN
         order.trigger = order.trigger_price_ticks = order.display_lots = order.expire_ns = 0
@@ -628,6 +630,7 @@ class Market:
             event.account, event.order_id, event.reference, event.instrument, order.side, bool(flags & MAKER),
             event.price_ticks, lots, notional, event.amount_units, event.received_ns, event.sequence, event.n,
         )  # fmt: skip
+        fill.previous, order.last_fill = order.last_fill, fill
         self._keep_fill(fill)
         if flags & DONE:
             self._end(order, OrderStatus.FILLED, event.sequence)
@@ -644,7 +647,9 @@ class Market:
         mine.things.append(fill)
         self._filled.append(mine)
         if len(self._filled) > self.orders_kept:
-            self.fills_from = self._filled.popleft().drop_first().sequence + 1
+            gone = self._filled.popleft().drop_first()
+            gone.previous = None  # else the chain of an order that fills for ever would keep all of them
+            self.fills_from = gone.sequence + 1
 
     def _cancelled(self, event: Event) -> None:
         order = self._orders[event.order_id]

@@ -99,14 +99,19 @@ async def fills(
     start, end = _bounded(start_ns, 0), _bounded(end_ns, FAR)
     oldest_first = from_id is not None or order_id is not None or (start_ns is not None and end_ns is None)
     number = None if instrument is None else instrument.number
-    begins = _sequence_of(market, number, first)  # of the first trade that is asked for
-    kept = market.fills(
-        account, number, first=(max(begins, order_id or 0), 0), before=below, start_ns=start, end_ns=end,
-        newest=not oldest_first,
-    )  # fmt: skip
-    wanted = (one for one in kept if one.trade_id >= first and order_id in (None, one.order_id))
-    new = sorted(itertools.islice(wanted, limit + 1 if oldest_first else limit), key=lambda one: (one.sequence, one.n))
-    whole = (not oldest_first and len(new) == limit) or max(begins, order_id or 0) >= market.fills_from
+    if order_id is not None:
+        new, whole = _of_order(market, account, order_id)
+        new = [one for one in new if one.trade_id >= first and (one.sequence, one.n) < below]
+        new = [one for one in new if start <= one.received_ns <= end and number in (None, one.instrument)]
+    else:
+        begins = _sequence_of(market, number, first)  # of the first trade that is asked for
+        kept = market.fills(
+            account, number, first=(begins, 0), before=below, start_ns=start, end_ns=end, newest=not oldest_first
+        )
+        wanted = (one for one in kept if one.trade_id >= first)
+        new = list(itertools.islice(wanted, limit + 1 if oldest_first else limit))
+        new = new if oldest_first else new[::-1]
+        whole = (not oldest_first and len(new) == limit) or begins >= market.fills_from
     if history is not None and not whole and market.fills_from > 1:
         await history.reaches(market.fills_from - 1)
         if order_id is not None:
@@ -118,6 +123,15 @@ async def fills(
             old = await history.fills(account, symbols, first, FAR, place, start, end, limit + 1, not oldest_first)
         new = _joined(old, new, lambda one: (one.sequence, one.n))
     return _page(new, limit) if oldest_first else new[-limit:]
+
+
+def _of_order(market: Market, account: int, order_id: int) -> tuple[list[Fill], bool]:
+    """What memory has of an order's fills, and whether that is all."""
+    found = market.order(order_id)
+    if found is None or found.account != account:
+        return [], found is not None or order_id >= market.orders_from
+    fills = market.fills_of(found)
+    return fills, order_id >= market.fills_from or (found.entered_ns > 0 and len(fills) == found.fills)
 
 
 def _sequence_of(market: Market, number: int | None, trade_id: int) -> int:

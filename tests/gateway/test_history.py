@@ -39,7 +39,7 @@ ORDER_FIELDS = (
 
 
 def fields(thing: Order | Fill | Trade | Candle, names: tuple[str, ...] = ()) -> tuple[object, ...]:
-    return tuple(getattr(thing, name) for name in names or type(thing).__slots__)
+    return tuple(getattr(thing, name) for name in names or type(thing).__slots__ if name != "previous")
 
 
 @dataclasses.dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 from gateway.kept import FAR, Kept, fills_between, orders_between
@@ -61,3 +62,25 @@ def test_orders_that_go_in_any_order_leave_the_others_in_theirs() -> None:
             mine = [one.order_id for one in found if one.order_id in stays]
             assert mine == (wanted[::-1] if newest else wanted)
     assert sum(len(one.things) for one in kept.values()) <= 2 * len(stays) + 2
+
+
+class Counting(list[Fill]):
+    """Counts how often one of it is looked at."""
+
+    looked = 0
+
+    def __getitem__(self, at: object) -> object:  # type: ignore[override]
+        Counting.looked += 1
+        return super().__getitem__(at)  # type: ignore[index]
+
+
+def test_a_part_of_many_is_found_without_a_walk_through_all() -> None:
+    kept = Kept[Fill]()
+    kept.things = Counting(fill(sequence, 0, 1) for sequence in range(1, 50_001))
+    for asked in (
+        ((0, 0), (FAR, 0), 0, FAR, True), ((0, 0), (FAR, 0), 0, FAR, False), ((25_000, 0), (FAR, 0), 0, FAR, False),
+        ((0, 0), (25_000, 0), 0, FAR, True), ((0, 0), (FAR, 0), 250_000, 250_100, True),
+    ):  # fmt: skip
+        Counting.looked = 0
+        assert len(list(itertools.islice(fills_between([kept], *asked), 10))) == 10
+        assert Counting.looked < 100

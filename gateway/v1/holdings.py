@@ -116,9 +116,10 @@ class Day:
 async def holdings(gateway: Gateway, account: int) -> dict[int, Holding]:
     """By instrument. Raises ApiError where neither database nor memory has all of it."""
     found: dict[int, Holding] = {}
-    memory_from = gateway.market.fills_from
+    memory_from, complete_to = gateway.market.fills_from, 0
     if gateway.history is not None:
         await gateway.history.reaches(memory_from - 1)
+        complete_to = await gateway.history.mark() or 0
         for row in await gateway.history.rows(POSITIONS, account):
             instrument = gateway.mirror.instruments.get(row["instrument"])
             if instrument is not None:
@@ -131,17 +132,18 @@ async def holdings(gateway: Gateway, account: int) -> dict[int, Holding]:
             detail=f"memory begins at sequence {memory_from}",
             hint="give the gateway a database: IRONBOOK_GATEWAY_DATABASE_URL",
         )
-    _add_newer(gateway, account, found)
+    _add_newer(gateway, account, found, complete_to)
     return found
 
 
-def _add_newer(gateway: Gateway, account: int, found: dict[int, Holding]) -> None:
-    """What memory has behind the rows: fills, and lots and cash of busts and corrections."""
-    least = min((one.mark for one in found.values()), default=BEFORE_ALL)
-    whole = len(found) == len(gateway.mirror.instruments)
+def _add_newer(gateway: Gateway, account: int, found: dict[int, Holding], complete_to: int) -> None:
+    """What memory has behind the rows: fills, and lots and cash of busts and corrections.
+
+    complete_to  up to this sequence all of it was in the rows before they were read
+    """
     newer: list[Fill | Event] = []
     for fill in gateway.market.fills(account):
-        if whole and (fill.sequence, fill.n) <= least:
+        if fill.sequence <= complete_to:
             break
         newer.append(fill)
     newer += gateway.shared[Adjustments].of(account)

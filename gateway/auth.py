@@ -199,13 +199,14 @@ class KeyRing:
             await asyncio.sleep(self._poll_s)
             try:
                 found = await self._in_thread(self._look)
-            except KeyStoreError as error:
-                if self.failure != str(error):
-                    self._say("warning", "keys_unreadable", {"error": str(error)})
-                self.failure = str(error)
-                continue
-            if found is not None:
-                self._take(*found)
+            except Exception as error:  # whatever it is, keys must be followed on
+                why = str(error) if isinstance(error, KeyStoreError) else repr(error)
+                if self.failure != why:
+                    self._say("warning", "keys_unreadable", {"error": why})
+                self.failure = why
+            else:
+                if found is not None:
+                    self._take(*found)
 
     def _look(self) -> tuple[str, KeySet] | None:
         mark = self._store.mark()
@@ -219,7 +220,10 @@ class KeyRing:
         self._live = {key.key_id: LiveKey(key) for key in found.live()}
         self._say("info", "keys_read", {"count": len(self._live), "version": found.version})
         for listener in self._listeners:
-            listener()
+            try:
+                listener()
+            except Exception as error:  # the keys have changed all the same, and others must hear of it
+                self._say("error", "key_listener_failed", {"error": repr(error)})
 
     # ---- Callers ----------------------------------------------------------------------------------------------------
 

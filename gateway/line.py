@@ -325,18 +325,18 @@ class Line:
         loop = cast(asyncio.AbstractEventLoop, self._loop)
         attempt = 0
         while True:
+            began_s = loop.time()
             try:
                 wire, idle_s = await self._connect()
-            except Exception as error:  # whatever it is, the next attempt may do better
-                told, self.failure = self.failure, str(error) or type(error).__name__
-                if self.failure != told:
-                    self._say("warning", "line_away", {"line": self.name, "why": self.failure})
-            else:
                 tried.set()
-                began_s = loop.time()
                 await self._watch(wire, idle_s)
                 if loop.time() - began_s >= STEADY_S:
                     attempt = 0
+            except Exception as error:  # whatever it is, the next attempt may do better
+                self._lost(repr(error))
+                told, self.failure = self.failure, str(error) or type(error).__name__
+                if self.failure != told:
+                    self._say("warning", "line_away", {"line": self.name, "why": self.failure})
             tried.set()
             await asyncio.sleep(self._pause_s(attempt))
             attempt += 1

@@ -324,6 +324,24 @@ async def test_a_key_file_that_cannot_be_read_leaves_the_keys_that_were_read(sto
 
 
 @in_loop
+async def test_who_fails_on_a_change_of_keys_keeps_nobody_from_hearing_of_it(store: KeyFile) -> None:
+    async with opened(store) as ring:
+        heard: list[int] = []
+
+        def fail() -> None:
+            raise RuntimeError("a listener failed")
+
+        ring.on_change(fail)
+        ring.on_change(lambda: heard.append(1))
+        await ring.edit(lambda file: file.create_key("here", permissions=TRADER))
+        store.create_key("elsewhere", permissions=TRADER)
+        await until(lambda: ring.lookup("elsewhere"))
+        store.create_key("again", permissions=TRADER)
+        await until(lambda: ring.lookup("again"))
+        assert len(heard) == 3
+
+
+@in_loop
 async def test_a_key_that_is_only_named_must_be_live_and_near(store: KeyFile) -> None:
     store.create_key("desk", permissions=TRADER, networks=["10.0.0.0/8"])
     async with opened(store) as ring:

@@ -18,7 +18,7 @@ from schemas import vocabulary as v
 
 __all__ = [
     "EVENT_BYTES", "EVENT_LEVEL3", "HEADER", "PREFIX_KIND_MIN", "RECORD_BYTES", "Applied", "Batch", "Command", "Event",
-    "command_at", "read_events",
+    "command_at", "prefixes_at", "read_events",
 ]  # fmt: skip
 
 EVENT_BYTES: Final = v.REPORT_BYTES
@@ -114,17 +114,24 @@ _PREFIXES: Final = {
 }
 
 
-def command_at(records: bytes, offset: int) -> Command:
-    """The command whose closing record stands at that byte offset. Its prefixes are read only if it has any."""
+def prefixes_at(records: bytes, offset: int) -> list[int]:
+    """Where the prefixes of the command stand whose closing record stands at that byte offset; the last first."""
     word, key, _ = HEADER.unpack_from(records, offset)
-    closing = records[offset : offset + v.COMMAND_BYTES]
-    found: dict[str, bytes] = {}
-    sequence, at = word >> 16, offset - RECORD_BYTES
-    while at >= 0 and records[at] >= PREFIX_KIND_MIN and len(found) < v.PREFIX_COUNT_MAX:
+    found: list[int] = []
+    sequence, at, seen = word >> 16, offset - RECORD_BYTES, 0
+    while at >= 0 and len(found) < v.PREFIX_COUNT_MAX:
         before, its_key, _ = HEADER.unpack_from(records, at)
-        name = _PREFIXES[before & 0xFF]
-        if its_key != key or before >> 16 != sequence - 1 or name in found:
-            break  # a void prefix of somebody else
-        found[name] = records[at : at + v.COMMAND_BYTES]
+        kind = before & 0xFF
+        if kind < PREFIX_KIND_MIN or its_key != key or before >> 16 != sequence - 1 or seen >> kind & 1:
+            break  # what stands before is another command, or a void prefix
+        found.append(at)
+        seen |= 1 << kind
         sequence, at = sequence - 1, at - RECORD_BYTES
-    return Command(word & 0xFF, key, closing, **found)
+    return found
+
+
+def command_at(records: bytes, offset: int) -> Command:
+    """The command whose closing record stands at that byte offset."""
+    word, key, _ = HEADER.unpack_from(records, offset)
+    said = {_PREFIXES[records[at]]: records[at : at + v.COMMAND_BYTES] for at in prefixes_at(records, offset)}
+    return Command(word & 0xFF, key, records[offset : offset + v.COMMAND_BYTES], **said)

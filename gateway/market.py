@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from engine_node._engine import Core
 from gateway.candles import Candle, Candles, Ticker
-from gateway.events import PREFIX_KIND_MIN, RECORD_BYTES, Batch, Event, command_at
+from gateway.events import PREFIX_KIND_MIN, RECORD_BYTES, Batch, Event, prefixes_at
 from gateway.kept import FAR, Kept, fills_between, orders_between
 from gateway.mirror import Mirror
 from gateway.settings import GatewaySettings
@@ -33,6 +33,9 @@ DONE: Final = int(v.ReportFlag.DONE)
 AUCTION: Final = int(v.ReportFlag.AUCTION)
 BUY_SIDE: Final = int(v.Side.BUY)
 SELL_SIDE: Final = int(v.Side.SELL)
+TEXT: Final = int(v.Kind.TEXT)
+ORDER_TERMS: Final = int(v.Kind.ORDER_TERMS)
+ORDER_LINK: Final = int(v.Kind.ORDER_LINK)
 WAITS: Final = 3  # place of an order that has not fired yet, as the core tells it
 HASHED: Final = 1 << 63
 _NEW_ORDER: Final = v.NewOrder._STRUCT
@@ -595,18 +598,23 @@ class Market:
         return order
 
     def _read_prefixes(self, order: Order, records: bytes, offset: int) -> bytes:
-        command = command_at(records, offset)
-        if command.order_terms:
-            terms = v.OrderTerms.unpack(command.order_terms)
-            order.trigger, order.trigger_price_ticks = terms.trigger, terms.trigger_price_ticks
-            order.display_lots, order.expire_ns, order.term_options = terms.display_lots, terms.expire_ns, terms.options
-            if terms.trigger:
-                order.status, order.working_ns = OrderStatus.WAITING, 0
-        if command.order_link:
-            link = v.OrderLink.unpack(command.order_link)
-            if link.action == v.LinkAction.ONE_CANCELS_OTHER:
-                self._link(order, link)
-        return v.Text.unpack(command.text).text if command.text else b""
+        text = b""
+        for at in prefixes_at(records, offset):
+            kind = records[at]
+            if kind == TEXT:
+                text = records[at + 8 : at + 8 + v.TEXT_BYTES_MAX]
+            elif kind == ORDER_TERMS:
+                terms = v.OrderTerms.unpack(records, at)
+                order.trigger, order.trigger_price_ticks = terms.trigger, terms.trigger_price_ticks
+                order.display_lots, order.expire_ns = terms.display_lots, terms.expire_ns
+                order.term_options = terms.options
+                if terms.trigger:
+                    order.status, order.working_ns = OrderStatus.WAITING, 0
+            elif kind == ORDER_LINK:
+                link = v.OrderLink.unpack(records, at)
+                if link.action == v.LinkAction.ONE_CANCELS_OTHER:
+                    self._link(order, link)
+        return text
 
     def _link(self, order: Order, link: v.OrderLink) -> None:
         for other in self._open.get(order.account, {}).values():

@@ -145,7 +145,7 @@ def seal(records: Buffer, previous_crc: int = 0) -> bytes:
     """The same records with their crc fields chained from previous_crc."""
 
 class Signer:
-    """Numbers and signs the commands of a session: what engine_node/ingress verifies, at a twentieth of Python's cost."""
+    """Numbers and signs the commands of a session, as engine_node/ingress verifies them."""
 
     def __init__(self, session_key: bytes) -> None: ...  # 32 bytes
     def frames(self, parts: Sequence[bytes], first: int, /) -> bytes:

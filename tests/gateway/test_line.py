@@ -262,7 +262,7 @@ async def test_what_is_not_answered_in_time_is_told_to_be_unknown_and_may_have_b
             assert line.timeout_count == 1
         finally:
             shared.tell(signal.SIGCONT)
-        await until(lambda: line.waiting_count == 0 or mirror.core.key(line.key_number)["last_client_sequence"] == 1)  # type: ignore[index]
+        await until(lambda: mirror.core.account_orders(1))
         again = await line.submit_parts((order(number=4711),))
         assert [event.code for event in again.events] == [Code.DUPLICATE_CLIENT_ORDER_ID], "it was entered"
         await line.submit(MassCancel(account=1))

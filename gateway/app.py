@@ -23,7 +23,7 @@ from engine_node.logs import Log
 from gateway import errors
 from gateway.assets import Assets
 from gateway.errors import ApiError, Problem
-from gateway.routing import JSON, Access, Call, NoParameters, Request, Response, Route, SocketRoute
+from gateway.routing import JSON, Access, Call, Later, NoParameters, Reply, Request, Response, Route, SocketRoute
 from schemas.vocabulary import Permission
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ _TO_PROBLEM: Final = {
     "interval": errors.INTERVAL,
 }
 
-Answer = Response | asyncio.Future[Response]
+Answer = Response | Reply
 Headers = tuple[tuple[str, str], ...]
 _encode = msgspec.json.Encoder().encode
 
@@ -160,6 +160,8 @@ class App:
             if bound is None:
                 return self._elsewhere(request, path)
             result, headers = self._call(bound, path, request)
+            if type(result) is Later:
+                return _Reply(self, bound, request, headers, began_ns, result)
             if hasattr(result, "__await__"):  # a tenth of what isinstance with the abstract class takes
                 return asyncio.get_running_loop().create_task(self._later(bound, request, result, headers, began_ns))
             response = self._answer(bound, request, result, headers)
@@ -277,6 +279,43 @@ class App:
     def _count(self, bound: Bound | None, response: Response, began_ns: int) -> None:
         tag = "refused" if bound is None else bound.route.tag
         self.gateway.metrics.observe(tag, response.status, time.perf_counter_ns() - began_ns)
+
+
+class _Reply:
+    """The answer to a request whose handler gave a Later: made, and written, in the callback of its future."""
+
+    __slots__ = ("_app", "_began_ns", "_bound", "_deliver", "_headers", "_later", "_request", "_response")
+
+    def __init__(
+        self, app: App, bound: Bound, request: Request, headers: Headers, began_ns: int, later: Later
+    ) -> None:
+        self._app, self._bound, self._request, self._headers = app, bound, request, headers
+        self._began_ns, self._later = began_ns, later
+        self._response: Response | None = None
+        self._deliver: Callable[[Any], object] = lambda reply: None
+
+    def done(self) -> bool:
+        return self._response is not None
+
+    def result(self) -> Response:
+        if self._response is None:
+            raise asyncio.InvalidStateError("the answer is not there yet")
+        return self._response
+
+    def add_done_callback(self, function: Callable[[Any], object], /) -> None:
+        self._deliver = function
+        self._later.future.add_done_callback(self._ready)
+
+    def _ready(self, future: asyncio.Future[Any]) -> None:
+        app, request = self._app, self._request
+        try:
+            self._response = app._answer(self._bound, request, self._later.finish(future.result()), self._headers)
+        except asyncio.CancelledError:
+            self._response = app._refuse(request, ApiError(errors.OUTCOME_UNKNOWN))
+        except Exception as error:
+            self._response = app._refuse(request, error)
+        app._count(self._bound, self._response, self._began_ns)
+        self._deliver(self)
 
 
 # ---- What was sent ---------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 
 from gateway import errors, websocket
 from gateway.errors import Problem
-from gateway.routing import Request, Response
+from gateway.routing import Reply, Request, Response
 from gateway.websocket import HandshakeRefused, Socket, shown
 
 if TYPE_CHECKING:
@@ -440,13 +440,13 @@ class Connection(asyncio.Protocol):
             self._current = turn
             answer.add_done_callback(self._answered)
 
-    def _result(self, request: Request, answer: asyncio.Future[Response]) -> Response:
+    def _result(self, request: Request, answer: Reply) -> Response:
         try:
             return answer.result()
         except (Exception, asyncio.CancelledError) as error:
             return self._server.failed(request, error)
 
-    def _answered(self, answer: asyncio.Future[Response]) -> None:
+    def _answered(self, answer: Reply) -> None:
         """The awaited answer is there."""
         turn, self._current = self._current, None
         if turn is None or turn.request is None:

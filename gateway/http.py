@@ -27,7 +27,7 @@ from engine_node.logs import Log
 from gateway import errors
 from gateway.connection import LINGER_S, TOO_MANY, Connection, Phase, Turn, plain_address, refusal
 from gateway.metrics import Metrics
-from gateway.routing import Request, Response
+from gateway.routing import Reply, Request, Response
 from gateway.settings import GatewaySettings, SettingsInvalid
 from gateway.websocket import Socket, SocketHandler, shown
 
@@ -40,7 +40,7 @@ FILES_KEPT: Final = 128  # descriptors for everything that is no connection
 TICK_S: Final = 0.25
 DAY: Final = b"\r\nDate: "
 
-Answer: TypeAlias = Response | asyncio.Future[Response]
+Answer: TypeAlias = Response | Reply
 Upgraded: TypeAlias = SocketHandler | Response
 
 

@@ -8,10 +8,11 @@ refused where it does not fit, before the handler is called.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import enum
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -94,6 +95,34 @@ class Call:
     path: Mapping[str, str]
     nonce: bytes
     timestamp_ns: int
+
+
+class Later:
+    """A result that comes with a future: finish(what the future brings) is called in the future's own callback.
+
+    The same as a coroutine that awaits one future, for a fifth of what a task costs: orders are answered so.
+    """
+
+    __slots__ = ("finish", "future")
+
+    def __init__(self, future: asyncio.Future[Any], finish: Callable[[Any], Any]) -> None:
+        self.future, self.finish = future, finish
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.finish((yield from self.future.__await__()))
+
+
+class Reply(Protocol):
+    """An answer that is not there yet: an asyncio.Future[Response], or what is like one."""
+
+    def done(self) -> bool:
+        """Is it there?"""
+
+    def result(self) -> Response:
+        """It, once it is there."""
+
+    def add_done_callback(self, function: Callable[[Any], object], /) -> object:
+        """Call this with it when it is there."""
 
 
 Result = Any  # what msgspec encodes, or a Response as it is

@@ -9,6 +9,7 @@ order afterwards does not get into it.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import secrets
 from typing import TYPE_CHECKING, Final
@@ -31,7 +32,7 @@ from gateway.binance.refusals import filter_failure, refusal
 from gateway.errors import ApiError
 from gateway.events import Applied, Event
 from gateway.line import pack_nonce
-from gateway.routing import Call
+from gateway.routing import Call, Later
 from gateway.symbols import Instrument, client_number, decimal_text
 from ironbook._commands import pack_one, pack_order
 from schemas.vocabulary import (
@@ -291,15 +292,15 @@ def _terms(core: Core, entry: Entry, time_in_force: int) -> bytes:
 # ---- A new order: from events to the answer --------------------------------------------------------------------------
 
 
-async def place(call: Call) -> OrderResult:
-    """POST /api/v3/order."""
+def place(call: Call) -> Later:
+    """POST /api/v3/order; finishes with an OrderResult."""
     gateway, account = call.gateway, caller_account(call)
     order: NewOrder = call.parameters
     instrument = instrument_of(gateway, order.symbol)
     refuse_taken(gateway, account, order.newClientOrderId)
     nonce = pack_nonce(call.nonce, call.timestamp_ns)
     entry = enter(gateway.mirror.core, account, order, instrument, (nonce,))
-    return tell(entry, await gateway.line.submit_parts(entry.parts))
+    return Later(gateway.line.submit_parts(entry.parts), functools.partial(tell, entry))
 
 
 def caller_account(call: Call) -> int:

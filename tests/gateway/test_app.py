@@ -21,7 +21,7 @@ from gateway.auth import KeyRing
 from gateway.errors import ApiError
 from gateway.limits import Limits
 from gateway.metrics import Metrics
-from gateway.routing import Access, Call, Request, Response, Route, SocketRoute
+from gateway.routing import Access, Call, Later, Request, Response, Route, SocketRoute
 from gateway.settings import GatewaySettings
 from ironbook.keystore import KeyFile
 from schemas.vocabulary import Permission
@@ -287,3 +287,39 @@ def test_a_websocket_goes_to_the_longest_prefix_and_is_refused_elsewhere(app):
 def test_a_route_stands_in_the_table_once(app):
     with pytest.raises(ValueError, match="is there twice"):
         App(app.gateway, (ROUTES[0], ROUTES[0]), (), app._log)
+
+
+def later_route(future: asyncio.Future[int]) -> Route:
+    return route("POST", "/api/v3/later", lambda call: Later(future, lambda found: {"found": 100 // found}))
+
+
+@pytest.mark.parametrize(
+    ("brings", "status", "code"), [(4, 200, None), (0, 500, -1000), ("refused", 400, -2010), ("cancelled", 504, -1007)]
+)
+@in_loop
+async def test_an_answer_that_comes_with_a_future_is_made_in_its_callback(app, brings, status, code):
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    reply = App(app.gateway, (later_route(future),), (), app._log)
+    reply.open = True
+    answers: list[Any] = []
+    pending = reply.handle(ask("POST", "/api/v3/later"))
+    assert not pending.done()
+    pending.add_done_callback(answers.append)
+    if brings == "refused":
+        future.set_exception(ApiError(errors.INSUFFICIENT))
+    elif brings == "cancelled":
+        future.cancel()
+    else:
+        future.set_result(brings)
+    await asyncio.sleep(0)
+    [answered] = answers
+    said = orjson.loads(answered.result().body)
+    assert (answered.result().status, said.get("code")) == (status, code)
+    assert code is not None or said == {"found": 25}
+
+
+@in_loop
+async def test_what_comes_with_a_future_can_be_awaited_like_a_coroutine():
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    future.set_result(20)
+    assert await Later(future, lambda found: found + 1) == 21

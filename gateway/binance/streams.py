@@ -86,8 +86,9 @@ class Stream:
         """At a tick: the message, if there is one."""
         return None
 
-    def joined(self) -> None:
-        """Somebody more wants it."""
+    def present(self) -> bytes | None:
+        """What somebody gets who has just joined; None: nothing, it tells of changes only."""
+        return None
 
     def ended(self) -> None:
         """Nobody wants it any more."""
@@ -97,8 +98,11 @@ class Stream:
         if self.plain:
             self.hub.post(list(self.plain), b"".join([frame(one) for one in payloads]))
         if self.wrapped:
-            head = self._head
-            self.hub.post(list(self.wrapped), b"".join([frame(head + one + b"}") for one in payloads]))
+            self.hub.post(list(self.wrapped), b"".join([frame(self.wrap(one)) for one in payloads]))
+
+    def wrap(self, payload: bytes) -> bytes:
+        """As on /stream."""
+        return self._head + payload + b"}"
 
 
 class _OfOne(Stream):
@@ -144,15 +148,15 @@ class AggregateTrades(_OfOne):
 
 
 class BookTicker(_OfOne):
-    """@bookTicker: each change of the best bid or ask, and the present ones when somebody joins."""
+    """@bookTicker: each change of the best bid or ask, and the present ones to whoever joins."""
 
     tops = True
 
     def top(self, event: Event) -> None:
         self.hub.gather(self, book_ticker(self.hub, self.instrument))
 
-    def joined(self) -> None:
-        self.hub.gather(self, book_ticker(self.hub, self.instrument))
+    def present(self) -> bytes:
+        return book_ticker(self.hub, self.instrument).encode()
 
 
 class AllBookTickers(Stream):
@@ -207,9 +211,9 @@ def levels(one: Instrument, found: Iterable[tuple[int, ...]]) -> list[tuple[str,
 
 
 class _State(Stream):
-    """A stream that tells a state at ticks: when it changed, and when somebody joined."""
+    """A stream that tells a state at ticks, when it changed, and at once to whoever joins."""
 
-    changed = True
+    changed = False
 
     def trade(self, trade: Trade) -> None:
         self.changed = True
@@ -219,8 +223,8 @@ class _State(Stream):
 
     top = level
 
-    def joined(self) -> None:
-        self.changed = True
+    def present(self) -> bytes | None:
+        return self.message()
 
     def made(self) -> bytes | None:
         if not self.changed:
@@ -265,7 +269,7 @@ class TickerStream(_State, _OfOne):
 
 
 class AllTickers(_State):
-    """!ticker@arr and !miniTicker@arr: those that changed since the last time; all when somebody joins."""
+    """!ticker@arr and !miniTicker@arr: those that changed since the last time; all to whoever joins."""
 
     trades = tops = True
     ticks = SLOW_TICKS
@@ -283,14 +287,16 @@ class AllTickers(_State):
         self.changed = True
         self._changed.add(event.instrument)
 
-    def joined(self) -> None:
-        self.changed = True
-        self._changed.update(self.hub.gateway.mirror.instruments)
+    def present(self) -> bytes:
+        return self._of(self.hub.gateway.mirror.instruments)
 
     def message(self) -> bytes:
         changed, self._changed = self._changed, set()
+        return self._of(changed)
+
+    def _of(self, numbers: Iterable[int]) -> bytes:
         known = self.hub.gateway.mirror.instruments
-        return _encode([ticker(self.hub, known[one], mini=self._mini) for one in sorted(changed) if one in known])
+        return _encode([ticker(self.hub, known[one], mini=self._mini) for one in sorted(numbers) if one in known])
 
 
 def ticker(hub_: Hub, one: Instrument, *, mini: bool) -> dict[str, Any]:
@@ -337,10 +343,18 @@ class KlineStream(_State, _OfOne):
             closed = candles.now(self._interval, told_ns)
             if closed is not None:
                 return self._message(closed, now_ns, closed=True)
-        candle = candles.now(self._interval, now_ns) if self.changed else None
+        if not self.changed:
+            return None
+        self.changed = False
+        return self.message()
+
+    def message(self) -> bytes | None:
+        now_ns = self.hub.gateway.now_ns()
+        candle = self.hub.gateway.market.books[self.instrument.number].candles.now(self._interval, now_ns)
         if candle is None:
             return None
-        self.changed, self._open_ns = False, candle.start_ns
+        if self._open_ns is None:
+            self._open_ns = candle.start_ns
         return self._message(candle, now_ns, closed=False)
 
     def _message(self, candle: Candle, now_ns: int, *, closed: bool) -> bytes:
@@ -456,13 +470,21 @@ class Hub(Listener):
             self._streams[name] = stream
             self._register(stream)
         (stream.wrapped if wrapped else stream.plain)[who] = None
-        stream.joined()
+        asyncio.get_running_loop().call_soon(self._greet, stream, who)  # behind the answer to its request
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self.due_s = loop.time() + TICK_S
             self._timer = loop.call_at(self.due_s, self._on_tick)
         self.gateway.metrics.gauges["streams_open"] = len(self._streams)
         return stream
+
+    def _greet(self, stream: Stream, who: StreamSocket) -> None:
+        """The present state, to the one who has joined."""
+        if not self.gateway.mirror.live or not (who in stream.plain or who in stream.wrapped):
+            return
+        payload = stream.present()
+        if payload is not None:
+            who.socket.send(payload if who in stream.plain else stream.wrap(payload))
 
     def leave(self, stream: Stream, who: StreamSocket) -> None:
         """It does not want it any more."""
@@ -576,7 +598,7 @@ class StreamSocket:
         self.wrapped = wrapped
         self._gateway, self._first = gateway, names
         self._hub, self._users = hub(gateway), user_data.hub(gateway)
-        self._streams: dict[str, Stream | user_data.Feed | None] = {}
+        self._streams: dict[str, Stream | user_data.Feed] = {}
 
     def opened(self, socket: Socket) -> None:
         """Of websocket.SocketHandler."""
@@ -658,7 +680,8 @@ class StreamSocket:
         stream: Stream | user_data.Feed | None = self._hub.join(name, self, wrapped=self.wrapped)
         if stream is None:
             stream = self._users.join(name, self.socket.request.peer, self._teller(name))
-        self._streams[name] = stream
+        if stream is not None:
+            self._streams[name] = stream
 
     def _teller(self, name: str) -> user_data.Tell:
         """What sends an event of a user data stream."""

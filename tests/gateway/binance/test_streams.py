@@ -98,7 +98,7 @@ async def test_best_levels_and_best_prices_are_told_at_once_and_on_change(stack:
         await enter(stack, "alice", "SELL", "0.0100", f"{60_010 + step}.00")
         await enter(stack, "bob", "BUY", "0.0200", f"{60_000 - step}.00")
     async with Client(f"{stack.ws_url}/stream?streams={names}") as client:
-        await client.until(lambda one: one.get("stream") == "btcusd@depth20")
+        await client.until(lambda one: one.get("stream") == "btcusd@bookTicker")
         told = {one["stream"]: one["data"] for one in client.seen}
         assert set(told) == set(names.split("/"))
         _, depth = await asyncio.to_thread(lambda: stack.get("/api/v3/depth", symbol="BTCUSD", limit=5))
@@ -122,9 +122,9 @@ async def test_best_levels_and_best_prices_are_told_at_once_and_on_change(stack:
 async def test_a_candle_grows_and_is_closed_when_its_time_is_over(stack: Stack) -> None:
     async with Client(f"{stack.ws_url}/ws/btcusd@kline_1s/btcusd@kline_1m") as client:
         await cross(stack, "60001.00", "0.0300")
-        minute = await client.until(lambda one: one["k"]["i"] == "1m" and one["k"]["v"] != "0.0000")
+        minute = await client.until(lambda one: one["k"]["i"] == "1m" and one["k"]["c"] == "60001.00")
         k = minute["k"]
-        assert (k["c"], k["s"], k["x"]) == ("60001.00", "BTCUSD", False)
+        assert (k["s"], k["x"]) == ("BTCUSD", False)
         assert k["T"] - k["t"] == 59_999
         closed = await client.until(lambda one: one["k"]["i"] == "1s" and one["k"]["x"] and one["k"]["n"])
         k = closed["k"]
@@ -216,12 +216,25 @@ async def test_what_is_no_request_is_answered_with_an_error_and_the_socket_lives
 @in_loop
 async def test_a_socket_has_a_bounded_number_of_streams(stack: Stack) -> None:
     async with Client(f"{stack.ws_url}/ws") as client:
-        for first in range(0, 1_100, 100):
-            answer = await client.ask("SUBSCRIBE", [f"none{number}@trade" for number in range(first, first + 100)])
-            if first + 100 > 1_024:
-                assert "at most 1024 streams" in answer["error"]["msg"]
-            else:
-                assert answer["result"] is None
+        answer = await client.ask("SUBSCRIBE", [f"a{number}" for number in range(1_025)])
+        assert "at most 1024 streams" in answer["error"]["msg"]
+        assert (await client.ask("SUBSCRIBE", ["a", "btcusd@trade"]))["result"] is None
+        assert (await client.ask("LIST_SUBSCRIPTIONS"))["result"] == ["btcusd@trade"]
+
+
+@in_loop
+async def test_nobody_is_told_again_because_others_join(stack: Stack) -> None:
+    names = ["btcusd@bookTicker", "btcusd@depth5@100ms", "btcusd@kline_1d", "!ticker@arr"]
+    await cross(stack, "60000.00")
+    url = f"{stack.ws_url}/stream?streams=" + "/".join(names)
+    async with Client(url) as first:
+        told = [(await first.next())["stream"] for _ in names]
+        assert sorted(told) == sorted(names)
+        for _ in range(5):
+            async with Client(url) as other:
+                assert sorted([(await other.next())["stream"] for _ in names]) == sorted(names)
+        await first.ask("LIST_SUBSCRIPTIONS")
+        assert len(first.seen) <= len(names) + 2  # the answer, and a second's ticker of the trade before
 
 
 @in_loop

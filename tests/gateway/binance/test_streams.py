@@ -122,12 +122,16 @@ async def test_best_levels_and_best_prices_are_told_at_once_and_on_change(stack:
 async def test_a_candle_grows_and_is_closed_when_its_time_is_over(stack: Stack) -> None:
     async with Client(f"{stack.ws_url}/ws/btcusd@kline_1s/btcusd@kline_1m") as client:
         await cross(stack, "60001.00", "0.0300")
-        minute = await client.until(lambda one: one["k"]["i"] == "1m" and one["k"]["c"] == "60001.00")
-        k = minute["k"]
-        assert (k["s"], k["x"]) == ("BTCUSD", False)
-        assert k["T"] - k["t"] == 59_999
-        closed = await client.until(lambda one: one["k"]["i"] == "1s" and one["k"]["x"] and one["k"]["n"])
-        k = closed["k"]
+
+        def candle(interval: str, *, closed: bool) -> Any:
+            """The first one with the trade."""
+            found = (one["k"] for one in client.seen if one["k"]["i"] == interval and one["k"]["c"] == "60001.00")
+            return next((k for k in found if k["x"] == closed and k["n"]), None)
+
+        await client.until(lambda one: candle("1m", closed=False) and candle("1s", closed=True))
+        k = candle("1m", closed=False)
+        assert (k["s"], k["T"] - k["t"]) == ("BTCUSD", 59_999)
+        k = candle("1s", closed=True)
         _, (rest, *_) = await asyncio.to_thread(
             lambda: stack.get("/api/v3/klines", symbol="BTCUSD", interval="1s", startTime=k["t"])
         )

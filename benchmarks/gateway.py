@@ -5,9 +5,10 @@
     wrk ──POST /echo──▶ bare Starlette; FastAPI                               uvicorn, uvloop, httptools
 
 All servers stand at one CPU, the load at the other: only the server being measured may run, the others are stopped, and
-they take turns in one run. The engine shares the gateway's CPU, so an order has no more of the machine than an echo.
-Orders are signed just before they are sent: buys and sells by two accounts at one price, so half of them rest and half
-of them trade; the trades are counted afterwards, and a refused request ends the run.
+they take turns in one run. The engine has the load's CPU, so that gateway and echoes have one for themselves; a further
+row has engine and gateway on one. Orders are signed just before they are sent: buys and sells by two accounts at one
+price, so half of them rest and half of them trade; the trades are counted afterwards, and a refused request ends the
+run.
 
 Then the engine's own latency (a signed frame to its report, from a client on the engine's CPU) while the gateway has
 nothing to do, and while it gets wrong signatures and clients that never finish a request, in turns.
@@ -54,6 +55,7 @@ TRADER = int(Permission.TRADE | Permission.CANCEL | Permission.READ)
 USUAL_MEDIAN_US, USUAL_REQUESTS_PER_S = 1_100, 2_000  # FastAPI to gRPC to an engine in Python, on such a machine
 ORDER_COUNT_MAX, NONCE_COUNT_MAX = 1 << 19, 1 << 22
 PRICE = "60000.00"
+ONE_CPU = "and its engine"  # the same, with the engine on the gateway's CPU
 WARM_S = 1.0
 RESTING_ORDERS = 1_000
 FLOOD_S = 600  # it is ended before
@@ -118,14 +120,20 @@ class Stage:
 
 
 @contextlib.contextmanager
-def _engine(stage: Stage, cpu: int) -> Iterator[Server]:
-    """An engine in which nothing is defined."""
+def _engine(stage: Stage) -> Iterator[Server]:
+    """An engine in which nothing is defined, on the CPU of the load."""
     room = {"ORDER_COUNT_MAX": str(ORDER_COUNT_MAX), "NONCE_COUNT_MAX": str(NONCE_COUNT_MAX)}
     with servers.engine(
         stage.place, stage.directory, name="engine", level="process", busy_poll=False, extra=room,
-        more_keys=stage.make_keys, cpu=cpu,
+        more_keys=stage.make_keys, cpu=stage.place.load_cpu,
     ) as engine:  # fmt: skip
         yield engine
+
+
+def _move(server: Server, cpu: int) -> None:
+    """All its threads, to another CPU."""
+    for task in Path(f"/proc/{server.process.pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {cpu})
 
 
 def _define(stage: Stage, engine: Server) -> None:
@@ -315,7 +323,15 @@ def _measure_http(stage: Stage, engine: Server) -> dict[str, float]:
             orders = ((engine, gateway), lambda: _orders(stage, gateway, connections, size.seconds))
             own = ((engine, gateway), echoes(gateway, connections))
             others: Runs = {f"{peer.name} echo": ((peer,), echoes(peer, connections)) for peer in peers}
-            return {"signed order": orders, "its bare echo": own} | others
+            on_one: Runs = {ONE_CPU: ((engine, gateway), lambda: together(connections))}
+            return {"signed order": orders} | on_one | {"its bare echo": own} | others
+
+        def together(connections: int) -> Load:
+            _move(engine, place.server_cpu)
+            try:
+                return _orders(stage, gateway, connections, size.seconds)
+            finally:
+                _move(engine, place.load_cpu)
 
         print(f"\n{size.connections} connections, median of {size.rounds} rounds")
         many = _rounds(size, runs(size.connections))
@@ -342,6 +358,8 @@ def _figures(many: Found, single: Found) -> dict[str, float]:
         "p50_us": round(median_us, 1),
         "p99_us": round(statistics.median(one.p99_us for one in single["signed order"]), 1),
         "usual_ratio": round(usual, 2),
+        "one_cpu_requests_per_s": round(statistics.median(one.requests_per_s for one in many[ONE_CPU])),
+        "one_cpu_median_ratio": _ratio(single, ONE_CPU, "its bare echo", lambda one: one.p50_us),
     }
 
 
@@ -441,14 +459,10 @@ def run(size: Size, directory: Path) -> dict[str, Any]:
     place = placement(size.realtime_priority)
     print(*describe(place), sep="\n")
     figures: dict[str, Any] = {}
-    for part, cpu in (
-        (_measure_http, place.server_cpu),
-        (_measure_fanout, place.load_cpu),
-        (_measure_abuse, place.load_cpu),
-    ):
+    for part in (_measure_http, _measure_fanout, _measure_abuse):
         stage = Stage(place, size, directory / part.__name__)
         stage.directory.mkdir()
-        with _engine(stage, cpu) as engine:
+        with _engine(stage) as engine:
             figures |= part(stage, engine)
     return figures
 

@@ -53,6 +53,7 @@ SINGLE: Final = frozenset(
     )
 )  # fmt: skip
 
+HEADER_LINE: Final = "\r\n%s: %s".__mod__
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 BARE: Final = frozenset((204, 304))  # answers that never have a body
 STATUS_LINES: Final = {one.value: f"HTTP/1.1 {one.value} {one.phrase}".encode() for one in http.HTTPStatus}
@@ -241,6 +242,12 @@ class Connection(asyncio.Protocol):
         elif self._unread or self._blocked():
             self._unread += data
             self._read(False)
+        elif len(data) <= SLICE_BYTES:  # as nearly always
+            self._turn_count = 0
+            self._feed(data)
+            if self._upgrading is not None:
+                self._take(self._upgrading)
+            self._settle()
         else:
             self._parse(data)
             self._settle()
@@ -253,9 +260,6 @@ class Connection(asyncio.Protocol):
         """A slice after the other, until enough is due; the rest waits for a later turn of the loop."""
         self._turn_count = 0
         at = 0
-        if len(data) <= SLICE_BYTES:  # as nearly always
-            self._feed(data)
-            at = len(data)
         while at < len(data) and not self._closing:
             if self._blocked() or self._turn_count >= WAITING_COUNT_MAX:
                 self._unread += data[at:]
@@ -380,7 +384,11 @@ class Connection(asyncio.Protocol):
             return
         if not turn.keep:
             self._closing = True
-        self._take(turn)
+        if self._waiting or self._current is not None or self._stalled:
+            self._take(turn)
+        else:
+            self._turn_count += 1
+            self._start(turn)
 
     def _upgraded(self, rest: bytes) -> None:
         """The request asks for another protocol; only one is spoken here, any other is not heard."""
@@ -461,7 +469,7 @@ class Connection(asyncio.Protocol):
         """Answer what waits, then take what came meanwhile."""
         while self._waiting and self._current is None and not self._stalled:
             self._start(self._waiting.popleft())
-        if not self._closing and not self._blocked() and self._current is None:
+        if (self._unread or not self._reading) and not self._closing and not self._blocked() and self._current is None:
             data, self._unread = self._unread, b""
             if data:
                 self._parse(data)
@@ -474,7 +482,7 @@ class Connection(asyncio.Protocol):
         server, request, status, body = self._server, turn.request, response.status, response.body
         keep = turn.keep and not (self._eof or server.stopping)
         bare = status in BARE
-        text = "".join([f"\r\n{name}: {value}" for name, value in response.headers])
+        text = "".join(map(HEADER_LINE, response.headers))
         if text.count("\n") + text.count("\r") != 2 * len(response.headers):
             server.log.error("header_broken", path="" if request is None else shown(request.path))
             self._send(turn, refusal(errors.INTERNAL))

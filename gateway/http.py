@@ -179,6 +179,7 @@ class HttpServer:
             except ConnectionError:
                 continue  # it is gone already
             except OSError as error:  # no descriptors or no memory: again at the next look
+                self.metrics.counters["http_accepts_failed"] += 1
                 self.log.warning("accept_failed", reason=error.strerror, connections=len(self._connections))
                 for one in self._listening:
                     self.loop.remove_reader(one)

@@ -65,6 +65,7 @@ gateway/assets/index.html: dashboard/node_modules/.ready $(DASHBOARD_FILES)
 	@ops/with-node npm --prefix dashboard run --silent build >build/dashboard.log 2>&1 || { cat build/dashboard.log; exit 1; }
 
 dashboard: gateway/assets/index.html ## the page to trade and watch on, into gateway/assets (incremental)
+	@:
 
 screenshots: build dashboard ## pictures of the page in docs/images, from a running stack
 	@ops/system-packages browser

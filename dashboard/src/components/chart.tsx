@@ -74,9 +74,9 @@ export function CandleChart(): JSX.Element {
     const stop = effect(() => {
       // Theme, instrument and interval make another chart; candles alone do not.
       void dark.value;
-      void interval.value;
       const digits = instrument.value?.price_decimals ?? 2;
       const chart = base(element);
+      chart.timeScale().applyOptions({ secondsVisible: interval.value === "1s" });
       const [up, down] = [colour("--buy"), colour("--sell")];
       const series = chart.addSeries(CandlestickSeries, {
         upColor: up,

@@ -5,7 +5,7 @@ import { Link, type Owner } from "../net/socket";
 import type { Instrument, KlineRow, MarketTrade, Ticker } from "../net/types";
 import { Book, type Change } from "../lib/book";
 
-export const INTERVALS = ["1m", "5m", "15m", "1h", "4h", "1d"] as const;
+export const INTERVALS = ["1s", "1m", "5m", "15m", "1h", "4h", "1d"] as const;
 export type Interval = (typeof INTERVALS)[number];
 
 export interface Candle {

@@ -13,7 +13,8 @@ import { Positions } from "./pages/positions";
 import { Risk } from "./pages/risk";
 import { Trade } from "./pages/trade";
 import { link } from "./state/account";
-import { instrument, marketLink, ticker } from "./state/market";
+import { shown } from "./lib/decimal";
+import { instrument, lastPrice, marketLink } from "./state/market";
 import { path } from "./state/route";
 import { session, sessionKnown } from "./state/session";
 import { dark, toggleTheme } from "./state/theme";
@@ -38,8 +39,8 @@ setInterval(() => (now.value = Date.now()), 500);
 effect(() => {
   const page = PAGES.find(([to]) => to === path.value);
   const price =
-    path.value === "/" && ticker.value && instrument.value
-      ? `${ticker.value.lastPrice} ${instrument.value.symbol} · `
+    path.value === "/" && lastPrice.value && instrument.value
+      ? `${shown(lastPrice.value)} ${instrument.value.symbol} · `
       : "";
   document.title = `${price}${page && path.value !== "/" ? `${page[1]} · ` : ""}Ironbook`;
 });

@@ -24,7 +24,7 @@ from tests.support.node import ROOT
 PLACE = ROOT / "docs" / "images"
 PICTURE_BYTES_MAX = 300_000
 TRADING_S = 110.0
-STEP_S = 0.02
+STEP_S = 0.015
 ORDERS_MAX = 500
 
 
@@ -49,7 +49,7 @@ class Market:
             self.resting.append(outcome.answer.order_id)
         if len(self.resting) > ORDERS_MAX:
             self.maker.cancel(1, self.resting.pop(chance.randrange(len(self.resting) // 2)))
-        if chance.random() < 0.35:
+        if chance.random() < 0.35 and len(self.resting) > ORDERS_MAX // 2:
             side = chance.choice((Side.BUY, Side.SELL))
             bound = int(self.middle * (1.01 if side == Side.BUY else 0.99))
             self.taker.submit(
@@ -77,8 +77,8 @@ def trade(stack: Stack, market: Market) -> None:
 
     enter(side="buy", price=str(middle + 40), quantity="1.25")
     enter(side="sell", price=str(middle - 30), quantity="0.5")
-    enter(side="buy", price=str(middle - 2), quantity="2.5")
-    enter(side="sell", price=f"{middle + 6}.50", quantity="1.5", display_quantity="0.5")
+    enter(side="buy", price=str(middle - 5), quantity="2.5")
+    enter(side="sell", price=f"{middle + 14}.50", quantity="1.5", display_quantity="0.5")
     enter(side="sell", price=str(middle - 410), quantity="0.75", trigger="stop", trigger_price=str(middle - 400))
     stack.order("bob", "SELL", "2", "2999", symbol="ETHUSD")
     status, answer = stack.signed(

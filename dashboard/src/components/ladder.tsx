@@ -6,7 +6,7 @@ import { grouped, type Level } from "../lib/book";
 import { decimal, shown, text, unitsAt } from "../lib/decimal";
 import type { Instrument } from "../net/types";
 import { openHere } from "../state/account";
-import { bookLive, bookTurn, currentBook, instrument, ticker } from "../state/market";
+import { bookLive, bookTurn, currentBook, instrument, lastPrice } from "../state/market";
 import { edit } from "../state/ticket";
 import { focusField } from "../state/focus";
 import { Panel } from "./parts";
@@ -206,10 +206,10 @@ function Middle(): JSX.Element {
   void bookTurn.value;
   const book = currentBook();
   const [ask, bid] = [book.asks[0], book.bids[0]];
-  const last = ticker.value ? decimal(ticker.value.lastPrice) : null;
+  const last = lastPrice.value;
   return (
     <div class="ladder-middle" role="presentation">
-      <strong class="num">{last && last.units > 0n ? shown(last, instrument.value?.price_decimals) : "–"}</strong>
+      <strong class="num">{last ? shown(last, instrument.value?.price_decimals) : "–"}</strong>
       <span class="muted num">
         {bookLive.value
           ? ask && bid

@@ -1,7 +1,7 @@
 /** Small parts that all pages share. */
 import type { ComponentChildren, JSX } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { type Decimal, sign, signed } from "../lib/decimal";
+import { type Decimal, rounded, sign, signed } from "../lib/decimal";
 import { whenRendered } from "../state/focus";
 import { dismiss, toasts, told } from "../state/toasts";
 
@@ -62,7 +62,8 @@ export function Loading(props: { what?: string }): JSX.Element {
 
 /** A gain or a loss: its sign says it, colour only repeats it. */
 export function Gain(props: { value: Decimal; digits?: number; suffix?: string }): JSX.Element {
-  const way = sign(props.value);
+  // What is shown as nought is neither a gain nor a loss.
+  const way = sign(props.digits === undefined ? props.value : rounded(props.value, props.digits));
   return (
     <span class={`num ${way > 0 ? "gain" : way < 0 ? "loss" : ""}`}>
       {signed(props.value, props.digits)}

@@ -6,7 +6,7 @@ import { nonce } from "../net/sign";
 import type { OrderResult, SelfTrade, TimeInForce } from "../net/types";
 import { decimal, type Decimal, divide, floorTo, multiply, rounded, shown, text, ZERO } from "../lib/decimal";
 import { answered, balances } from "../state/account";
-import { currentBook, instrument, ticker } from "../state/market";
+import { currentBook, instrument, lastPrice } from "../state/market";
 import { mayTrade, session, sessionKnown } from "../state/session";
 import {
   canRest,
@@ -31,11 +31,6 @@ const LIFE: readonly (readonly [TimeInForce, string])[] = [
   ["fill_or_kill", "Fill or kill"],
 ];
 const SELF_TRADE: readonly SelfTrade[] = ["cancel_taker", "cancel_maker", "cancel_both", "decrement", "none"];
-
-function lastPrice(): Decimal | null {
-  const last = ticker.value ? decimal(ticker.value.lastPrice) : ZERO;
-  return last.units > 0n ? last : null;
-}
 
 export function Ticket(): JSX.Element {
   return (
@@ -99,7 +94,7 @@ function Form(): JSX.Element {
   };
 
   const part = (percent: bigint): void => {
-    const price = hasPrice(one.kind) && one.price ? decimal(one.price) : lastPrice();
+    const price = hasPrice(one.kind) && one.price ? decimal(one.price) : lastPrice.value;
     let most: Decimal = free;
     if (one.side === "buy") {
       if (!price || price.units <= 0n) return;
@@ -120,13 +115,13 @@ function Form(): JSX.Element {
     const book = currentBook();
     const level = one.side === "buy" ? book.asks[0] : book.bids[0];
     const around =
-      hasTrigger(one.kind) && one.trigger ? decimal(one.trigger) : level ? book.price(level.price) : lastPrice();
+      hasTrigger(one.kind) && one.trigger ? decimal(one.trigger) : level ? book.price(level.price) : lastPrice.value;
     if (!around) return;
     const times: Decimal = { units: one.side === "buy" ? 105n : 95n, scale: 2 };
     edit({ worst: text(floorTo(multiply(around, times), decimal(now.tick_size))) });
   };
 
-  const estimate = cost(one, now, lastPrice());
+  const estimate = cost(one, now, lastPrice.value);
   return (
     <form class={`ticket ${one.side}`} onSubmit={(event) => void send(event)} noValidate autoComplete="off">
       <Segmented

@@ -114,36 +114,20 @@ function Figures(props: { samples: Sample[] }): JSX.Element {
   const last = samples.at(-1)?.metrics;
   const shownRates: [string, string, string][] = [
     ["Requests", "http_requests_total", "/s"],
-    ["Commands to the engine", "line_commands_total", "/s"],
-    ["Records followed", "mirror_records_total", "/s"],
+    ["Commands to the engine", "part_commands", "/s"],
+    ["Records followed", "part_sequence", "/s"],
     ["Messages to sockets", "socket_messages_sent_total", "/s"],
   ];
   const ms = (value: number | null): string => (value === null ? "–" : `${value.toFixed(value < 10 ? 1 : 0)} ms`);
+  const [lost, missed] = [marketLink.drops.value + link.drops.value, gaps.value + accountGaps.value];
+  const mended = lost || missed ? `${lost} drops, ${missed} gaps mended` : "no drops, no gaps";
   return (
     <div class="figures">
       <Figure
-        name="This page, market"
-        note={
-          marketLink.drops.value || gaps.value
-            ? `${marketLink.drops.value} drops, ${gaps.value} gaps mended`
-            : "no drops, no gaps"
-        }
+        name="This page"
+        note={`account ${link.state.value === "open" ? ms(link.latencyMs.value) : words(link.state.value)}; ${mended}`}
       >
         {marketLink.state.value === "open" ? ms(marketLink.latencyMs.value) : words(marketLink.state.value)}
-      </Figure>
-      <Figure
-        name="This page, account"
-        note={
-          link.drops.value || accountGaps.value
-            ? `${link.drops.value} drops, ${accountGaps.value} gaps mended`
-            : "no drops, no gaps"
-        }
-      >
-        {link.state.value === "open"
-          ? ms(link.latencyMs.value)
-          : link.state.value === "idle"
-            ? "not logged in"
-            : words(link.state.value)}
       </Figure>
       {shownRates.map(([name, metric, unit]) => {
         const values = rate(samples, PREFIX + metric);

@@ -304,9 +304,9 @@ function Switches(props: { risk: RiskState | null; again: () => void }): JSX.Ele
 function effectsOf(action: HaltAction, scope: HaltScope, target: string): string[] {
   const where =
     scope === "everything"
-      ? "in every instrument, of every account"
+      ? "of every account in every instrument"
       : scope === "instrument"
-        ? `in ${target}, of every account`
+        ? `of every account in ${target}`
         : `of ${scope} ${target}`;
   if (action === "resume")
     return [

@@ -21,6 +21,7 @@ import {
   instrumentsFailed,
   interval,
   INTERVALS,
+  lastPrice,
   marketLink,
   reloadInstruments,
   symbol,
@@ -160,7 +161,7 @@ function Strip(): JSX.Element {
         <strong aria-hidden="true">{now?.symbol}</strong>
       </label>
       <div class="last">
-        <span class="num">{open && live ? shown(decimal(live.lastPrice), digits) : "–"}</span>
+        <span class="num">{lastPrice.value ? shown(lastPrice.value, digits) : "–"}</span>
       </div>
       <dl>
         <div>

@@ -119,11 +119,12 @@ function mergeFills(more: Execution[]): void {
   fills.value = newest.slice(0, FILLS_MAX);
 }
 
-function putFill(fill: Execution): void {
+function putFill(fill: Execution, order: Order): void {
   if (fills.value.some((one) => fillKey(one) === fillKey(fill))) return;
   mergeFills([fill]);
   const what = `${fill.side === "buy" ? "Bought" : "Sold"} ${fill.quantity} ${fill.symbol}`;
-  toast("done", what, `at ${fill.price}, order ${fill.order_id}`);
+  const whole = `order ${fill.order_id}: ${order.filled} of ${order.quantity} filled`;
+  toast("done", `${what} at ${fill.price}`, whole, `order ${fill.order_id}`);
 }
 
 /**
@@ -193,7 +194,7 @@ function onAccount(message: Message): void {
   batch(() => {
     if (message.type !== "order" || !message.order) return;
     putOrder(message.order);
-    if (message.fill) putFill(message.fill);
+    if (message.fill) putFill(message.fill, message.order);
   });
 }
 

@@ -3,6 +3,7 @@ import { batch, computed, effect, signal } from "@preact/signals";
 import * as api from "../net/api";
 import { Link, type Owner } from "../net/socket";
 import type { Instrument, KlineRow, MarketTrade, Ticker } from "../net/types";
+import { decimal } from "../lib/decimal";
 import { Book, type Change } from "../lib/book";
 
 export const INTERVALS = ["1s", "1m", "5m", "15m", "1h", "4h", "1d"] as const;
@@ -39,6 +40,11 @@ export const gaps = signal(0);
 export const instrument = computed(() => instruments.value.find((one) => one.name === symbol.value) ?? null);
 export const bySymbol = computed(() => new Map(instruments.value.map((one) => [one.symbol, one])));
 export const ticker = computed(() => tickers.value[symbol.value] ?? null);
+/** Of the newest trade: tickers come once a second, trades at once. Null: never traded. */
+export const lastPrice = computed(() => {
+  const last = decimal(trades.value[0]?.price ?? ticker.value?.lastPrice);
+  return last.units > 0n ? last : null;
+});
 
 let book = new Book(2, 8);
 export const currentBook = (): Book => book;

@@ -4,6 +4,8 @@ import { Failure } from "../net/api";
 
 export interface Toast {
   id: number;
+  /** What it is about: a newer one on the same thing takes the place of the older. */
+  about: string;
   kind: "done" | "refused" | "note";
   title: string;
   text: string;
@@ -15,9 +17,10 @@ const SHOWN_MAX = 4;
 export const toasts = signal<Toast[]>([]);
 let last = 0;
 
-export function toast(kind: Toast["kind"], title: string, text = ""): void {
+export function toast(kind: Toast["kind"], title: string, text = "", about = ""): void {
   const id = (last += 1);
-  toasts.value = [...toasts.value.slice(-(SHOWN_MAX - 1)), { id, kind, title, text }];
+  const others = toasts.value.filter((one) => !about || one.about !== about);
+  toasts.value = [...others.slice(-(SHOWN_MAX - 1)), { id, about, kind, title, text }];
   if (kind !== "refused") setTimeout(() => dismiss(id), SHOWN_MS);
 }
 

@@ -163,10 +163,15 @@ def test_no_page_scrolls_sideways_on_a_phone(terminal: Terminal, stack: Stack) -
         assert page.evaluate("document.documentElement.scrollWidth") <= NARROW, path
 
 
-def test_the_switch_of_colours_is_remembered(terminal: Terminal, stack: Stack) -> None:
+def test_the_switch_of_colours_reaches_the_charts_and_is_remembered(terminal: Terminal, stack: Stack) -> None:
+    stack.order("bob", "BUY", "0.2", "59100")
+    stack.order("carol", "SELL", "0.2", "59100")
     page = terminal.open("/")
-    page.wait_for_selector("#theme")
+    page.wait_for_selector(".chart canvas")
+    corner = "() => document.querySelector('.chart canvas').getContext('2d').getImageData(3, 3, 1, 1).data[0]"
+    page.wait_for_function(f"({corner})() > 0 && ({corner})() < 60")
     page.keyboard.press("t")
+    page.wait_for_function(f"({corner})() > 200")
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
     page.reload()
     page.wait_for_selector("#theme")

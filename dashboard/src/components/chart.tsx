@@ -14,7 +14,7 @@ import {
   type UTCTimestamp,
 } from "lightweight-charts";
 import { effect } from "@preact/signals";
-import { dark } from "../state/theme";
+import { painted } from "../state/theme";
 import { candles, instrument, interval, lastCandle, type Candle } from "../state/market";
 
 /** A colour of the style sheet as the canvas needs it. */
@@ -73,7 +73,7 @@ export function CandleChart(): JSX.Element {
     if (!element) return undefined;
     const stop = effect(() => {
       // Theme, instrument and interval make another chart; candles alone do not.
-      void dark.value;
+      void painted.value;
       const digits = instrument.value?.price_decimals ?? 2;
       const chart = base(element);
       chart.timeScale().applyOptions({ secondsVisible: interval.value === "1s" });
@@ -143,7 +143,7 @@ export function Curve(props: {
     const element = ref.current;
     if (!element) return undefined;
     const stop = effect(() => {
-      void dark.value;
+      void painted.value;
       const chart = base(element);
       chart.timeScale().applyOptions({ timeVisible: false, rightOffset: 1 });
       const [up, down] = [colour("--buy"), colour("--sell")];

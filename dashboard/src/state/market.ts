@@ -184,7 +184,14 @@ interface KlineEvent {
 
 function onKline({ k }: KlineEvent): void {
   if (k.i !== interval.value) return;
-  lastCandle.value = { time: k.t / 1000, open: k.o, high: k.h, low: k.l, close: k.c, volume: k.v };
+  const candle = { time: k.t / 1000, open: k.o, high: k.h, low: k.l, close: k.c, volume: k.v };
+  // Kept in place, without telling anybody: a chart that is made anew finds them all, the one that stands need not be.
+  const kept = candles.value;
+  const newest = kept?.at(-1);
+  if (kept && newest?.time === candle.time) kept[kept.length - 1] = candle;
+  else if (kept && newest && newest.time < candle.time) kept.push(candle);
+  else if (kept && !newest) candles.value = [candle];
+  lastCandle.value = candle;
 }
 
 interface TickerEvent {

@@ -13,8 +13,12 @@ system.addEventListener("change", () => (systemDark.value = system.matches));
 
 export const dark = computed(() => (theme.value === "system" ? systemDark.value : theme.value === "dark"));
 
+/** What the style sheet shows by now: whoever reads colours from it waits for this one, not for the wish. */
+export const painted = signal(dark.peek());
+
 effect(() => {
   document.documentElement.dataset.theme = dark.value ? "dark" : "light";
+  painted.value = dark.value;
   if (theme.value === "system") localStorage.removeItem(KEY);
   else localStorage.setItem(KEY, theme.value);
 });

@@ -499,7 +499,8 @@ def test_sockets_that_vanish_are_told_to_their_handlers_once(door):
 # ---- Fuzz ------------------------------------------------------------------------------------------------------------
 
 PIECES = (
-    b"GET ", b"POST ", b"HEAD ", b"OPTIONS ", b"/echo", b"/held", b"/large?9999", b"/nothing", b"?a=1&b=%zz", b"*", b"http://a/",
+    b"GET ", b"POST ", b"HEAD ", b"OPTIONS ", b"/echo", b"/held", b"/large?9999", b"/nothing",
+    b"?a=1&b=%zz", b"*", b"http://a/",
     b" HTTP/1.1", b" HTTP/1.0", b" HTTP/2.0", b"\r\n", b"\r\n\r\n", b"\n", b"\r", b"\0", b"\xff", b": ", b" ", b"\t",
     b"Host: a\r\n", b"Content-Length: 5\r\n", b"Content-Length: 99999999\r\n", b"Transfer-Encoding: chunked\r\n",
     b"Connection: close\r\n", b"Connection: Upgrade\r\n", b"Upgrade: websocket\r\n", b"Upgrade: h2c\r\n",

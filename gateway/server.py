@@ -52,7 +52,7 @@ from gateway.v1 import (
     session,
     system,
 )
-from gateway.v1.holdings import Adjustments
+from gateway.v1.holdings import Ledger
 from ironbook import Key
 from ironbook.keystore import KEY_FILE_NAME, KeyFile, select_passphrase
 
@@ -171,8 +171,8 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
     history = None
     if settings.database_url:
         history = History(settings.database_url, market, shard=settings.shard, log=log)
-    adjustments = Adjustments()
-    market.on(adjustments)
+    ledger = Ledger()
+    market.on(ledger)
     return Gateway(
         settings=settings,
         keys=keys_ring,
@@ -186,7 +186,7 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
         metrics=metrics,
         log=log,
         now_ns=time.time_ns,
-        shared={Adjustments: adjustments},
+        shared={Ledger: ledger},
     )
 
 

@@ -8,8 +8,10 @@ What comes of it is what analytics will have written when it is as far: the rule
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime
+import itertools
 from typing import Final
 
 from gateway import errors
@@ -23,9 +25,11 @@ from gateway.v1.models import Position
 from ironbook.average_cost import flow
 from schemas.vocabulary import EventKind, Side
 
-__all__ = ["Adjustments", "Day", "Holding", "days", "holdings", "position", "unrealised_units"]
+__all__ = ["Day", "Holding", "Ledger", "days", "holdings", "position", "unrealised_units"]
 
 DAY_NS: Final = 86_400 * 10**9
+PART: Final = 1_000  # fills that are folded before others are served again
+FAR: Final = 1 << 63
 DAYS_MAX: Final = 50_000  # rows of days that are read at most; the newest
 Mark = tuple[int, int]  # (sequence, n)
 BEFORE_ALL: Final[Mark] = (0, 0)
@@ -53,24 +57,34 @@ WHERE d.account = $1 AND ($2::date IS NULL OR d.day >= $2) AND ($3::date IS NULL
 ORDER BY d.day DESC LIMIT $4"""
 
 
-class Adjustments(Listener):
-    """Busts and corrections as they came to accounts since the mirror's beginning: they are few."""
+class Ledger(Listener):
+    """What memory alone knows: busts and corrections since the mirror's beginning, and what was folded so far.
+
+    Accounts are folded where there is no database, each when it is first asked for, and then goes on from there.
+    """
 
     def __init__(self) -> None:
-        self._of_account: dict[int, list[Event]] = {}
+        self.folding = asyncio.Lock()
+        self._adjustments: dict[int, list[Event]] = {}
+        self._folds: dict[int, Fold] = {}
 
     def correction(self, event: Event) -> None:
         """One side of a trade that was undone or changed."""
         if event.kind == EventKind.ADJUSTMENT:
-            self._of_account.setdefault(event.account, []).append(event)
+            self._adjustments.setdefault(event.account, []).append(event)
 
     def begin(self) -> None:
-        """They come again, or are in the database."""
-        self._of_account.clear()
+        """All comes again, or is in the database."""
+        self._adjustments.clear()
+        self._folds.clear()
 
-    def of(self, account: int) -> list[Event]:
-        """An account's, oldest first."""
-        return self._of_account.get(account, [])
+    def adjustments(self, account: int, above: Mark) -> list[Event]:
+        """An account's behind a place, oldest first."""
+        return [event for event in self._adjustments.get(account, ()) if _place(event) > above]
+
+    def fold(self, account: int) -> Fold:
+        """As far as it was folded."""
+        return self._folds.setdefault(account, Fold())
 
 
 @dataclasses.dataclass(slots=True)
@@ -113,53 +127,79 @@ class Day:
     mark: Mark = BEFORE_ALL
 
 
+@dataclasses.dataclass(slots=True)
+class Fold:
+    """An account from the beginning up to a place."""
+
+    held: dict[int, Holding] = dataclasses.field(default_factory=dict)
+    days: dict[tuple[datetime.date, int], Day] = dataclasses.field(default_factory=dict)
+    place: Mark = BEFORE_ALL
+
+
 async def holdings(gateway: Gateway, account: int) -> dict[int, Holding]:
     """By instrument. Raises ApiError where neither database nor memory has all of it."""
+    memory_from, history = gateway.market.fills_from, gateway.history
+    if history is None:
+        return (await _from_memory(gateway, account)).held
+    await history.reaches(memory_from - 1)
+    complete_to = await history.mark() or 0  # up to here all is in the rows that are read now
     found: dict[int, Holding] = {}
-    memory_from, complete_to = gateway.market.fills_from, 0
-    if gateway.history is not None:
-        await gateway.history.reaches(memory_from - 1)
-        complete_to = await gateway.history.mark() or 0
-        for row in await gateway.history.rows(POSITIONS, account):
-            instrument = gateway.mirror.instruments.get(row["instrument"])
-            if instrument is not None:
-                figures = {name: row[name] for name in FIGURES}
-                found[instrument.number] = Holding(instrument, **figures, mark=(row["seq"], row["n"]))
-    elif memory_from > 1:
-        raise ApiError(
-            errors.HISTORY_AWAY,
-            "Positions must be known from the beginning on; this gateway has no database, and began later.",
-            detail=f"memory begins at sequence {memory_from}",
-            hint="give the gateway a database: IRONBOOK_GATEWAY_DATABASE_URL",
-        )
-    _add_newer(gateway, account, found, complete_to)
+    for row in await history.rows(POSITIONS, account):
+        instrument = gateway.mirror.instruments.get(row["instrument"])
+        if instrument is not None:
+            figures = {name: row[name] for name in FIGURES}
+            found[instrument.number] = Holding(instrument, **figures, mark=(row["seq"], row["n"]))
+    place = (complete_to + 1, 0)
+    newer: list[Fill | Event] = list(gateway.market.fills(account, first=place))
+    newer += gateway.shared[Ledger].adjustments(account, place)
+    for change in sorted(newer, key=_place):
+        holding = _holding(gateway, found, change)
+        if _place(change) > holding.mark:
+            holding.results.append(Result(change, _add(holding, change)))
     return found
 
 
-def _add_newer(gateway: Gateway, account: int, found: dict[int, Holding], complete_to: int) -> None:
-    """What memory has behind the rows: fills, and lots and cash of busts and corrections.
+async def _from_memory(gateway: Gateway, account: int) -> Fold:
+    """Everything of an account, in parts between which others are served. Raises ApiError if memory began later."""
+    ledger: Ledger = gateway.shared[Ledger]
+    async with ledger.folding:
+        while True:
+            fold = ledger.fold(account)
+            if gateway.market.fills_from > max(1, fold.place[0]):
+                raise ApiError(
+                    errors.HISTORY_AWAY,
+                    "Positions must be known from the beginning on; this gateway has no database, and began later.",
+                    detail=f"memory begins at sequence {gateway.market.fills_from}",
+                    hint="give the gateway a database: IRONBOOK_GATEWAY_DATABASE_URL",
+                )
+            after = (fold.place[0], fold.place[1] + 1)
+            newer: list[Fill | Event] = [
+                *itertools.islice(gateway.market.fills(account, first=after, newest=False), PART)
+            ]
+            upto = _place(newer[-1]) if len(newer) == PART else (FAR, 0)
+            newer += [one for one in ledger.adjustments(account, fold.place) if _place(one) <= upto]
+            if not newer:
+                return fold
+            for change in sorted(newer, key=_place):
+                holding = _holding(gateway, fold.held, change)
+                _add_result(fold.days, holding, Result(change, _add(holding, change)))
+                fold.place = _place(change)
+            await asyncio.sleep(0)
 
-    complete_to  up to this sequence all of it was in the rows before they were read
-    """
-    newer: list[Fill | Event] = []
-    for fill in gateway.market.fills(account):
-        if fill.sequence <= complete_to:
-            break
-        newer.append(fill)
-    newer += gateway.shared[Adjustments].of(account)
-    for change in sorted(newer, key=_place):
-        holding = found.get(change.instrument)
-        if holding is None:
-            holding = found[change.instrument] = Holding(gateway.mirror.instruments[change.instrument])
-        if _place(change) > holding.mark:
-            _add(holding, change)
+
+def _holding(gateway: Gateway, found: dict[int, Holding], change: Fill | Event) -> Holding:
+    holding = found.get(change.instrument)
+    if holding is None:
+        holding = found[change.instrument] = Holding(gateway.mirror.instruments[change.instrument])
+    return holding
 
 
 def _place(change: Fill | Event) -> Mark:
     return change.sequence, change.n
 
 
-def _add(holding: Holding, change: Fill | Event) -> None:
+def _add(holding: Holding, change: Fill | Event) -> int:
+    """A change into its holding; what it realised."""
     if isinstance(change, Fill):
         sign = 1 if change.side == Side.BUY else -1
         lots, cash = sign * change.quantity_lots, -sign * change.notional_units
@@ -171,7 +211,7 @@ def _add(holding: Holding, change: Fill | Event) -> None:
     realised = flow(state, lots, cash)
     holding.position_lots, holding.cost_units = state["position_lots"], state["cost_units"]
     holding.realised_units += realised
-    holding.results.append(Result(change, realised))
+    return realised
 
 
 async def days(
@@ -182,27 +222,31 @@ async def days(
     to_day: datetime.date | None = None,
 ) -> list[Day]:
     """Newest day first, then by instrument. held: as `holdings` gave it, before."""
+    history = gateway.history
     found: dict[tuple[datetime.date, int], Day] = {}
-    if gateway.history is not None:
-        for row in await gateway.history.rows(DAYS, account, from_day, to_day, DAYS_MAX):
+    if history is None:
+        found = gateway.shared[Ledger].fold(account).days
+    else:
+        for row in await history.rows(DAYS, account, from_day, to_day, DAYS_MAX):
             instrument = gateway.mirror.instruments.get(row["instrument"])
             if instrument is not None:
                 figures = {name: row[name] for name in DAY_FIGURES}
                 day = Day(instrument, row["day"], **figures, mark=(row["seq"], row["n"]))
                 found[day.day, instrument.number] = day
-    for holding in held.values():
-        for result in holding.results:
-            name = datetime.datetime.fromtimestamp(result.change.received_ns // 10**9, datetime.UTC).date()
-            if (from_day is None or name >= from_day) and (to_day is None or name <= to_day):
-                _add_result(found, holding, name, result)
-    return sorted(found.values(), key=lambda day: (-day.day.toordinal(), day.instrument.number))
+        for holding in held.values():
+            for result in holding.results:
+                _add_result(found, holding, result)
+    first, last = from_day or datetime.date.min, to_day or datetime.date.max
+    chosen = [day for day in found.values() if first <= day.day <= last]
+    return sorted(chosen, key=lambda day: (-day.day.toordinal(), day.instrument.number))
 
 
-def _add_result(
-    found: dict[tuple[datetime.date, int], Day], holding: Holding, name: datetime.date, result: Result
-) -> None:
+def _add_result(found: dict[tuple[datetime.date, int], Day], holding: Holding, result: Result) -> None:
     change, realised = result.change, result.realised_units
-    day = found.setdefault((name, holding.instrument.number), Day(holding.instrument, name))
+    name = datetime.datetime.fromtimestamp(change.received_ns // 10**9, datetime.UTC).date()
+    day = found.get((name, holding.instrument.number))
+    if day is None:
+        day = found[name, holding.instrument.number] = Day(holding.instrument, name)
     if _place(change) <= day.mark:
         return
     day.realised_units += realised

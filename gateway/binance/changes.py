@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +28,7 @@ from gateway.errors import ApiError
 from gateway.events import Applied, Event
 from gateway.line import pack_nonce
 from gateway.market import Order
-from gateway.routing import Call
+from gateway.routing import Call, Later
 from gateway.symbols import Instrument, client_number
 from ironbook._commands import pack_cancel, pack_one
 from schemas.vocabulary import Code, EventKind, LinkAction, MassCancel, OrderLink, OrderType, Permission, Replace
@@ -105,7 +106,7 @@ def find_open(
     return order
 
 
-async def cancel(call: Call) -> CancelledOrder:
+def cancel(call: Call) -> Later:
     """DELETE /api/v3/order."""
     gateway, account = call.gateway, caller_account(call)
     asked: CancelOrder = call.parameters
@@ -121,7 +122,8 @@ async def cancel(call: Call) -> CancelledOrder:
     )
     nonce = pack_nonce(call.nonce, call.timestamp_ns)
     parts = (*found.prefixes, nonce, pack_target(account, instrument, found))
-    return _cancelled(gateway, instrument, await gateway.line.submit_parts(parts), found.cancel_text)
+    finish = functools.partial(_cancelled, gateway, instrument, cancel_text=found.cancel_text)
+    return Later(gateway.line.submit_parts(parts), finish)
 
 
 def pack_target(account: int, instrument: Instrument, found: Target) -> bytes:

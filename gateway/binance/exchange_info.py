@@ -191,11 +191,11 @@ def _steps(rows: Sequence[tuple[int, int, int]], reference_ticks: int) -> tuple[
 
 
 def _price(instrument: Instrument, ticks: int) -> str:
-    return _short(decimal_text(ticks * instrument.price_step, instrument.price_decimals))
+    return _short(instrument.price_text(ticks))
 
 
 def _quantity(instrument: Instrument, lots: int) -> str:
-    return _short(decimal_text(lots * instrument.lot_step, instrument.quantity_decimals))
+    return _short(instrument.quantity_text(lots))
 
 
 def _short(text: str) -> str:

@@ -29,11 +29,11 @@ from gateway.binance.models import (
 from gateway.binance.orders import (
     NUMBERS,
     Entry,
+    ListNames,
     caller_account,
     enter,
     generated,
     instrument_of,
-    refuse_taken,
     tell,
 )
 from gateway.binance.refusals import refusal
@@ -48,6 +48,7 @@ from schemas.vocabulary import EventKind, LinkAction, OrderLink
 __all__ = ["cancel_list", "place_list"]
 
 NS_PER_MS: Final = 1_000_000
+NAMES_MAX: Final = 100_000
 
 
 async def place_list(call: Call) -> OrderList:
@@ -57,7 +58,9 @@ async def place_list(call: Call) -> OrderList:
     instrument = instrument_of(gateway, asked.symbol)
     legs = {side: _leg(asked, side) for side in ("above", "below")}
     for leg in legs.values():
-        refuse_taken(gateway, account, leg.newClientOrderId)
+        known = None if leg.newClientOrderId is None else gateway.market.order_by_text(account, leg.newClientOrderId)
+        if known is not None and known.is_open:
+            raise ApiError(errors.DUPLICATE)
     first, second = sorted(legs, key=lambda side: legs[side].type == "LIMIT_MAKER")  # what waits trades last
     core, number = gateway.mirror.core, secrets.randbelow(NUMBERS) + 1
     link = OrderLink(target_client_order_id=number, action=LinkAction.ONE_CANCELS_OTHER)
@@ -70,6 +73,12 @@ async def place_list(call: Call) -> OrderList:
     told = [_told(entry, outcome) for entry, outcome in zip(entries, outcomes, strict=True)]
     if not isinstance(told[0], OrderResult) or not isinstance(told[1], OrderResult):
         raise await _undone(call, account, instrument, number, told)
+    name = legs[first].newClientOrderId
+    if name is not None:
+        names = gateway.shared.setdefault(ListNames, ListNames())
+        if len(names) >= NAMES_MAX:
+            names.clear()  # then two open orders may have one name, no worse
+        names.add((account, name))
     reports = {first: told[0], second: told[1]}
     first_id = told[0].orderId
     both = [reports["above"], reports["below"]]

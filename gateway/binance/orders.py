@@ -14,7 +14,7 @@ import itertools
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from engine_node._engine import Core
 from gateway import errors
@@ -49,6 +49,7 @@ from schemas.vocabulary import (
     TradingState,
     Trigger,
 )
+from schemas.vocabulary import NewOrder as Frame
 
 if TYPE_CHECKING:
     from gateway.context import Gateway
@@ -62,12 +63,14 @@ OFFSET_TICKS_MAX: Final = 2**31 - 1
 NS_PER_MS: Final = 1_000_000
 
 _REJECTED, _FILLED, _CANCELLED = int(EventKind.REJECTED), int(EventKind.FILLED), int(EventKind.CANCELLED)
+_MORE: Final = frozenset((_REJECTED, _FILLED, _CANCELLED, int(EventKind.TRIGGERED)))
 _DONE = int(ReportFlag.DONE)
 _SELL = int(Side.SELL)
 _LIMIT, _MARKET, _BY_QUOTE = int(OrderType.LIMIT), int(OrderType.MARKET), int(OrderType.MARKET_BY_QUOTE)
 _GTC, _IOC = int(TimeInForce.GOOD_TILL_CANCELLED), int(TimeInForce.IMMEDIATE_OR_CANCEL)
 _NUMBERS: Final = itertools.count(secrets.randbelow(NUMBERS))
 _TEXT, _pack_text = int(Kind.TEXT), Text._STRUCT.pack
+_NEW_ORDER, _pack_order = int(Kind.NEW_ORDER), Frame._STRUCT.pack
 _TRIGGERS: Final = {
     "STOP_LOSS": Trigger.STOP,
     "STOP_LOSS_LIMIT": Trigger.STOP,
@@ -145,7 +148,9 @@ def enter(
     number  what the engine calls the order, where that must not be what its client's name is made into
     """
     kind = order.type
-    _present(order, kind)
+    plain = _is_plain(order)
+    if not plain:
+        _present(order, kind)
     text = order.newClientOrderId
     if number is None:
         number = generated() if text is None else client_number(text)
@@ -154,6 +159,15 @@ def enter(
     entry = Entry(order, instrument, str(number) if text is None else text)
     if text is not None and str(number) != text:
         prefixes = (pack_name(text), *prefixes)
+    if plain and order.price is not None and order.quantity is not None and order.timeInForce is not None:
+        entry.price_ticks = price_ticks = instrument.price_ticks(order.price)
+        entry.quantity_lots = quantity_lots = instrument.quantity_lots(order.quantity)
+        frame = _pack_order(
+            _NEW_ORDER, account, instrument.number, price_ticks, quantity_lots, number, texts.SIDES[order.side], _LIMIT,
+            texts.TIMES_IN_FORCE[order.timeInForce], texts.PREVENTIONS[order.selfTradePreventionMode], 0,
+        )  # fmt: skip
+        entry.parts = (*prefixes, frame)
+        return entry
     order_type, time_in_force, post_only = _LIMIT, _GTC, False
     if kind == "LIMIT":
         time_in_force = texts.TIMES_IN_FORCE[order.timeInForce or "GTC"]
@@ -185,12 +199,32 @@ def enter(
     return entry
 
 
+def _is_plain(order: NewOrder) -> bool:
+    """A limit order that says all that it must and nothing else: most are."""
+    return (
+        order.type == "LIMIT"
+        and order.price is not None
+        and order.quantity is not None
+        and order.timeInForce is not None
+        and order.icebergQty is None
+        and order.quoteOrderQty is None
+        and order.stopPrice is None
+        and order.trailingDelta is None
+    )
+
+
+class ListNames(set[tuple[int, str]]):
+    """(account, name) of orders that have their client's name but not the number that is made from it: order lists."""
+
+
 def refuse_taken(gateway: Gateway, account: int, text: str | None) -> None:
-    """An open order may have the name without its number (order lists), so that the core would not notice."""
-    if text is not None:
+    """An open order of a list may have the name without its number, so that the core would not notice."""
+    names = gateway.shared.get(ListNames)
+    if names and text is not None and (account, text) in names:
         known = gateway.market.order_by_text(account, text)
         if known is not None and known.is_open:
             raise ApiError(errors.DUPLICATE)
+        names.discard((account, text))
 
 
 def generated() -> int:
@@ -293,14 +327,36 @@ def _terms(core: Core, entry: Entry, time_in_force: int) -> bytes:
 
 
 def place(call: Call) -> Later:
-    """POST /api/v3/order; finishes with an OrderResult."""
+    """POST /api/v3/order; finishes with an OrderResult, or with its JSON."""
     gateway, account = call.gateway, caller_account(call)
     order: NewOrder = call.parameters
     instrument = instrument_of(gateway, order.symbol)
     refuse_taken(gateway, account, order.newClientOrderId)
     nonce = pack_nonce(call.nonce, call.timestamp_ns)
     entry = enter(gateway.mirror.core, account, order, instrument, (nonce,))
-    return Later(gateway.line.submit_parts(entry.parts), functools.partial(tell, entry))
+    return Later(gateway.line.submit_parts(entry.parts), functools.partial(_answer, entry))
+
+
+def _answer(entry: Entry, applied: Applied) -> OrderResult | Raw:
+    """What tell says; of an order that just rests, which most do, written at once."""
+    order, order_id = entry.order, applied.sequence
+    if order.type != "LIMIT" or order.newOrderRespType not in (None, "FULL") or order.icebergQty is not None:
+        return tell(entry, applied)
+    for event in applied.events:
+        if event[0] in _MORE:
+            return tell(entry, applied)
+    if order_id == 0:
+        return tell(entry, applied)
+    instrument, now_ms = entry.instrument, applied.received_ns // NS_PER_MS
+    none, zero = instrument.quantity_text(0), instrument.amount_text(0)
+    return Raw(
+        f'{{"symbol":"{instrument.name}","orderId":{order_id},"orderListId":-1,"clientOrderId":"{entry.client_text}",'
+        f'"transactTime":{now_ms},"price":"{instrument.price_text(entry.price_ticks)}",'
+        f'"origQty":"{instrument.quantity_text(entry.quantity_lots)}","executedQty":"{none}",'
+        f'"origQuoteOrderQty":"{zero}","cummulativeQuoteQty":"{zero}","status":"NEW",'
+        f'"timeInForce":"{order.timeInForce}","type":"LIMIT","side":"{order.side}","workingTime":{now_ms},'
+        f'"selfTradePreventionMode":"{order.selfTradePreventionMode}","fills":[]}}'.encode()
+    )
 
 
 def caller_account(call: Call) -> int:

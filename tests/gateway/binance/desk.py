@@ -7,6 +7,7 @@ at once. Everything between the parameters and the answer is what is served.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import types
 from collections.abc import Sequence
 from typing import Any
@@ -143,7 +144,7 @@ class Desk:
 
         async def run() -> Any:
             result = route.handler(call)
-            return await result if asyncio.iscoroutine(result) else result
+            return await result if inspect.isawaitable(result) else result
 
         return msgspec.json.decode(msgspec.json.encode(self.run(run())))
 

@@ -223,6 +223,18 @@ def test_an_order_is_entered_on_a_phone_of_360_pixels(terminal: Terminal, stack:
     expect(page.get_by_text("No open orders", exact=True)).to_be_visible()
 
 
+def test_the_first_trade_of_an_instrument_draws_its_first_candle(terminal: Terminal, stack: Stack) -> None:
+    page = terminal.open("/")
+    page.select_option("#symbol", "ETHUSD")
+    expect(page.get_by_text("No candles yet")).to_be_visible()
+    expect(page.get_by_text("No trades yet")).to_be_visible()
+    stack.order("bob", "BUY", "1", "3000", symbol="ETHUSD")
+    stack.order("carol", "SELL", "1", "3000", symbol="ETHUSD")
+    expect(page.locator(".chart canvas").first).to_be_visible()
+    expect(page.locator(".print")).to_have_count(1)
+    expect(page.locator(".last")).to_have_text("3,000.00")
+
+
 def test_a_change_of_the_book_that_is_lost_is_noticed_and_mended(terminal: Terminal, stack: Stack) -> None:
     stack.order("bob", "BUY", "0.1", "53000.00")
     page = terminal.blank()

@@ -236,6 +236,10 @@ def test_without_a_database_positions_are_those_of_memory(tmp_path: Path) -> Non
         found = read(stack, "alice", "analytics")
         assert found["trades"] > 0
         assert found["orders"] is None
+        trade(stack, 10, 30)  # what was folded goes on from there, and is what one fold of everything gives
+        in_parts = [read(stack, key_id, path) for key_id in TRADERS for path in ("positions", "pnl/daily")]
+        stack.restart_gateway()
+        assert [read(stack, key_id, path) for key_id in TRADERS for path in ("positions", "pnl/daily")] == in_parts
         status, answer = stack.signed("alice", "GET", "/api/v1/risk/alerts")
         assert (status, answer["error"]["code"]) == (503, "history_away")
 

@@ -1,6 +1,6 @@
 """One cancels other, in the Binance dialect: two orders, one lock, linked by the core itself.
 
-    POST orderList/oco ──▶ the order that waits, the other one + link to it ──one write──▶ engine
+    POST orderList/oco ──▶ one order, the other one + link to it ──one write──▶ engine
     core: the first of them that trades, fires or ends cancels the other
 
 The first order has an engine's number that nobody can guess, and the link names it by that: so it is linked with what
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway import errors
 from gateway.binance.changes import Target, pack_target, tell_cancelled
@@ -34,6 +34,7 @@ from gateway.binance.orders import (
     enter,
     generated,
     instrument_of,
+    refuse_taken,
     tell,
 )
 from gateway.binance.refusals import refusal
@@ -44,6 +45,9 @@ from gateway.routing import Call
 from gateway.symbols import Instrument
 from ironbook._commands import pack_cancel, pack_one
 from schemas.vocabulary import EventKind, LinkAction, OrderLink
+
+if TYPE_CHECKING:
+    from gateway.context import Gateway
 
 __all__ = ["cancel_list", "place_list"]
 
@@ -58,10 +62,52 @@ async def place_list(call: Call) -> OrderList:
     instrument = instrument_of(gateway, asked.symbol)
     legs = {side: _leg(asked, side) for side in ("above", "below")}
     for leg in legs.values():
-        known = None if leg.newClientOrderId is None else gateway.market.order_by_text(account, leg.newClientOrderId)
-        if known is not None and known.is_open:
+        refuse_taken(gateway, account, leg.newClientOrderId)
+    # What has no name of its client's has a number of its own anyway; else what waits, for it trades last
+    first, second = sorted(legs, key=lambda side: (legs[side].newClientOrderId is not None, _is_maker(legs[side])))
+    name = legs[first].newClientOrderId
+    names: ListNames = gateway.shared.setdefault(ListNames, ListNames())
+    if name is not None:
+        if _named(gateway, account, name, 0):
             raise ApiError(errors.DUPLICATE)
-    first, second = sorted(legs, key=lambda side: legs[side].type == "LIMIT_MAKER")  # what waits trades last
+        if len(names) >= NAMES_MAX:
+            names.clear()
+        names[account, name] = 0  # from here on no other order gets it
+    try:
+        reports = await _enter(call, account, instrument, legs, (first, second))
+        if name is not None:
+            names[account, name] = reports[first].orderId
+    finally:
+        if name is not None and not names.get((account, name)):
+            names.pop((account, name), None)
+    first_id = reports[first].orderId
+    both = [reports["above"], reports["below"]]
+    return OrderList(
+        orderListId=first_id,
+        listStatusType="EXEC_STARTED",
+        listOrderStatus="EXECUTING",
+        listClientOrderId=asked.listClientOrderId or str(generated()),
+        transactionTime=max(one.transactTime for one in both),
+        symbol=instrument.name,
+        orders=[ListedOrder(instrument.name, one.orderId, one.clientOrderId) for one in both],
+        orderReports=both,
+    )
+
+
+def _is_maker(order: NewOrder) -> bool:
+    return order.type == "LIMIT_MAKER"
+
+
+def _named(gateway: Gateway, account: int, name: str, besides: int) -> bool:
+    """Has an open order of the account that name, besides one?"""
+    return any(one.client_text == name and one.order_id != besides for one in gateway.market.open_orders(account))
+
+
+async def _enter(
+    call: Call, account: int, instrument: Instrument, legs: dict[str, NewOrder], order: tuple[str, str]
+) -> dict[str, OrderResult]:
+    """Both orders, by their sides. Raises ApiError; then nothing stays."""
+    gateway, (first, second) = call.gateway, order
     core, number = gateway.mirror.core, secrets.randbelow(NUMBERS) + 1
     link = OrderLink(target_client_order_id=number, action=LinkAction.ONE_CANCELS_OTHER)
     entries = (
@@ -74,24 +120,9 @@ async def place_list(call: Call) -> OrderList:
     if not isinstance(told[0], OrderResult) or not isinstance(told[1], OrderResult):
         raise await _undone(call, account, instrument, number, told)
     name = legs[first].newClientOrderId
-    if name is not None:
-        names = gateway.shared.setdefault(ListNames, ListNames())
-        if len(names) >= NAMES_MAX:
-            names.clear()  # then two open orders may have one name, no worse
-        names.add((account, name))
-    reports = {first: told[0], second: told[1]}
-    first_id = told[0].orderId
-    both = [reports["above"], reports["below"]]
-    return OrderList(
-        orderListId=first_id,
-        listStatusType="EXEC_STARTED",
-        listOrderStatus="EXECUTING",
-        listClientOrderId=asked.listClientOrderId or str(generated()),
-        transactionTime=max(one.transactTime for one in both),
-        symbol=instrument.name,
-        orders=[ListedOrder(instrument.name, one.orderId, one.clientOrderId) for one in both],
-        orderReports=both,
-    )
+    if name is not None and _named(gateway, account, name, told[0].orderId):  # one was on its way before
+        raise await _undone(call, account, instrument, number, [told[0], ApiError(errors.DUPLICATE)])
+    return {first: told[0], second: told[1]}
 
 
 def _told(entry: Entry, outcome: Applied | BaseException) -> OrderResult | BaseException:

@@ -213,18 +213,19 @@ def _is_plain(order: NewOrder) -> bool:
     )
 
 
-class ListNames(set[tuple[int, str]]):
-    """(account, name) of orders that have their client's name but not the number that is made from it: order lists."""
+class ListNames(dict[tuple[int, str], int]):
+    """Orders that have their client's name and not the number that is made from it, by account and name: of lists whose
+    orders both have names. The order's id; 0: it is on its way."""
 
 
 def refuse_taken(gateway: Gateway, account: int, text: str | None) -> None:
     """An open order of a list may have the name without its number, so that the core would not notice."""
     names = gateway.shared.get(ListNames)
-    if names and text is not None and (account, text) in names:
-        known = gateway.market.order_by_text(account, text)
-        if known is not None and known.is_open:
+    if names and text is not None and (order_id := names.get((account, text))) is not None:
+        known = gateway.market.order(order_id) if order_id else None
+        if order_id == 0 or (known is not None and known.is_open):
             raise ApiError(errors.DUPLICATE)
-        names.discard((account, text))
+        del names[account, text]
 
 
 def generated() -> int:

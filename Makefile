@@ -33,7 +33,7 @@ help: ## this list
 
 $(VENV)/.ready: pyproject.toml ops/system-packages
 	@ops/system-packages build
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@test -x $(PY) || { echo "making $(VENV): a minute or two, the first time"; $(PYTHON) -m venv $(VENV); }
 	@$(PY) -c 'import sys; sys.exit("Ironbook needs Python 3.11 or newer, found " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	@command -v cmake >/dev/null && command -v ninja >/dev/null || $(PY) -m pip install -q --disable-pip-version-check cmake ninja
 	@echo "installing Python packages into $(VENV)"

@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from gateway.context import Gateway
     from gateway.websocket import SocketHandler
 
-__all__ = ["App", "Bound", "parameters", "render", "speaks_v1"]
+__all__ = ["App", "Bound", "pairs", "parameters", "render", "speaks_v1"]
 
 SIGNING: Final = ("timestamp", "recvWindow", "signature")
 PARAMETER_COUNT_MAX: Final = 100
 SOCKET_WEIGHT: Final = 2
 STARTING: Final = "The gateway has not caught up with the journal; try again soon."
 PERMISSION: Final = {
-    Access.READ: Permission.READ,
-    Access.TRADE: Permission.TRADE,
-    Access.CANCEL: Permission.CANCEL,
-    Access.ADMIN: Permission.ADMIN,
+    Access.READ: int(Permission.READ),  # plain numbers: those of an enumeration are slow to combine
+    Access.TRADE: int(Permission.TRADE),
+    Access.CANCEL: int(Permission.CANCEL),
+    Access.ADMIN: int(Permission.ADMIN),
 }
 # Of every answer of the API. A page of another site may not read it, frame it or guess its type.
 SECURITY: Final = (
@@ -236,13 +236,15 @@ class App:
         if route.tag != "health" and not (self.open and gateway.mirror.live):
             raise ApiError(errors.ENGINE_AWAY, STARTING, retry_after=1)
         headers = gateway.limits.weight(request.peer, bound.weight, now_ns)
+        sent = pairs(request, form=not bound.v1)
         caller: Caller | None = None
         nonce, timestamp_ns = b"", 0
         if bound.signed:
-            caller, nonce, timestamp_ns = self._know(bound, request, now_ns)
-        elif route.access is Access.KEY:
-            caller = gateway.keys.named(request.headers.get("x-mbx-apikey", ""), request.peer).caller
-        sent = _pairs(request, form=not bound.v1)
+            caller, nonce, timestamp_ns = self._know(bound, request, sent, now_ns)
+        else:
+            _take_signing(sent)
+            if route.access is Access.KEY:
+                caller = gateway.keys.named(request.headers.get("x-mbx-apikey", ""), request.peer).caller
         given = parameters(bound, sent)
         if bound.count_weight is not None:
             headers = gateway.limits.weight(request.peer, bound.count_weight(given), now_ns)
@@ -252,11 +254,14 @@ class App:
         call = Call(gateway, request, caller, given, body, path, nonce, timestamp_ns)
         return route.handler(call), headers
 
-    def _know(self, bound: Bound, request: Request, now_ns: int) -> tuple[Caller, bytes, int]:
+    def _know(
+        self, bound: Bound, request: Request, sent: dict[str, str], now_ns: int
+    ) -> tuple[Caller, bytes, int]:
         permission = PERMISSION[bound.route.access]
         if bound.v1 and "x-mbx-apikey" not in request.headers:
+            _take_signing(sent)
             return self.gateway.sessions.authenticate(request, permission, now_ns)
-        return self.gateway.keys.authenticate(request, request.query, request.body, permission, now_ns)
+        return self.gateway.keys.authenticate(request, sent, permission, now_ns)
 
     def _answer(
         self, bound: Bound, request: Request, result: Any, headers: Headers
@@ -321,8 +326,13 @@ class _Reply:
 # ---- What was sent ---------------------------------------------------------------------------------------------------
 
 
-def _pairs(request: Request, *, form: bool) -> dict[str, str]:
-    """Names and values of the query, and of a form's body. What signs is left out. Raises ApiError."""
+def _take_signing(sent: dict[str, str]) -> None:
+    for name in SIGNING:
+        sent.pop(name, None)
+
+
+def pairs(request: Request, *, form: bool) -> dict[str, str]:
+    """Names and values of the query, and of a form's body. Raises ApiError."""
     raw = request.query
     if form and request.body:
         raw = raw + b"&" + request.body if raw else request.body
@@ -344,8 +354,6 @@ def _pairs(request: Request, *, form: bool) -> dict[str, str]:
         seen: set[str] = set()
         twice = next(name for name, _ in found if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ApiError(errors.TOO_MANY_PARAMETERS, f"Duplicate values for parameter '{twice[:40]}' detected.")
-    for name in SIGNING:
-        named.pop(name, None)
     return named
 
 

@@ -106,10 +106,12 @@ class LiveKey:
 
     fingerprints  of its secrets, oldest first: two while it rotates
     caller        who only names it, without a signature
+    bound         it is for callers in its networks only
     """
 
     __slots__ = (
-        "_networks", "account", "caller", "fingerprints", "key_id", "networks", "number", "pads", "permissions",
+        "_networks", "account", "bound", "caller", "fingerprints", "key_id", "networks", "number", "pads",
+        "permissions",
     )  # fmt: skip
 
     def __init__(self, key: Key) -> None:
@@ -122,6 +124,7 @@ class LiveKey:
             for secret, fingerprint in zip(key.secrets, self.fingerprints, strict=True)
         ]
         self.pads = tuple(reversed(pads)) + NOBODY[len(pads) :]
+        self.bound = bool(key.networks)
         self._networks = tuple((int.from_bytes(address), 128 - bits) for address, bits in key.network_bytes())
 
     def allows(self, peer: str) -> bool:
@@ -239,24 +242,27 @@ class KeyRing:
         return key
 
     def authenticate(
-        self, request: Request, query: bytes, body: bytes, permission: int, now_ns: int
+        self, request: Request, sent: dict[str, str], permission: int, now_ns: int
     ) -> tuple[Caller, bytes, int]:
         """Who signed this request, its nonce, and its time in ns. `permission`: bits that are needed. Raises ApiError.
 
-        The nonce is the first half of the signature's bytes, however they are spelled: over other bytes, or by another
-        secret, it is another one.
-        The body is parameters of a form, but under /api/v1 it is JSON: there, all is named in the query.
+        sent: the parameters of its query and form, of which those that sign are taken out. The nonce is the first half
+        of the signature's bytes, however they are spelled: over other bytes, or by another secret, it is another one.
         """
-        signed, signature = _take_signature(query)
-        timestamp, recv_window = _value(signed, b"timestamp="), _value(signed, b"recvWindow=")
+        query = request.query
+        if query[-75:-64] == b"&signature=":  # where most clients put it
+            signed, signature = query[:-75], query[-64:]
+        else:
+            signed, found = _take_signature(query)
+            signature = found or b""
         if request.path.startswith("/api/v1/"):
-            signed = b"%b %b?%b%b" % (request.method.encode(), request.path.encode(errors="replace"), signed, body)
-        elif body:
-            body, other = _take_signature(body)
-            signature = other if signature is None else signature
-            timestamp = _value(body, b"timestamp=") if timestamp is None else timestamp
-            recv_window = _value(body, b"recvWindow=") if recv_window is None else recv_window
-            signed += body
+            place = request.method.encode(), request.path.encode(errors="replace")
+            signed = b"%b %b?%b%b" % (*place, signed, request.body)
+        elif request.body:
+            form, other = _take_signature(request.body)
+            signed, signature = signed + form, signature or other or b""
+        sent.pop("signature", None)
+        timestamp, recv_window = sent.pop("timestamp", None), sent.pop("recvWindow", None)
         key_id = request.headers.get(KEY_HEADER, "")
         return self.verify(key_id, signed, signature, timestamp, recv_window, request.peer, permission, now_ns)
 
@@ -273,7 +279,7 @@ class KeyRing:
     ) -> tuple[Caller, bytes, int]:
         """The same for bytes that were signed elsewhere than in a request. None: the parameter was not sent."""
         key = self._live.get(key_id)
-        if key is None or not key.allows(peer) or key.permissions & permission != permission:
+        if key is None or (key.bound and not key.allows(peer)) or key.permissions & permission != permission:
             for pads in NOBODY:
                 pads.good(signed, bytes(32))
             if key is not None and key.allows(peer):  # no guess at a key, only more than it may
@@ -317,15 +323,6 @@ def _take_signature(part: bytes) -> tuple[bytes, bytes | None]:
     if end < 0:
         return part[: max(0, begin - 1)], part[begin + 10 :]
     return part[:begin] + part[end + 1 :], part[begin + 10 : end]
-
-
-def _value(part: bytes, name: bytes) -> bytes | None:
-    """The value of the first pair with that name (and its equals sign)."""
-    begin = _find(part, name)
-    if begin < 0:
-        return None
-    end = part.find(b"&", begin)
-    return part[begin + len(name) :] if end < 0 else part[begin + len(name) : end]
 
 
 def _find(part: bytes, name: bytes) -> int:

@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway import errors
+from gateway.app import pairs
 from gateway.auth import Caller
 from gateway.binance import texts
 from gateway.binance.signatures import signatures
@@ -355,9 +356,7 @@ def _create(call: Call) -> ListenKeyAnswer:
         caller = reader(call.caller)
     else:
         now_ns = gateway.now_ns()
-        caller, nonce, _ = gateway.keys.authenticate(
-            request, request.query, request.body, v.Permission.READ, now_ns
-        )
+        caller, nonce, _ = gateway.keys.authenticate(request, pairs(request, form=True), v.Permission.READ, now_ns)
         if call.parameters.apiKey != caller.key_id:
             raise ApiError(errors.MANDATORY, "Mandatory parameter 'apiKey' must be signed, and be the key's id.")
         names = [piece.partition(b"=")[0].decode("ascii", "replace") for piece in raw.split(b"&") if piece]

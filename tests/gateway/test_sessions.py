@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app import pairs
 from gateway.auth import Caller, KeyRing
 from gateway.errors import KEY_REFUSED, UNAUTHORIZED, ApiError, Problem
 from gateway.limits import Limits
@@ -47,7 +48,7 @@ class Desk:
         signed = b"POST /api/v1/session?" + query
         tag = hmac.new((secret or self.secret).hex().encode(), signed, hashlib.sha256).hexdigest()
         made = request("POST", {"x-mbx-apikey": "desk"}, query + b"&signature=" + tag.encode())
-        return self.ring.authenticate(made, made.query, b"", Permission.READ, now_ns)[0]
+        return self.ring.authenticate(made, pairs(made, form=False), Permission.READ, now_ns)[0]
 
     def log_in(self, rights: int = 31, secret: bytes | None = None) -> str:
         """The cookie's value."""

@@ -48,6 +48,15 @@ def test_a_login_outlives_a_reload_and_ends_by_logging_out(terminal: Terminal, s
     expect(page.locator("#open-orders")).to_have_count(0)
 
 
+def test_logging_out_in_one_tab_ends_the_other(terminal: Terminal, stack: Stack) -> None:
+    page = terminal.trader("alice")
+    other = page.context.new_page()
+    other.goto(stack.url + "/login")
+    other.click("#log-out")
+    expect(page.get_by_text("Log in to trade")).to_be_visible(timeout=45_000)
+    terminal.errors.clear()  # the browser reports the status of the question whether the session lives
+
+
 def test_a_kill_switch_names_what_it_does_and_is_seen_by_everybody(terminal: Terminal, stack: Stack) -> None:
     status, answer = stack.signed(
         "bob", "POST", "/api/v1/orders", json={"symbol": "ETH/USD", "side": "buy", "price": "2900", "quantity": "1"}

@@ -211,6 +211,15 @@ def test_all_orders_are_cancelled_after_a_question(terminal: Terminal, stack: St
     assert orders_of(stack, "alice") == []
 
 
+def test_the_page_keeps_to_the_screen_however_many_orders_there_are(terminal: Terminal, stack: Stack) -> None:
+    for step in range(60):
+        stack.order("dave", "BUY", "0.1", f"{40_000 + step}")
+    page = terminal.trader("dave")
+    expect(page.locator(ROW)).to_have_count(60)
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    assert page.evaluate("document.querySelector('.orders-panel .scroll').scrollHeight > 1000")
+
+
 def test_an_order_is_entered_on_a_phone_of_360_pixels(terminal: Terminal, stack: Stack) -> None:
     page = terminal.trader("dave", width=360, height=740)
     page.get_by_role("radio", name="Order", exact=True).click()

@@ -10,7 +10,7 @@ import * as api from "../net/api";
 import { Link, type Owner } from "../net/socket";
 import type { Balance, Execution, Order, Page, Position, TradingState } from "../net/types";
 import { instruments, symbol } from "./market";
-import { hasAccount, session, sessionKnown } from "./session";
+import { hasAccount, restore, session, sessionKnown } from "./session";
 import { refused, toast } from "./toasts";
 
 const FILLS_MAX = 200;
@@ -146,6 +146,7 @@ const owner: Owner = {
   received(raw) {
     const message = raw as Message;
     if (message.op === "error") onRefused(message);
+    else if (message.op === "logout") void restore();
     else if (message.op) return;
     else if (message.channel === "account") onAccount(message);
     else if (message.channel === "status") onStatus(raw as Status);

@@ -31,20 +31,28 @@ help: ## this list
 
 # ---- environment and build ------------------------------------------------------------------------------------------
 
-$(VENV)/.ready: pyproject.toml ops/system-packages
+INSTALL = $(PY) -m pip install -q --disable-pip-version-check --no-build-isolation \
+	--config-settings=wheel.cmake=false --config-settings=editable.mode=inplace
+
+# What runs Ironbook, and ccxt to trade with; $(VENV)/.ready has what checks and tests it as well.
+$(VENV)/.runs: pyproject.toml ops/system-packages
 	@ops/system-packages build
 	@test -x $(PY) || { echo "making $(VENV): a minute or two, the first time"; $(PYTHON) -m venv $(VENV); }
 	@$(PY) -c 'import sys; sys.exit("Ironbook needs Python 3.11 or newer, found " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	@command -v cmake >/dev/null && command -v ninja >/dev/null || $(PY) -m pip install -q --disable-pip-version-check cmake ninja
 	@echo "installing Python packages into $(VENV)"
 	@$(PY) -m pip install -q --disable-pip-version-check 'scikit-build-core>=0.10'
-	@$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation \
-		--config-settings=wheel.cmake=false --config-settings=editable.mode=inplace -e '.[dev]'
+	@$(INSTALL) -e '.[embedded,gateway,streams]' 'ccxt>=4.5'
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.runs
+	@echo "installing what tests and checks need into $(VENV)"
+	@$(INSTALL) -e '.[dev]'
 	@touch $@
 
 venv: $(VENV)/.ready ## the Python environment, in .venv
 
-$(RELEASE)/build.ninja: $(VENV)/.ready
+$(RELEASE)/build.ninja: $(VENV)/.runs
 	@mkdir -p build
 	@cmake -S . -B $(RELEASE) $(CMAKE_FLAGS) -DCMAKE_BUILD_TYPE=Release >build/release.log 2>&1 || { cat build/release.log; exit 1; }
 	@touch $@
@@ -55,7 +63,7 @@ build: $(RELEASE)/build.ninja ## the C libraries, the extension module, C tests 
 engine: $(RELEASE)/build.ninja
 	@ninja -C $(RELEASE) -j $(JOBS) --quiet _engine 2>&1 | (grep -vE 'no work to do|GLOB mismatch|^-- ' || true)
 
-dashboard/node_modules/.ready: dashboard/package.json dashboard/package-lock.json dashboard/.npmrc | $(VENV)/.ready
+dashboard/node_modules/.ready: dashboard/package.json dashboard/package-lock.json dashboard/.npmrc | $(VENV)/.runs
 	@echo "installing the dashboard's packages into dashboard/node_modules"
 	@cd dashboard && ../ops/with-node npm ci --silent
 	@touch $@

@@ -76,8 +76,11 @@ def render(error: ApiError, request: Request) -> Response:
     """A refusal in the shape of the dialect of its path."""
     problem = error.problem
     if speaks_v1(request.path):
-        said: dict[str, Any] = {"code": problem.name, "message": error.text}
-        said |= {name: text for name, text in (("detail", error.detail), ("hint", error.hint)) if text}
+        text, detail = error.text, error.detail
+        if problem in (errors.FILTER, errors.PRECISION) and detail:  # the dialect's words are for its own clients
+            text, detail = detail, ""
+        said: dict[str, Any] = {"code": problem.name, "message": text}
+        said |= {name: more for name, more in (("detail", detail), ("hint", error.hint)) if more}
         body = _encode({"error": said | {"request_id": request.request_id}})
     else:
         body = _encode({"code": problem.binance, "msg": error.text} | (error.more or {}))

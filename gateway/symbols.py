@@ -215,8 +215,9 @@ def _remember(known: dict[From, To], name: From, value: To) -> To:
     return value
 
 
-def _refuse(problem: Problem, text: str, what: str, found: str) -> ApiError:
-    return ApiError(problem, text, detail=f"parameter {what}, was {found[:60]!r}", hint="see exchangeInfo")
+def _refuse(problem: Problem, text: str, what: str, found: str, must: str = "must be above 0") -> ApiError:
+    rule = f"{what} {must}, was {found[:60]!r}"
+    return ApiError(problem, text, detail=rule, hint="exchangeInfo and /api/v1/instruments tell the steps")
 
 
 def _read(text: str, what: str) -> tuple[int, int]:
@@ -232,9 +233,11 @@ def _read(text: str, what: str) -> tuple[int, int]:
 def _whole(digits: int, places: int, decimals: int, step: int, most: int, largest: int, what: str, filter_: str) -> int:
     """digits / 10^places as a whole number of steps of step / 10^decimals, from 1 to largest."""
     if places > most:
-        must = f"Parameter '{what}' has too much precision."
-        raise _refuse(PRECISION, must, what, decimal_text(digits, places))
+        text = f"Parameter '{what}' has too much precision."
+        raise _refuse(PRECISION, text, what, decimal_text(digits, places), f"must have at most {most} decimals")
     steps, rest = divmod(digits * 10 ** (decimals - places), step) if places <= decimals else (0, 1)
     if rest or not 1 <= steps <= largest:
-        raise _refuse(FILTER, f"Filter failure: {filter_}", what, decimal_text(digits, places))
+        least, greatest = decimal_text(step, decimals), decimal_text(step * largest, decimals)
+        must = f"must be a multiple of {least}, from that to {greatest}"
+        raise _refuse(FILTER, f"Filter failure: {filter_}", what, decimal_text(digits, places), must)
     return steps

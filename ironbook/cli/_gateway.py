@@ -90,7 +90,13 @@ class Gateway:
         self.children.start()
         deadline_s = time.monotonic() + READY_TIMEOUT_S
         while (state := self._state()) is None:
-            if time.monotonic() > deadline_s or self.children.children[0].restart_count > 1:
+            if self.children.children[0].restart_count:
+                raise EngineFailed(
+                    last_line(self.log),
+                    detail=f"the whole log: {self.log}",
+                    hint="name another address with --http (port 0: any free one), or start without it: --no-gateway",
+                )
+            if time.monotonic() > deadline_s:
                 raise EngineFailed(
                     f"the gateway must be ready within {READY_TIMEOUT_S:.0f} s, is not",
                     detail=last_line(self.log),
@@ -109,6 +115,14 @@ class Gateway:
     def stop(self) -> None:
         """End it."""
         self.children.stop(STOP_TIMEOUT_S)
+
+
+def running_url(data: Path) -> str:
+    """Where the dashboard of a running `ironbook up` is; empty if there is none."""
+    try:
+        return str(orjson.loads((data / STATE_FILE).read_bytes())["dashboard"])
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        return ""
 
 
 def ccxt_snippet(url: str, data: Path, key_id: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,7 +125,8 @@ def _refuse_second(data: Path) -> None:
     if running is not None:
         raise EngineFailed(
             f"no engine node may be running in the data directory, process {running['pid']} is",
-            detail=f"{data.absolute()}, listening at {', '.join(map(str, running.get('addresses', [])))}",
+            detail=f"{data.absolute()}, listening at {', '.join(map(str, running.get('addresses', [])))}"
+            + (f", dashboard {url}" if (url := _gateway.running_url(data)) else ""),
             hint="use it as it is, stop it first, or choose another --data",
         )
 
@@ -373,10 +375,11 @@ def _greet(
     if more.get("gateway"):
         keys_at = escape(str(client_key_path(data, "demo-1")))
         say(f"Log in to the dashboard with a key and its secret, which stand in {keys_at}.")
-        say("Trade with ccxt:")
+        say(f"Trade with ccxt (pip install ccxt, or with {escape(sys.executable)}):")
         for line in _gateway.ccxt_snippet(more["gateway"], data, "demo-1"):
             say(f"  [cyan]{escape(line)}[/]")
     say("Try, in another terminal:")
+    name = "ironbook" if shutil.which("ironbook") else str(Path(sys.executable).with_name("ironbook"))
     for command in (
         f"ironbook order sell 0.5 BTC/USD --price 60010 --key demo-2{here}",
         f"ironbook order buy 0.2 BTC/USD --price 60010 --key demo-1{here}",
@@ -386,5 +389,5 @@ def _greet(
         *([f"ironbook watch executions{here}", f"ironbook workers{here}"] if more.get("kafka") else []),
         *([f"ironbook positions{here}"] if more.get("analytics") or more.get("database") else []),
     ):
-        say(f"  [cyan]{escape(command)}[/]")
+        say(f"  [cyan]{escape(command.replace('ironbook', name, 1))}[/]")
     say("\nCtrl-C stops it.\n")

@@ -42,13 +42,30 @@ def test_it_prints_where_the_dashboard_is_and_what_is_printed_answers(started):
 
 def test_the_ccxt_lines_that_it_prints_trade_and_hold_no_secret(started):
     up, said = started
-    lines = said.partition("Trade with ccxt:\n")[2].partition("Try, in another")[0]
+    lines = said.partition("Trade with ccxt (")[2].partition("\n")[2].partition("Try, in another")[0]
     program = "\n".join(line.strip() for line in lines.splitlines())
     secret = orjson.loads((up.data / "client-keys" / "demo-1.json").read_bytes())["secret"]
     assert secret not in said
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert re.search(r"'status': 'open'", done.stdout)
+
+
+def test_a_port_that_is_taken_is_told_in_the_gateways_words(started, tmp_path):
+    up, _ = started
+    taken = orjson.loads((up.data / "gateway.json").read_bytes())["addresses"][0]
+    code, _, said = Up(tmp_path / "data", "--level", "process", "--http", taken).end()
+    assert code == 1
+    assert "in use" in said
+    assert taken in said
+    assert "--http" in said
+
+
+def test_a_second_start_tells_where_the_dashboard_of_the_first_is(started):
+    up, _ = started
+    code, _, said = Up(up.data, "--http", "127.0.0.1:0").end()
+    assert code == 1
+    assert orjson.loads((up.data / "gateway.json").read_bytes())["dashboard"] in said
 
 
 def test_a_gateway_that_dies_is_started_again(tmp_path):

@@ -21,7 +21,7 @@ import msgspec
 
 from engine_node.logs import Log
 from gateway import errors
-from gateway.assets import Assets
+from gateway.assets import PAGES, Assets
 from gateway.errors import ApiError, Problem
 from gateway.routing import JSON, Access, Call, Later, NoParameters, Reply, Request, Response, Route, SocketRoute
 from schemas.vocabulary import Permission
@@ -213,6 +213,9 @@ class App:
             response = render(ApiError(errors.METHOD_NOT_ALLOWED, hint=", ".join(methods)), request)
             response.headers += (("Allow", ", ".join((*methods, "OPTIONS"))),)
             return response
+        if request.path in PAGES or request.path == "/docs":
+            missing = ApiError(errors.NOT_FOUND, "No dashboard was built here.", hint="make dashboard builds it")
+            return render(missing, request)
         return render(ApiError(errors.NOT_FOUND, detail=request.path[:200], hint="see /docs"), request)
 
     def _preflight(self, request: Request, methods: Mapping[str, str]) -> Response:

@@ -32,11 +32,11 @@ DESCRIPTION: Final = """\
 Two dialects over one engine. `/api/v3` is the Binance Spot dialect: point an existing client at it by its base URL.
 `/api/v1` is Ironbook's own: snake_case, decimal texts, times in nanoseconds.
 
-**Signing.** Header `X-MBX-APIKEY` names the key. `timestamp` (milliseconds) and, if it likes, `recvWindow` (default
-5000) go with the other parameters; `signature`, last, is the HMAC-SHA256 in hexadecimal, by the key's secret as text,
-of the raw query followed by the raw body, without the signature itself; under `/api/v1` method, path and a question
-mark stand before them: `POST /api/v1/orders?timestamp=1700000000000{…}`. In the Binance dialect the parameters of a
-request that changes something may stand in a form body instead. The same signed request is taken once.
+**Signing.** Header `X-MBX-APIKEY` names the key. `timestamp` (milliseconds) and, if it likes, `recvWindow`
+(default 5000) go with the other parameters; `signature`, last, is the HMAC-SHA256 in hexadecimal, by the key's secret
+as text, of the raw query followed by the raw body, without the signature itself; under `/api/v1` method, path and a
+question mark stand before them: `POST /api/v1/orders?timestamp=1700000000000{…}`. In the Binance dialect the
+parameters of a request that changes something may stand in a form body instead. The same signed request is taken once.
 
 **The dashboard's cookie** stands for a key's signature under `/api/v1`; a call that changes something then needs the
 header `X-Ironbook-Request`: 32 hexadecimal digits, new for each call.

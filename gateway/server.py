@@ -110,11 +110,12 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
         gateway = _make(settings, data, log)
         await gateway.keys.open()
         stack.push_async_callback(gateway.keys.close)
-        app = App(gateway, ROUTES, SOCKETS, log, Assets(Path(settings.assets) if settings.assets else BUILT))
+        pages = Assets(Path(settings.assets) if settings.assets else BUILT)
+        app = App(gateway, ROUTES, SOCKETS, log, pages)
         server = HttpServer(app.handle, app.upgrade, settings, gateway.metrics, gateway.now_ns, log)
         addresses = await server.start()
         stack.push_async_callback(server.stop, STOP_S)
-        _tell(state_path, settings, addresses, ready=False)
+        _tell(state_path, settings, addresses, pages, ready=False)
         stack.callback(state_path.unlink, missing_ok=True)
         before = None
         if gateway.history is not None:
@@ -136,7 +137,7 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
         stack.push_async_callback(server.stop, STOP_S)  # first at the end: requests under way need all of the above
         _settle_memory()
         app.open = True
-        _tell(state_path, settings, addresses, ready=True)
+        _tell(state_path, settings, addresses, pages, ready=True)
         yield gateway, addresses
         app.open = False
 
@@ -214,11 +215,12 @@ def _engine_address(data: Path) -> tuple[str, int]:
         raise ConnectionError(f"no engine node runs in {data}") from error
 
 
-def _tell(path: Path, settings: GatewaySettings, addresses: list[str], *, ready: bool) -> None:
+def _tell(path: Path, settings: GatewaySettings, addresses: list[str], pages: Assets, *, ready: bool) -> None:
     """Write the state file, whole or not at all."""
     scheme = "https" if settings.tls_certificate else "http"
     url = f"{scheme}://{addresses[0]}"
-    said = {"pid": os.getpid(), "addresses": addresses, "url": url, "dashboard": f"{url}/", "ready": ready}
+    said = {"pid": os.getpid(), "addresses": addresses, "url": url, "ready": ready}
+    said["dashboard"] = f"{url}/" if pages else ""
     new = path.with_name(path.name + ".new")
     new.write_bytes(orjson.dumps(said))
     new.rename(path)

@@ -60,7 +60,7 @@ class Gateway:
                 new = keys.create_key(key_id, permissions=int(permissions), account=0, note="made by ironbook up")
                 Key(key_id=key_id, secret=new.secret).write(client_key_path(self.data, key_id))
 
-    def variables(self, address: str, cluster: Cluster | None, login: Path | None) -> dict[str, str]:
+    def variables(self, address: str, database: bool, cluster: Cluster | None, login: Path | None) -> dict[str, str]:
         """The environment of the process; settings that the user gave as variables stay."""
         said = {
             "LISTEN": self.listen,
@@ -71,7 +71,7 @@ class Gateway:
             "MANAGE_KEYS": "true",
             "WORKERS": str(self.data / "streams"),
         }
-        if (self.data / URL_FILE).exists():
+        if database:  # the file may be of an earlier start, which had one
             said["DATABASE_URL_FILE"] = str(self.data / URL_FILE)
         if cluster is not None:
             said["KAFKA"] = cluster.servers
@@ -83,10 +83,16 @@ class Gateway:
             variables[PASSPHRASE_FILE_VARIABLE] = str(self.data / "passphrase")
         return variables
 
-    def start(self, address: str, cluster: Cluster | None = None, login: Path | None = None) -> dict[str, Any]:
-        """Start it and wait until it listens; where. Raises EngineFailed with what it said last."""
+    def start(
+        self, address: str, *, database: bool = False, cluster: Cluster | None = None, login: Path | None = None
+    ) -> dict[str, Any]:
+        """Start it and wait until it listens; where. Raises EngineFailed with what it said last.
+
+        database   the file that names it is there
+        """
         (self.data / STATE_FILE).unlink(missing_ok=True)
-        self.children.add(Child("gateway", "gateway", ["run"], self.variables(address, cluster, login), self.log))
+        variables = self.variables(address, database, cluster, login)
+        self.children.add(Child("gateway", "gateway", ["run"], variables, self.log))
         self.children.start()
         deadline_s = time.monotonic() + READY_TIMEOUT_S
         while (state := self._state()) is None:

@@ -75,12 +75,12 @@ class Embedded:
         self.children.start()
         return {"analytics": "embedded"}
 
-    def for_gateway(self) -> tuple[()]:
-        """Wait until the database is named; what else the gateway needs of it: nothing."""
+    def for_gateway(self) -> dict[str, Any]:
+        """What the gateway is told of it: waits until the database is named."""
         deadline_s = time.monotonic() + DATABASE_TIMEOUT_S
         while self.children.children and not (self.data / URL_FILE).exists() and time.monotonic() < deadline_s:
             time.sleep(POLL_S)
-        return ()
+        return {"database": bool(self.children.children) and (self.data / URL_FILE).exists()}
 
     def stop(self) -> None:
         """End analytics."""
@@ -205,9 +205,9 @@ class Full:
         workers = {child.name: child.pid for child in self.children.children}
         return {"kafka": self.cluster.servers, "prefix": self.cluster.prefix, "database": database, "workers": workers}
 
-    def for_gateway(self) -> tuple[Cluster, Path | None]:
-        """The brokers, and the login file."""
-        return self.cluster, self._login
+    def for_gateway(self) -> dict[str, Any]:
+        """What the gateway is told of it: the database, the brokers and the login file."""
+        return {"database": True, "cluster": self.cluster, "login": self._login}
 
     def _wait_until_ready(self) -> None:
         waiting = {child.name: child for child in self.children.children}

@@ -149,7 +149,7 @@ def _start(
     steps = _set_up(engine.data, address, engine.as_json) if demo else 0
     more = beside.start(address) if beside is not None else {}
     if web is not None:
-        more |= web.start(address, *beside.for_gateway() if beside is not None else ())
+        more |= web.start(address, **(beside.for_gateway() if beside is not None else {}))
     return address, steps, more
 
 
@@ -374,7 +374,10 @@ def _greet(
             say(f"  [dim]{name:<9}[/] {escape(said)}")
     if more.get("gateway"):
         keys_at = escape(str(client_key_path(data, "demo-1")))
-        say(f"Log in to the dashboard with a key and its secret, which stand in {keys_at}.")
+        if not more["dashboard"]:
+            say("No dashboard was built here; `make dashboard` builds it.")
+        else:
+            say(f"Log in to the dashboard with a key and its secret, which stand in {keys_at}.")
         say(f"Trade with ccxt (pip install ccxt, or with {escape(sys.executable)}):")
         for line in _gateway.ccxt_snippet(more["gateway"], data, "demo-1"):
             say(f"  [cyan]{escape(line)}[/]")

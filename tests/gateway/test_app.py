@@ -217,6 +217,13 @@ def test_a_path_or_method_that_is_not_there_is_told(app):
     assert answer(app, "HEAD", "/live")[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/risk", "/docs"])
+def test_where_no_dashboard_was_built_its_pages_say_so(app, path):
+    status, said, _ = answer(app, "GET", path)
+    assert status == 404
+    assert said["error"]["hint"] == "make dashboard builds it"
+
+
 def test_every_answer_says_that_no_other_site_may_use_it(app):
     for target in ("/api/v3/things?symbol=A&side=BUY", "/api/v3/nothing", "/api/v3/fails", "/api/v3/page"):
         headers = answer(app, "GET", target)[2]

@@ -1,4 +1,4 @@
-/** Short messages on what was done, and on what was refused. Refusals stay until they are read. */
+/** Short messages on what was done, and on what was refused. Refusals stay longer. */
 import { signal } from "@preact/signals";
 import { Failure } from "../net/api";
 
@@ -11,7 +11,7 @@ export interface Toast {
   text: string;
 }
 
-const SHOWN_MS = 6_000;
+const SHOWN_MS = { done: 6_000, note: 6_000, refused: 20_000 };
 const SHOWN_MAX = 4;
 
 export const toasts = signal<Toast[]>([]);
@@ -21,7 +21,7 @@ export function toast(kind: Toast["kind"], title: string, text = "", about = "")
   const id = (last += 1);
   const others = toasts.value.filter((one) => !about || one.about !== about);
   toasts.value = [...others.slice(-(SHOWN_MAX - 1)), { id, about, kind, title, text }];
-  if (kind !== "refused") setTimeout(() => dismiss(id), SHOWN_MS);
+  setTimeout(() => dismiss(id), SHOWN_MS[kind]);
 }
 
 export function dismiss(id: number): void {

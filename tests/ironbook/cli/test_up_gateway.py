@@ -12,6 +12,7 @@ import urllib.request
 import orjson
 import pytest
 
+from ironbook._secrets import write_secret
 from tests.ironbook.cli.conftest import ROOT, Up
 from tests.support.node import wait_until
 
@@ -66,6 +67,19 @@ def test_a_second_start_tells_where_the_dashboard_of_the_first_is(started):
     code, _, said = Up(up.data, "--http", "127.0.0.1:0").end()
     assert code == 1
     assert orjson.loads((up.data / "gateway.json").read_bytes())["dashboard"] in said
+
+
+def test_without_analytics_the_database_of_an_earlier_start_is_not_asked(started, tmp_path):
+    (tmp_path / "data").mkdir(mode=0o700)
+    write_secret(tmp_path / "data" / "database-url", "postgresql://nobody@127.0.0.1:1/nothing")
+    up = Up(tmp_path / "data", "--json", "--level", "process", "--http", "127.0.0.1:0")
+    try:
+        url = orjson.loads(up.first_line())["gateway"]
+        with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
+            parts = {part["name"]: part["status"] for part in orjson.loads(answer.read())["parts"]}
+        assert parts["database"] == "off"
+    finally:
+        assert up.stop()[0] == 0
 
 
 def test_a_gateway_that_dies_is_started_again(tmp_path):

@@ -11,9 +11,11 @@ from tests.support.browser import Terminal, build_dashboard, chromium
 from tests.support.gateway import Stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for all tests; each page has a profile of its own."""
+    """One for the tests of a module, each page with a profile of its own. As long as it lives its loop counts as running
+    in this thread, so no test elsewhere could have one: it must not outlive the module.
+    """
     build_dashboard()
     with chromium() as found:
         yield found

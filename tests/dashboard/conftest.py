@@ -13,8 +13,9 @@ from tests.support.gateway import Stack
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for the tests of a module, each page with a profile of its own. As long as it lives its loop counts as running
-    in this thread, so no test elsewhere could have one: it must not outlive the module.
+    """One for the tests of a module, each page with a profile of its own.
+
+    As long as it lives its loop counts as running in this thread, and no test elsewhere could have one.
     """
     build_dashboard()
     with chromium() as found:

@@ -21,7 +21,7 @@ def test_a_database_is_migrated_told_of_and_taken_back(postgres_url: str, capsys
     assert answer("migrate") == {"applied": []}
     assert answer("status") == {"migrations": [{"name": name, "applied": True} for name in applied]}
     assert answer("rollback", "--count", "2", "--yes") == {"rolled_back": applied[:-3:-1]}
-    assert [one["applied"] for one in answer("status")["migrations"]] == [True, True, True, False, False]
+    assert [one["applied"] for one in answer("status")["migrations"]] == [True] * (len(applied) - 2) + [False] * 2
 
 
 def test_a_database_that_does_not_answer_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,7 +91,8 @@ def over_http(data: Path, key_id: str, path: str) -> Any:
     """What the gateway of the data directory answers to a signed question."""
     key = Key.from_file(client_key_path(data, key_id))
     query = f"timestamp={time.time_ns() // 1_000_000}"
-    signature = hmac.new(key.secret.hex().encode(), query.encode(), hashlib.sha256).hexdigest()
+    signed = f"GET {path}?{query}"
+    signature = hmac.new(key.secret.hex().encode(), signed.encode(), hashlib.sha256).hexdigest()
     url = json.loads((data / "gateway.json").read_bytes())["url"]
     request = urllib.request.Request(f"{url}{path}?{query}&signature={signature}", headers={"X-MBX-APIKEY": key_id})
     with urllib.request.urlopen(request, timeout=20) as answer:

@@ -14,7 +14,19 @@ from ironbook import IronbookError, _errors
 from schemas.vocabulary import CODE_TEXT
 
 PUBLIC_MODULES = {
-    *("calendar", "cli", "embedded", "envelope", "keystore", "margin", "services", "subscribe", "tape", "topics"),
+    "average_cost",
+    "calendar",
+    "cli",
+    "dead_letters",
+    "embedded",
+    "envelope",
+    "environment",
+    "keystore",
+    "margin",
+    "services",
+    "subscribe",
+    "tape",
+    "topics",
 }
 
 

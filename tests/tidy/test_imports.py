@@ -7,6 +7,7 @@ ironbook               may import schemas, and engine_node for a replica or to s
 ironbook.embedded      may also import what analytics computes and writes, without its worker
 gateway                may import schemas, ironbook, and of engine_node what a replica needs
 streams                may import schemas and ironbook, never engine_node; a processor never another one; rules are pure
+functions              may import schemas and ironbook; a function never another one; only adapters know AWS
 C: core <- journal (vocabulary only) <- ingress;  core <- feed;  host <- journal, ingress;  only binding knows Python
 """
 
@@ -19,7 +20,7 @@ import re
 
 import pytest
 
-OURS = {"schemas", "engine_node", "gateway", "ironbook", "streams", "benchmarks", "tests"}
+OURS = {"schemas", "engine_node", "functions", "gateway", "ironbook", "streams", "benchmarks", "tests"}
 MAY_IMPORT = {
     "schemas": set(),
     "engine_node": {"schemas", "ironbook.keystore"},
@@ -33,6 +34,7 @@ MAY_IMPORT = {
         "engine_node.errors",
         "engine_node.logs",
     },
+    "functions": {"schemas", "ironbook"},
     "streams": {"schemas", "ironbook"},
     "benchmarks": {"schemas", "engine_node", "gateway", "ironbook", "streams"},
 }

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from schemas.topics import load_topics
+from tests.support.aws import Aws
 from tests.support.services import (
     Broker,
     create_database,
@@ -81,3 +82,19 @@ def sasl_kafka() -> Iterator[Broker]:
     """A broker that knows every principal of schemas/topics.json by SASL/SCRAM; `login(name)` is how to be one."""
     with Broker.start(users=[*load_topics().principals]) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def aws_server() -> Iterator[Aws]:
+    """The session's server that stands in for AWS."""
+    with Aws.start() as server:
+        yield server
+
+
+@pytest.fixture
+def aws(aws_server: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    """The same, empty, and the one that boto3 in this process finds."""
+    for variable, value in aws_server.environment().items():
+        monkeypatch.setenv(variable, value)
+    yield aws_server
+    aws_server.reset()

@@ -1,0 +1,1 @@
+"""What every function has: settings, AWS clients, errors, logs, the clock."""

@@ -1,0 +1,63 @@
+"""The calls that several functions make, against a server that stands in for AWS."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from functions.common.aws import Clients, alert, get_object, put_object, read_secret
+from functions.common.errors import CloudFailed, SecretInvalid
+from tests.support.aws import Aws
+
+
+@pytest.fixture
+def clients(aws: Aws) -> Clients:
+    aws.client("s3").create_bucket(Bucket="store", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    return Clients()
+
+
+def test_an_object_is_written_read_and_replaced_only_on_its_condition(clients: Clients) -> None:
+    first = put_object(clients, "store", "head", b"one", if_none_match=True)
+    assert first is not None
+    assert put_object(clients, "store", "head", b"two", if_none_match=True) is None
+    assert get_object(clients, "store", "head") == (b"one", first)
+    second = put_object(clients, "store", "head", b"three", if_match=first)
+    assert second not in (None, first)
+    assert put_object(clients, "store", "head", b"four", if_match=first) is None
+    assert get_object(clients, "store", "head") == (b"three", second)
+    assert get_object(clients, "store", "nothing") is None
+
+
+def test_what_aws_refuses_is_told_with_its_name_and_place(clients: Clients) -> None:
+    with pytest.raises(CloudFailed, match="an object must be written, AWS said NoSuchBucket") as refused:
+        put_object(clients, "none", "key", b"")
+    assert (refused.value.aws_code, refused.value.detail) == ("NoSuchBucket", "s3://none/key")
+
+
+def test_a_secret_is_an_object_and_no_error_shows_it(aws: Aws, clients: Clients) -> None:
+    store = aws.client("secretsmanager")
+    store.create_secret(Name="good", SecretString=json.dumps({"secret": "s3cret"}))
+    store.create_secret(Name="bad", SecretString="s3cret")
+    assert read_secret(clients, "good") == {"secret": "s3cret"}
+    with pytest.raises(SecretInvalid, match="must be a JSON object") as wrong:
+        read_secret(clients, "bad")
+    assert "s3cret" not in str(wrong.value)
+    with pytest.raises(SecretInvalid, match="must have such a version"):
+        read_secret(clients, "good", stage="AWSPENDING")
+    with pytest.raises(SecretInvalid, match="must have such a version"):
+        read_secret(clients, "none")
+
+
+def test_an_alert_has_a_plain_subject_and_goes_nowhere_without_a_topic(aws: Aws, clients: Clients) -> None:
+    topic = aws.client("sns").create_topic(Name="alerts")["TopicArn"]
+    queue = aws.client("sqs").create_queue(QueueName="seen")["QueueUrl"]
+    arn = aws.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    alert(clients, "", "nobody", "hears this")
+    alert(clients, topic, "käse\n" + "x" * 200, "the text")
+    [message] = aws.client("sqs").receive_message(QueueUrl=queue)["Messages"]
+    told = json.loads(message["Body"])
+    assert told["Message"] == "the text"
+    assert told["Subject"].startswith("k?se x")
+    assert len(told["Subject"]) == 100

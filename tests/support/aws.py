@@ -1,0 +1,121 @@
+"""A server that stands in for AWS: moto's, in a process of its own, on a free port.
+
+    with Aws.start() as aws:
+        aws.client("s3").create_bucket(Bucket="reports")
+        environment = aws.environment()        # for programs that are to find it
+
+It keeps state and runs nothing: no function, no database, no broker. What the tests need of those is the real one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+REGION = "eu-central-1"
+ACCOUNT = "123456789012"  # moto's own
+START_TIMEOUT_S = 60.0
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test-access",
+    "AWS_SECRET_ACCESS_KEY": "test-secret",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_REGION": REGION,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Aws:
+    """A running server."""
+
+    url: str
+    pid: int
+
+    @classmethod
+    @contextlib.contextmanager
+    def start(cls) -> Iterator[Aws]:
+        """Start one, and end it by its pid."""
+        reader, writer = os.pipe()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.aws", str(writer)],
+            env={**os.environ, **CREDENTIALS},
+            pass_fds=(writer,),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(writer)
+        try:
+            with os.fdopen(reader) as told:
+                port = told.readline().strip()
+            assert port, "the server that stands in for AWS did not start"
+            aws = cls(f"http://127.0.0.1:{port}", process.pid)
+            aws._wait(process)
+            yield aws
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        ends_s = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url}/moto-api/data.json", timeout=5).close()
+                return
+            except OSError:
+                assert process.poll() is None, "the server that stands in for AWS ended"
+                assert time.monotonic() < ends_s, "the server that stands in for AWS does not answer"
+                time.sleep(0.05)
+
+    def client(self, name: str, **more: Any) -> Any:
+        """A client of boto3 for it."""
+        return boto3.client(
+            name,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            config=Config(retries={"max_attempts": 1}),
+            **more,
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Variables with which boto3 and botocore find it, wherever they run."""
+        return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.url}
+
+    def reset(self) -> None:
+        """Forget everything."""
+        request = urllib.request.Request(f"{self.url}/moto-api/reset", method="POST", data=b"")
+        urllib.request.urlopen(request, timeout=10).close()
+
+
+def main(descriptor: int) -> None:
+    """Serve until SIGTERM; the port is told on the descriptor."""
+    import ctypes
+
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # ends with who started it
+    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+    os.write(descriptor, f"{server.server_port}\n".encode())
+    os.close(descriptor)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

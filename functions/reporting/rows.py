@@ -1,0 +1,256 @@
+"""The rows of the reports: what is read, what folds are fed with, and what is written, each type once.
+
+    Postgres, statements ──▶ rows ──▶ files (executions, trades, audit trail …), as they stream past
+                               └────▶ folds (add) ──▶ rows of figures (result) ──▶ files and page
+
+Rows are named tuples and not dataclasses: ten million of them are made in one run, and a tuple is made in C. Numbers
+are whole (ticks, lots, units, nanoseconds since the epoch, UTC) as in the database; what is absent is None. The order
+of the fields is the order of the columns; the comment behind a field is its line in docs/reference/reports.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class Fold(Protocol[Result_co]):
+    """Takes rows one by one and keeps only what it needs: memory may grow with accounts, symbols and open orders, never
+    with rows. Rows come in the order in which the types below stand here, and within a type in the order of its key.
+    """
+
+    def add(self, row: Any) -> None:
+        """Take a row of a type that the fold is registered for."""
+
+    def result(self) -> Result_co:
+        """What it comes to, after the last row."""
+
+
+class Asset(NamedTuple):
+    """An asset as it stands now."""
+
+    asset: str  # its name
+    asset_number: int  # the engine's number of it
+    decimals: int  # digits behind the point: one whole is 10^decimals units
+
+
+class Instrument(NamedTuple):
+    """An instrument: what a tick and a lot of it are."""
+
+    symbol: str  # its name, such as BTC/USD
+    instrument: int  # the engine's number of it
+    base: str  # name of the asset that is traded
+    quote: str  # name of the asset that pays
+    base_decimals: int  # digits of the base asset
+    quote_decimals: int  # digits of the quote asset
+    base_units_per_lot: int  # units of the base asset in one lot
+    quote_units_per_tick_lot: int  # units of the quote asset that one lot costs at a price of one tick
+    tick_size: str  # price of one tick
+    lot_size: str  # quantity of one lot
+    price_decimals: int  # digits of a price
+    quantity_decimals: int  # digits of a quantity
+
+
+class Account(NamedTuple):
+    """An account and its firm."""
+
+    account: int  # its number
+    firm: int  # the firm it belongs to; itself by default
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What folds and page must know beforehand."""
+
+    day: str  # 2026-11-21
+    start_ns: int  # the day's first nanosecond
+    end_ns: int  # the first nanosecond behind it
+    partial: bool  # the day is not over: as far as it went
+    assets: dict[str, Asset]
+    instruments: dict[str, Instrument]  # by symbol
+    accounts: dict[int, Account]  # by number
+
+
+class Arrival(NamedTuple):
+    """The best prices just before an accepted order entered; fed directly before that order's Execution."""
+
+    shard: int  # whose journal
+    seq: int  # the order's sequence, which is its order id
+    symbol: str  # instrument's name
+    bid_ticks: int | None  # best bid; None: nobody bought
+    ask_ticks: int | None  # best ask; None: nobody sold
+
+
+class Execution(NamedTuple):
+    """One event of the engine about an account's order or command. Key: shard, seq, n."""
+
+    shard: int  # whose journal
+    seq: int  # sequence of the record that caused it
+    n: int  # which event of that record
+    received_ns: int  # when the engine received that record
+    type: str  # accepted, rejected, filled, cancelled, replaced, triggered, applied or adjustment
+    firm: int  # the account's firm
+    account: int  # whose order
+    key: int  # number of the key whose report it is; 0: the engine
+    report_number: int  # dense within the key
+    code: str  # none, or why
+    symbol: str | None  # instrument's name, where there is one
+    instrument: int | None  # instrument's number, where there is one
+    side: str | None  # buy or sell
+    order_id: int | None  # the order's number within the shard: the sequence that entered it
+    client_order_id: int | None  # the client's number of it; 0: none
+    price_ticks: int | None  # price in ticks
+    quantity_lots: int | None  # quantity in lots; of filled: of this fill
+    remaining_lots: int | None  # open after it
+    done: bool | None  # nothing of the order is open
+    order_type: str | None  # of accepted: limit, market or market_by_quote
+    time_in_force: str | None  # of accepted
+    post_only: bool | None  # of accepted
+    trade_id: int | None  # of filled, triggered and adjustment: dense within the symbol
+    maker: bool | None  # of filled: the order waited in the book
+    auction: bool | None  # of filled: in an auction
+    notional_units: int | None  # of filled: price times quantity, units of the quote asset
+    fee_units: int | None  # of filled: units of the quote asset; below zero: a rebate
+    quote: str | None  # of filled: the quote asset's name
+    kind: str | None  # of rejected and applied: kind of the command
+    reference: int | None  # of rejected and applied: the client sequence
+    order_count: int | None  # of applied: orders cancelled by it
+    kept_priority: bool | None  # of replaced
+    position_change_lots: int | None  # of adjustment
+    amount_units: int | None  # of adjustment: change of quote units
+    nonce: str | None  # of the command, 32 hexadecimal digits
+    text: str | None  # of the command
+
+
+class Trade(NamedTuple):
+    """A print, a bust or a correction. Key: shard, seq, n."""
+
+    shard: int  # whose journal
+    seq: int  # sequence of the record that caused it
+    n: int  # which event of that record
+    received_ns: int  # when the engine received that record
+    type: str  # trade, bust or correction
+    symbol: str  # instrument's name
+    instrument: int  # instrument's number
+    trade_id: int  # dense within the symbol
+    price_ticks: int  # price; of a correction the new one
+    quantity_lots: int  # quantity; of a correction the new one
+    side: str | None  # of a trade: the taker's
+    maker_order_id: int | None  # of a trade: who waited
+    taker_order_id: int | None  # of a trade: who came
+    auction: bool | None  # of a trade: in an auction
+    notional_units: int | None  # of a trade: price times quantity, units of the quote asset
+
+
+class Position(NamedTuple):
+    """Position of an account in a symbol at the end of the day, at average cost. Key: account, symbol."""
+
+    account: int  # whose
+    symbol: str  # instrument's name
+    firm: int  # the account's firm
+    position_lots: int  # below zero: short
+    cost_units: int  # what it cost, quote units; of a short below zero: what it brought
+    realised_units: int  # since the beginning, fees not in it
+    fees_units: int  # since the beginning
+    quote: str  # the quote asset's name
+
+
+class Profit(NamedTuple):
+    """Profit and loss of an account in a symbol on the day. Key: account, symbol."""
+
+    account: int  # whose
+    symbol: str  # instrument's name
+    firm: int  # the account's firm
+    realised_units: int  # of the day, fees not in it
+    fees_units: int  # of the day
+    unrealised_units: int  # of the position at the mark price
+    mark_price_ticks: int  # the day's last price; 0: none
+    fill_count: int  # of the day
+    winning_count: int  # fills that closed with a profit
+    losing_count: int  # fills that closed with a loss
+    volume_units: int  # notional traded
+    profit_units: int  # of fills that closed with a profit, fees not in it
+    loss_units: int  # of fills that closed with a loss: what was lost
+    quote: str  # the quote asset's name
+
+
+class Holding(NamedTuple):
+    """What an account has of an asset at the end of the day, free and locked together. Key: shard, account, asset."""
+
+    shard: int  # whose journal
+    account: int  # whose
+    asset: str  # asset's name
+    total_units: int  # free and locked
+
+
+class CashTotal(NamedTuple):
+    """All deposits and withdrawals of an asset from the beginning to the end of the day. Key: shard, asset."""
+
+    shard: int  # whose journal
+    asset: str  # asset's name
+    deposits_units: int  # came
+    withdrawals_units: int  # went; not below zero
+
+
+class FeeTotal(NamedTuple):
+    """All fees less rebates of an asset from the beginning to the end of the day. Key: shard, asset."""
+
+    shard: int  # whose journal
+    asset: str  # asset's name
+    fees_units: int  # of all fills
+
+
+class AuditEvent(NamedTuple):
+    """One event in an order's life, orders one after another; then commands refused. Key: shard, order_id, seq, n."""
+
+    shard: int  # whose journal
+    order_id: int | None  # the order's number within the shard; None: refused, it never became one
+    seq: int  # sequence of the record that caused the event
+    n: int  # which event of that record
+    received_ns: int  # when the engine received that record
+    entered_ns: int | None  # when the engine received the order
+    type: str  # accepted, rejected, filled, cancelled, replaced or triggered
+    code: str  # none, or why
+    kind: str | None  # of rejected: kind of the command
+    firm: int  # the account's firm
+    account: int  # whose order
+    key: int  # number of the key whose report it is; 0: the engine
+    key_id: str | None  # its name, where known
+    report_number: int  # dense within the key
+    client_order_id: int | None  # the client's number of the order; 0: none
+    nonce: str | None  # of the command that entered it, 32 hexadecimal digits
+    symbol: str | None  # instrument's name
+    side: str | None  # buy or sell
+    order_type: str | None  # limit, market or market_by_quote
+    time_in_force: str | None  # how long it may wait
+    post_only: bool | None  # refused rather than matched on entry
+    price_ticks: int | None  # price in ticks
+    quantity_lots: int | None  # quantity in lots; of filled: of this fill
+    remaining_lots: int | None  # open after it
+    done: bool | None  # nothing of the order is open
+    trade_id: int | None  # of filled and triggered
+    maker: bool | None  # of filled: the order waited in the book
+    notional_units: int | None  # of filled: units of the quote asset
+    fee_units: int | None  # of filled: units of the quote asset; below zero: a rebate
+    text: str | None  # of the command that entered it
+
+
+class StreamRefusal(NamedTuple):
+    """An order that the stream refused before the engine saw it. Key: topic, partition, offset, place, stage."""
+
+    topic: str  # where the order stood first: topic
+    partition: int  # partition
+    offset: int  # offset
+    place: int  # place within the message
+    stage: str  # validation, risk or submitter
+    code: str  # why
+    text: str  # what must hold, what was found
+    appended_ns: int  # when the broker took the order
+    key_id: str | None  # who signed, as claimed
+    nonce: str | None  # 32 hexadecimal digits
+    firm: int | None  # as far as known
+    account: int | None  # as far as known
+    symbol: str | None  # as far as known
+    client_order_id: int | None  # as far as known

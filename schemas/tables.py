@@ -24,7 +24,7 @@ migrate` from the files in [schemas/sql](../../schemas/sql). What the figures me
 - `(shard, seq, n)` names an event of the engine for ever. Rows of events never change. Rows of states carry their mark
   and only move up: a row with a lower mark never replaces one with a higher.
 - Roles without login, to be granted: `ironbook_owner` (migrations), `ironbook_writer` (adds events, raises states,
-  deletes nothing), `ironbook_reader` (reads).
+  deletes nothing), `ironbook_reader` (reads), `ironbook_follower` (writes `secret_holders` alone).
 """
 _TABLE = re.compile(r"CREATE TABLE (\w+) \(\s*-- (.*)")
 _COLUMN = re.compile(r'    "?(\w+)"? ([a-z]+(?:\(\d+\))?(?:\[\])?)(.*?),?\s+-- (.*)')

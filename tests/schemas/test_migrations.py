@@ -9,7 +9,15 @@ import pytest
 
 from schemas import migrations
 
-NAMES = ["0001.reference", "0002.events", "0003.analytics", "0004.views", "0005.roles", "0006.profits"]
+NAMES = [
+    "0001.reference",
+    "0002.events",
+    "0003.analytics",
+    "0004.views",
+    "0005.roles",
+    "0006.profits",
+    "0007.holders",
+]
 
 
 def query(url: str, *statements: str) -> list[asyncpg.Record]:
@@ -62,7 +70,7 @@ def test_each_migration_alone_goes_back_and_forward_with_rows_in_the_tables(post
         assert [one.applied for one in migrations.status(postgres_url)] == [
             index < len(NAMES) - count for index in range(len(NAMES))
         ]
-        if count < 4:
+        if count < 5:
             assert query(postgres_url, "SELECT position_lots FROM positions")[0]["position_lots"] == -5
         migrations.migrate(postgres_url)
         assert schema(postgres_url) == made
@@ -78,7 +86,7 @@ def test_a_migration_that_the_database_refuses_leaves_nothing_and_says_so(postgr
     with pytest.raises(migrations.MigrationFailed, match="positions"):
         migrations.migrate(postgres_url)
     found = {one.name: one.applied for one in migrations.status(postgres_url)}
-    assert found == dict(zip(NAMES, (True, True, False, False, False, False), strict=True))
+    assert found == dict(zip(NAMES, (True, True, *[False] * 5), strict=True))
     assert "candles" not in {row[0] for row in schema(postgres_url)}
 
 
@@ -122,3 +130,21 @@ def test_a_writer_adds_events_but_changes_and_deletes_none(postgres_url: str) ->
     ):
         with pytest.raises(asyncpg.PostgresError, match=r"permission denied|must be owner"):
             query(postgres_url, "SET ROLE ironbook_writer", statement, "SELECT 1")
+
+
+def test_a_follower_writes_which_process_holds_which_secret_and_reads_nothing_else(postgres_url: str) -> None:
+    migrations.migrate(postgres_url)
+    rows = query(
+        postgres_url,
+        "SET ROLE ironbook_follower",
+        "INSERT INTO secret_holders VALUES ('engine-0', 'engine', 'cookie', '{aa,bb}', NULL, 'a', 1, 2)",
+        "UPDATE secret_holders SET seen_ns = 3",
+        "SELECT accepts, seen_ns FROM secret_holders",
+    )
+    assert [tuple(row) for row in rows] == [(["aa", "bb"], 3)]
+    query(postgres_url, "SET ROLE ironbook_follower", "DELETE FROM secret_holders", "SELECT 1")
+    for table in sorted({row[0] for row in schema(postgres_url)} - {"secret_holders"}):
+        with pytest.raises(asyncpg.PostgresError, match="permission denied"):
+            query(postgres_url, "SET ROLE ironbook_follower", f"SELECT * FROM {table} LIMIT 1")
+    with pytest.raises(asyncpg.PostgresError, match="permission denied"):
+        query(postgres_url, "SET ROLE ironbook_writer", "DELETE FROM secret_holders", "SELECT 1")

@@ -1,31 +1,17 @@
 """The rows of the reports: what is read, what folds are fed with, and what is written, each type once.
 
     Postgres, statements ──▶ rows ──▶ files (executions, trades, audit trail …), as they stream past
-                               └────▶ folds (add) ──▶ rows of figures (result) ──▶ files and page
+                               └────▶ figures ──▶ their rows ──▶ files and page
 
-Rows are named tuples and not dataclasses: ten million of them are made in one run, and a tuple is made in C. Numbers
-are whole (ticks, lots, units, nanoseconds since the epoch, UTC) as in the database; what is absent is None. The order
+The large tables' rows are never made into these types one by one: what streams past has their columns. Numbers are
+whole (ticks, lots, units, nanoseconds since the epoch, UTC) as in the database; what is absent is None. The order
 of the fields is the order of the columns; the comment behind a field is its line in docs/reference/reports.md.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple, Protocol, TypeVar
-
-Result_co = TypeVar("Result_co", covariant=True)
-
-
-class Fold(Protocol[Result_co]):
-    """Takes rows one by one and keeps only what it needs: memory may grow with accounts, symbols and open orders, never
-    with rows. Rows come in the order in which the types below stand here, and within a type in the order of its key.
-    """
-
-    def add(self, row: Any) -> None:
-        """Take a row of a type that the fold is registered for."""
-
-    def result(self) -> Result_co:
-        """What it comes to, after the last row."""
+from typing import NamedTuple
 
 
 class Asset(NamedTuple):
@@ -200,6 +186,16 @@ class FeeTotal(NamedTuple):
     shard: int  # whose journal
     asset: str  # asset's name
     fees_units: int  # of all fills
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """Everybody's positions and money at one moment: the day's start, or its end."""
+
+    positions: tuple[Position, ...]
+    holdings: tuple[Holding, ...]
+    cash: tuple[CashTotal, ...]
+    fees: tuple[FeeTotal, ...]
 
 
 class AuditEvent(NamedTuple):

@@ -23,7 +23,7 @@ C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocab
 DASHBOARD_FILES = $(shell find dashboard -path dashboard/node_modules -prune -o -type f ! -name .npmrc -print)
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
-.PHONY: help venv engine build dashboard screenshots test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python services soak fuzz \
+.PHONY: help venv engine build dashboard functions screenshots test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python services soak fuzz \
 	up demo bench-ingress bench-replay bench-match bench-depth bench-streams bench-gateway clean
 
 help: ## this list
@@ -134,6 +134,9 @@ $(FUZZ)/.built: .FORCE
 
 test-fuzz: $(VENV)/.ready $(FUZZ)/.built
 	@tests/fuzz/run $(FUZZ)/fuzz $(FUZZ_SECONDS)
+
+functions: $(VENV)/.ready ## the zips that AWS Lambda runs, in build/functions (incremental)
+	@$(BIN)/ironbook functions package
 
 services: $(VENV)/.ready
 	@ops/system-packages services

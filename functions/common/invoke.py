@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from functions.common.errors import EventInvalid
 
-__all__ = ["EVENT_BYTES_MAX", "Context", "example", "invoke", "names", "read_event"]
+__all__ = ["EVENT_BYTES_MAX", "Context", "about", "example", "invoke", "names", "read_event"]
 
 FOLDER: Final = Path(__file__).resolve().parent.parent
 EVENT_BYTES_MAX: Final = 6 << 20  # of a call that waits for its answer
@@ -45,6 +45,12 @@ class Context:
 def names() -> list[str]:
     """The functions that there are."""
     return sorted(path.parent.name for path in FOLDER.glob("*/handler.py"))
+
+
+def about(name: str) -> str:
+    """The first line of what its package says of it."""
+    text = importlib.import_module(f"functions.{name}").__doc__ or ""
+    return text.strip().split("\n", 1)[0]
 
 
 def example(name: str) -> Path:

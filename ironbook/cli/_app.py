@@ -24,6 +24,7 @@ from ironbook.cli import (
     database,
     dead_letters,
     doctor,
+    functions,
     instruments,
     journal,
     keys,
@@ -107,6 +108,7 @@ app.add_typer(margin.app, name="margin")
 app.add_typer(services.app, name="services")
 app.add_typer(database.app, name="database")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(functions.app, name="functions")
 app.add_typer(topics.app, name="topics")
 app.add_typer(risk.app, name="risk")
 

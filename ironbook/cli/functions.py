@@ -1,0 +1,80 @@
+"""`ironbook functions`: the Lambda functions on this machine: list, run with an event, pack for AWS."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ironbook import DependencyMissing
+from ironbook.cli._output import JsonOption, say_json, show, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    help="The Lambda functions: list, run here with an event, pack.", no_args_is_help=True, rich_markup_mode="rich"
+)
+
+
+def _part(name: str) -> Any:
+    """A module of functions.common. It is found by name: this package is below the functions and never imports them."""
+    try:
+        return importlib.import_module(f"functions.common.{name}")
+    except ModuleNotFoundError as error:
+        raise DependencyMissing(
+            f"{error.name} must be installed to run functions, is not", hint="pip install 'ironbook[functions]'"
+        ) from error
+
+
+@app.command("list")
+def list_functions(json: JsonOption = False) -> None:
+    """List the functions, what each does and an event that it takes.
+
+    Example:  ironbook functions list
+    """
+    invoke = _part("invoke")
+    rows = [{"name": name, "does": invoke.about(name), "event": str(invoke.example(name))} for name in invoke.names()]
+
+    def render(console: Console) -> None:
+        console.print(table("", ("name", "does", "event"), ([row[key] for key in row] for row in rows)))
+
+    show(json, rows, render)
+
+
+@app.command("invoke")
+def invoke_function(
+    name: Annotated[str, typer.Argument(help="Which, e.g. canary.", show_default=False)],
+    event: Annotated[Path | None, typer.Option(help="File of JSON; an empty object unless told.")] = None,
+) -> None:
+    """Run a function in this process, as Lambda would, and print its answer as JSON.
+
+    Settings are the variables IRONBOOK_FUNCTION_..., AWS is where boto3 finds it (AWS_ENDPOINT_URL for another).
+
+    Example:  ironbook functions invoke reporting --event day.json
+    """
+    invoke = _part("invoke")
+    say_json(invoke.invoke(name, {} if event is None else invoke.read_event(event)))
+
+
+@app.command("package")
+def package_functions(
+    name: Annotated[list[str] | None, typer.Argument(help="Which; all unless told.", show_default=False)] = None,
+    to: Annotated[Path, typer.Option(help="Directory of the zips.")] = Path("build/functions"),
+    python: Annotated[str, typer.Option(help="Version of Python that will run them.")] = "3.12",
+    json: JsonOption = False,
+) -> None:
+    """Make the zips that AWS runs; the same sources give the same bytes.
+
+    Example:  ironbook functions package canary --to build/functions
+    """
+    made = _part("package").package_all(name or [], to, python)
+
+    def render(console: Console) -> None:
+        columns = ("name", "path", "zip_bytes", "unpacked_bytes", "sha256")
+        rows = ([row[column] for column in columns] for row in made)
+        console.print(table("", columns, rows, right=("zip_bytes", "unpacked_bytes")))
+
+    show(json, made, render)

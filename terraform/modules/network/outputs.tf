@@ -1,0 +1,49 @@
+output "vpc_id" {
+  description = "ID of the VPC."
+  value       = aws_vpc.this.id
+}
+
+output "vpc_cidr" {
+  description = "Addresses of the VPC, in CIDR form."
+  value       = aws_vpc.this.cidr_block
+}
+
+output "zone_names" {
+  description = "The three availability zones, in the order of the subnets."
+  value       = var.zone_names
+}
+
+output "public_subnet_ids" {
+  description = "IDs of the public subnets by zone: load balancers and NAT gateways."
+  value       = aws_subnet.public[*].id
+}
+
+output "private_subnet_ids" {
+  description = "IDs of the private subnets by zone: processes; out through NAT."
+  value       = aws_subnet.private[*].id
+}
+
+output "isolated_subnet_ids" {
+  description = "IDs of the isolated subnets by zone: databases and brokers; no way out."
+  value       = aws_subnet.isolated[*].id
+}
+
+output "engine_subnet_ids" {
+  description = "IDs of the subnets for engine nodes by zone: the private ones."
+  value       = aws_subnet.private[*].id
+}
+
+output "private_subnet_cidr_blocks" {
+  description = "Addresses of the private subnets by zone: who may connect to databases and brokers."
+  value       = aws_subnet.private[*].cidr_block
+}
+
+output "endpoint_security_group_id" {
+  description = "ID of the security group of the interface endpoints."
+  value       = aws_security_group.endpoints.id
+}
+
+output "s3_prefix_list_id" {
+  description = "ID of the prefix list of S3 in this region: what a security group's egress to the gateway endpoint names."
+  value       = aws_vpc_endpoint.s3.prefix_list_id
+}

@@ -38,13 +38,13 @@ variable "subnet_ids" {
   }
 }
 
-variable "client_cidr_blocks" {
-  description = "Networks that may open connections, in CIDR form: the private subnets. Whoever connects still has to log in."
-  type        = list(string)
+variable "client_security_groups" {
+  description = "IDs of the security groups that may open connections, by who they are of. Whoever connects still has to log in."
+  type        = map(string)
 
   validation {
-    condition     = length(var.client_cidr_blocks) > 0 && alltrue([for block in var.client_cidr_blocks : can(cidrhost(block, 0)) && !endswith(block, "/0")])
-    error_message = "client_cidr_blocks must be at least one network in CIDR form, and none of them the whole internet."
+    condition     = length(var.client_security_groups) > 0
+    error_message = "client_security_groups must name at least one security group: nobody else can connect."
   }
 }
 

@@ -33,11 +33,6 @@ output "engine_subnet_ids" {
   value       = aws_subnet.private[*].id
 }
 
-output "private_subnet_cidr_blocks" {
-  description = "Addresses of the private subnets by zone: who may connect to databases and brokers."
-  value       = aws_subnet.private[*].cidr_block
-}
-
 output "endpoint_security_group_id" {
   description = "ID of the security group of the interface endpoints."
   value       = aws_security_group.endpoints.id

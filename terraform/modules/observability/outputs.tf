@@ -3,16 +3,6 @@ output "alerts_topic_arn" {
   value       = aws_sns_topic.alerts.arn
 }
 
-output "log_group_names" {
-  description = "Name of each process's log group, by process."
-  value       = { for process, group in aws_cloudwatch_log_group.this : process => group.name }
-}
-
-output "log_group_arns" {
-  description = "ARN of each process's log group, by process."
-  value       = { for process, group in aws_cloudwatch_log_group.this : process => group.arn }
-}
-
 output "metrics_namespace" {
   description = "CloudWatch namespace of Ironbook's own metrics."
   value       = local.namespace

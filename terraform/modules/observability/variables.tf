@@ -48,26 +48,6 @@ variable "budget_emails" {
   }
 }
 
-variable "log_retention_days" {
-  description = "Days that logs of processes and functions are kept."
-  type        = number
-
-  validation {
-    condition     = contains([30, 60, 90, 180, 365, 400, 731, 1827, 3653], var.log_retention_days)
-    error_message = "log_retention_days must be one of 30, 60, 90, 180, 365, 400, 731, 1827, 3653 days: CloudWatch knows no other."
-  }
-}
-
-variable "processes" {
-  description = "Processes and functions that have a log group, /<name>/<process>."
-  type        = set(string)
-
-  validation {
-    condition     = alltrue([for process in var.processes : can(regex("^[a-z][a-z0-9_-]*$", process))])
-    error_message = "processes must be names of lower-case letters, digits, _ and -."
-  }
-}
-
 variable "engine_instance_ids" {
   description = "IDs of the engine nodes' instances, by process (engine-0, standby-0): each has an alarm over its host and one over its heartbeat."
   type        = map(string)

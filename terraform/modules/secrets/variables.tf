@@ -92,6 +92,20 @@ variable "certificates" {
   }
 }
 
+variable "processes_count" {
+  description = "Fewest of each kind of process that run: so many must have said that they hold or use a new secret before the old one ends."
+  type        = map(number)
+
+  validation {
+    condition     = alltrue([for count in values(var.processes_count) : count >= 1 && floor(count) == count])
+    error_message = "processes_count must be whole numbers of processes from 1 on."
+  }
+  validation {
+    condition     = contains(keys(var.processes_count), "engine")
+    error_message = "processes_count must say how many engine nodes there are: without them no key can be changed."
+  }
+}
+
 variable "recovery_window_days" {
   description = "Days in which a deleted secret, and the key that encrypts it all, can be had back; 0 deletes secrets at once (the key after 7 days)."
   type        = number

@@ -68,7 +68,7 @@ variable "reports_retention_days" {
   }
 }
 
-variable "force_destroy" {
-  description = "Whether destroying a bucket deletes what is in it. Only where nobody would miss the data."
+variable "deletion_protection" {
+  description = "Whether a bucket that holds anything refuses to be destroyed. Off only where nobody would miss the data."
   type        = bool
 }

@@ -42,10 +42,12 @@ import uvloop
 from engine_node import _engine, machine, tls
 from engine_node.children import Child
 from engine_node.errors import DataDirectoryError, EngineNodeError, StartError
+from engine_node.held_keys import HeldKeys
 from engine_node.logs import Log
 from engine_node.settings import Address, Settings, child_environment
 from engine_node.snapshots import BadSnapshot, newest_good, prune, set_aside
 from engine_node.snapshotter import save_verified
+from ironbook.held import BEAT_S, HeldError
 from ironbook.keystore import Key, KeyFile, KeySet, KeyStore, KeyStoreError, select_passphrase
 
 __all__ = ["Server", "key_records", "run"]
@@ -108,6 +110,8 @@ class Server:
         self._keys_version = ""
         self._keys_loading = False
         self._keys_unwatched = threading.Event()  # set: the thread that looks for changes ends
+        self._keys_wake = threading.Event()  # set: that thread has something to do at once
+        self._held_keys = HeldKeys(settings.held_path, settings.shard, self._held_told)
         self._hung_up = False  # SIGHUP came while keys were being loaded
         self._connections: dict[int, _engine.Connection] = {}
         self._listeners: list[tuple[socket.socket, bool]] = []  # (socket, proxied)
@@ -146,6 +150,7 @@ class Server:
         self._recover(engine)
         engine.set_keys(records)
         self._keys_version = keys.version
+        self._held_keys.take(keys)
         self._take_machine()
         self._watch(engine)
         self._start_children()
@@ -266,7 +271,7 @@ class Server:
         self.loop.set_exception_handler(self._unexpected)
         self.loop.add_reader(engine.wake_fd, engine.on_wake)
         self.loop.call_later(TICK_S, self._tick)
-        watcher = threading.Thread(target=self._poll_keys, args=(self._background_cpus(),), name="keys", daemon=True)
+        watcher = threading.Thread(target=self._watch_keys, args=(self._background_cpus(),), name="keys", daemon=True)
         watcher.start()
         self.loop.call_later(REFUSALS_LOOK_S, self._look_for_refusals)
         if self.settings.counters_interval_s:
@@ -448,19 +453,44 @@ class Server:
 
     # ---- Keys --------------------------------------------------------------------------------------------------------
 
-    def _poll_keys(self, cpus: set[int]) -> None:
+    def _watch_keys(self, cpus: set[int]) -> None:
         """In a thread of its own: a file system that hangs (a share whose server is gone) holds up nothing else."""
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, cpus)
-        while not self._keys_unwatched.wait(self.settings.key_poll_ms / 1000):
-            store = self._store
-            try:
-                mark = store.mark() if store is not None else ""
-            except Exception:  # loading meets it again, and tells it
-                mark = ""
-            if mark != self._keys_mark:
-                with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends
-                    self.loop.call_soon_threadsafe(self._mark_changed, mark)
+        look_s = self.settings.key_poll_ms / 1000
+        look_at_s = time.monotonic() + look_s
+        self._keys_wake.set()  # what the engine holds is said at once
+        while True:
+            self._keys_wake.wait(min(BEAT_S, max(0.0, look_at_s - time.monotonic())))
+            self._keys_wake.clear()
+            if self._keys_unwatched.is_set():
+                return
+            self._held_keys.turn()
+            if time.monotonic() >= look_at_s:
+                self._look_for_keys()
+                look_at_s = time.monotonic() + look_s
+
+    def _look_for_keys(self) -> None:
+        store = self._store
+        try:
+            mark = store.mark() if store is not None else ""
+        except Exception:  # loading meets it again, and tells it
+            mark = ""
+        if mark != self._keys_mark:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends
+                self.loop.call_soon_threadsafe(self._mark_changed, mark)
+
+    def _unwatch_keys(self) -> None:
+        self._keys_unwatched.set()
+        self._keys_wake.set()
+
+    def _held_told(self, error: HeldError | None) -> None:
+        """In the watching thread: the file of what the engine holds cannot be written, or can be again."""
+        with contextlib.suppress(RuntimeError):
+            if error is not None:
+                self.loop.call_soon_threadsafe(self.log.error, "held_not_told", error)
+            else:
+                self.loop.call_soon_threadsafe(self.log.info, "held_told")
 
     def _mark_changed(self, mark: str) -> None:
         if mark != self._keys_mark:  # no load that ended meanwhile has taken it in
@@ -512,6 +542,8 @@ class Server:
             self._keep_keys(error, mark)
             return
         self._keys_mark, self._store, self._keys_version = mark, store, keys.version
+        self._held_keys.take(keys)
+        self._keys_wake.set()
         self.log.info("keys_reloaded", keys=len(records), keys_version=keys.version)
         self._end_reload()
 
@@ -533,7 +565,7 @@ class Server:
                 self._finish()
             return
         self._stopping = True
-        self._keys_unwatched.set()
+        self._unwatch_keys()
         self.log.info("stopping", why=why, bound_ms=self.settings.stop_timeout_ms)
         self._notify_manager("STOPPING=1")
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -558,9 +590,7 @@ class Server:
         try:
             ended = engine.finish()
             released, whole = ended["released"], ended["released"] >= ended["sequence"]
-            self.log.info(
-                "finished", sequence=ended["sequence"], released=released, digest=f"{ended['digest']:016x}"
-            )
+            self.log.info("finished", sequence=ended["sequence"], released=released, digest=f"{ended['digest']:016x}")
             if whole:  # a snapshot never knows what the survival level has not passed
                 self._save(engine)
         except (EngineNodeError, _engine.EngineError) as error:
@@ -574,6 +604,7 @@ class Server:
             child.finish(CHILD_STOP_S + flush_s)
         if self.settings.proxy_path is not None:
             self.settings.proxy_path.unlink(missing_ok=True)
+        self._held_keys.close()
         self.log.info("stopped", exit_code=self.exit_code)
         self.loop.stop()
 
@@ -588,7 +619,7 @@ class Server:
 
     def close(self) -> None:
         """After a start that failed: give back what was taken."""
-        self._keys_unwatched.set()
+        self._unwatch_keys()
         for listener in [listener for listener, _ in self._listeners] + self._tls_listeners:
             listener.close()
         if self._lock >= 0:

@@ -331,6 +331,11 @@ class Settings:
         return self.data_path / "engine.json"
 
     @property
+    def held_path(self) -> Path:
+        """engine.held.json: which secrets of which keys the engine accepts, by fingerprints."""
+        return self.data_path / "engine.held.json"
+
+    @property
     def key_path(self) -> Path:
         """The encrypted key file."""
         return Path(self.key_file).absolute() if self.key_file else self.data_path / KEY_FILE_NAME

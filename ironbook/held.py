@@ -127,7 +127,7 @@ def alternating(username: str) -> str:
 
 def process_name(stem: str) -> str:
     """A process's name: the same after a restart, another one on another machine."""
-    return f"{stem}@{socket.gethostname()}"
+    return f"{stem}@" + re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())
 
 
 def certificate_value(pem: str | bytes) -> bytes:

@@ -18,6 +18,8 @@ directory: a reader sees the old keys or the new ones, a power cut leaves one of
 
 A key's life:   create_key ──▶ one secret ──begin_rotation──▶ two secrets (both open sessions) ──finish_rotation──▶ one
                                    └──────────────────── revoke ──▶ no secret; its number is never given again
+                adopt_key ───▶ a key that was made elsewhere, number and secrets and all; again when it changed there
+                hold_secrets ▶ exactly these one or two secrets, whatever it had
 
 Errors (each with a stable code):
 
@@ -33,6 +35,7 @@ Errors (each with a stable code):
     ├── PassphraseWrong     passphrase_wrong
     ├── KeyUnknown          key_unknown             no live key of that id
     ├── KeyExists           key_exists              ids are used once
+    ├── KeyNumberTaken      key_number_taken        the number is another key's, or the key has another number
     ├── KeyInvalid          key_invalid             a field of a key is out of range
     └── RotationRefused     rotation_refused        a second secret is there already, or is not there
 """
@@ -52,7 +55,7 @@ import secrets
 import stat
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Final, Protocol
 
@@ -76,6 +79,7 @@ __all__ = [
     "KeyFileMissing",
     "KeyFileVersion",
     "KeyInvalid",
+    "KeyNumberTaken",
     "KeySet",
     "KeyStore",
     "KeyStoreError",
@@ -200,6 +204,12 @@ class KeyExists(KeyStoreError):
     """A key of that id is there, or was; ids are used once."""
 
     code = "key_exists"
+
+
+class KeyNumberTaken(KeyStoreError):
+    """The number is another key's, or the key has another number; the journal knows a key by its number for ever."""
+
+    code = "key_number_taken"
 
 
 class KeyInvalid(KeyStoreError):
@@ -568,6 +578,68 @@ class KeyFile:
             edit.content = _Content((*edit.content.keys, key), number + 1, edit.content.generation)
         return NewSecret(key=key, secret=secret.value)
 
+    def adopt_key(
+        self,
+        key_id: str,
+        *,
+        number: int,
+        permissions: int,
+        account: int = 0,
+        networks: Iterable[str] = (),
+        secrets: Sequence[bytes],
+        note: str = "",
+    ) -> Key:
+        """A key that was made elsewhere is here exactly as it is there; again with the same it writes nothing.
+
+        secrets: one, or the older and the newer. Message rate and an older note stay, as they are this file's own.
+        Raises KeyNumberTaken; KeyExists where it was revoked here: that is not undone; KeyInvalid.
+        """
+        with self._edit() as edit:
+            old = next((key for key in edit.content.keys if key.key_id == key_id), None)
+            if old is not None and not old.live:
+                raise KeyExists(
+                    f"a key that was revoked here stays so, {key_id!r} was", hint="make a key with another id"
+                )
+            holder = next((key for key in edit.content.keys if key.number == number), old)
+            if holder is not old or (old is not None and old.number != number):
+                has = f"belongs to {holder.key_id!r}" if holder is not None and holder is not old else "is not its own"
+                raise KeyNumberTaken(
+                    f"a key's number is its own for ever, number {number} {has}",
+                    detail=f"key {key_id!r}" + (f", whose number here is {old.number}" if old is not None else ""),
+                    hint="make the key elsewhere with a number that no key has here",
+                )
+            now = self._now_ns()
+            if old is None:
+                fresh = Key(
+                    number=number,
+                    key_id=key_id,
+                    secrets=_held_secrets((), secrets, now),
+                    permissions=permissions,
+                    account=account,
+                    networks=tuple(networks),
+                    created_ns=now,
+                    note=note,
+                )
+                return edit.add(fresh)
+            return edit.change(
+                old,
+                secrets=_held_secrets(old.secrets, secrets, now),
+                permissions=permissions,
+                account=account,
+                networks=tuple(networks),
+                note=old.note or note,
+                now_ns=now,
+            )
+
+    def hold_secrets(self, key_id: str, secrets: Sequence[bytes]) -> Key:
+        """The key has exactly these: one, or the older and the newer; again with the same it writes nothing.
+
+        Raises KeyUnknown, KeyInvalid.
+        """
+        with self._edit() as edit:
+            old, now = edit.find(key_id), self._now_ns()
+            return edit.change(old, secrets=_held_secrets(old.secrets, secrets, now), now_ns=now)
+
     def begin_rotation(self, key_id: str) -> NewSecret:
         """Add a second secret; the first goes on working. Raises RotationRefused if there are two already."""
         with self._edit() as edit:
@@ -642,8 +714,11 @@ class KeyFile:
     @contextlib.contextmanager
     def _edit(self) -> Iterator[_Edit]:
         with self._locked():
-            edit = _Edit(self._read())
+            before = self._read()
+            edit = _Edit(before)
             yield edit
+            if edit.content is before:
+                return  # all is as it was: readers need not load it again
             derived = self._derived
             if derived is None:
                 raise KeyFileDamaged("the key file must have been read before it is written", detail=str(self.path))
@@ -797,11 +872,35 @@ class _Edit:
     def find(self, key_id: str) -> Key:
         return KeySet(keys=self.content.keys, version="").find(key_id)
 
+    def add(self, key: Key) -> Key:
+        keys = tuple(sorted((*self.content.keys, key), key=lambda one: one.number))
+        following = max(self.content.next_number, key.number + 1)
+        self.content = dataclasses.replace(self.content, keys=keys, next_number=following)
+        return key
+
+    def change(self, old: Key, *, now_ns: int, **changes: object) -> Key:
+        """Replace it where something differs; a secret that was not there before begins a rotation."""
+        new = dataclasses.replace(old, **changes)  # type: ignore[arg-type]
+        if new == old:
+            return old
+        begun = any(secret not in old.secrets for secret in new.secrets)
+        return self.replace(old, **changes, rotated_ns=now_ns if begun else old.rotated_ns)
+
     def replace(self, old: Key, **changes: object) -> Key:
         new = dataclasses.replace(old, **changes)  # type: ignore[arg-type]
         keys = tuple(new if key is old else key for key in self.content.keys)
         self.content = dataclasses.replace(self.content, keys=keys)
         return new
+
+
+def _held_secrets(old: Sequence[Secret], values: Sequence[bytes], now_ns: int) -> tuple[Secret, ...]:
+    """These values, each with the time at which it came; two that are one and the same are one."""
+    made: list[Secret] = []
+    for value in values:
+        known = next((one for one in (*made, *old) if hmac.compare_digest(one.value, value)), None)
+        if known not in made:
+            made.append(known or Secret(value=value, created_ns=now_ns))
+    return tuple(made)
 
 
 def _damaged(found: str, where: str) -> KeyFileDamaged:

@@ -21,6 +21,7 @@ import pytest
 
 from engine_node.replica import Replica
 from engine_node.tls import proxy_header
+from ironbook import held
 from schemas import vocabulary as v
 from tests.support.node import ROOT, Client, LogonRefused, Node, wait_until
 
@@ -526,6 +527,69 @@ def test_a_key_beyond_the_capacity_is_told_and_the_old_keys_stay(make_node: Make
     told = node.wait_event("keys_not_reloaded")[0]
     assert "below key_count_max (2), was 2" in told["message"]
     Client.connect(node.address(), "a", secret).close()
+
+
+def accepted(node: Node) -> dict[str, tuple[str, ...]]:
+    """What the engine says that it accepts."""
+    try:
+        said = held.read(node.directory / "engine.held.json")
+    except held.HeldUnreadable:
+        return {}
+    assert (said.process, said.kind) == (held.process_name("engine-0"), "engine")
+    assert all(one.uses is None for one in said.holdings)
+    return {one.secret: one.accepts for one in said.holdings}
+
+
+def test_the_engine_says_which_secrets_it_accepts_as_soon_as_it_does(make_node: MakeNode) -> None:
+    node = make_node(key_poll_ms=600_000)
+    old = node.make_key("a")
+    node.start()
+    first = held.fingerprint(old)
+    wait_until(lambda: accepted(node) == {"api_key/a": (first,)})
+    assert held.read(node.directory / "engine.held.json").alive()
+    new = node.keys().begin_rotation("a").secret
+    node.make_key("b")
+    node.tell(signal.SIGHUP)
+    wait_until(lambda: accepted(node).get("api_key/a") == (first, held.fingerprint(new)))
+    Client.connect(node.address(), "a", new).close()
+    node.keys().finish_rotation("a")
+    node.keys().revoke("b")
+    node.tell(signal.SIGHUP)
+    wait_until(lambda: accepted(node) == {"api_key/a": (held.fingerprint(new),)})
+    assert node.stop() == 0
+    assert not (node.directory / "engine.held.json").exists(), "who stopped cleanly holds nothing"
+
+
+def test_keys_that_were_not_taken_over_are_not_said_and_a_crash_leaves_what_was_held(make_node: MakeNode) -> None:
+    node = make_node(key_count_max=2)
+    secret = node.make_key("a")
+    node.start()
+    wait_until(lambda: accepted(node))
+    node.make_key("b")
+    node.wait_event("keys_not_reloaded")
+    assert accepted(node) == {"api_key/a": (held.fingerprint(secret),)}
+    node.tell(signal.SIGKILL)
+    assert node.process is not None
+    node.process.wait(10)
+    left = held.read(node.directory / "engine.held.json")
+    assert left.holdings
+    assert not left.alive()
+
+
+def test_a_held_file_that_cannot_be_written_is_told_once_and_nothing_else_suffers(node: Node) -> None:
+    secret = node.make_key("a")
+    (node.directory / "engine.held.json").mkdir()
+    node.start()
+    told = node.wait_event("held_not_told")[0]
+    assert "until it is written no old secret can end" in told["hint"]
+    node.make_key("b")
+    node.wait_event("keys_reloaded")
+    Client.connect(node.address(), "a", secret).close()
+    assert len(node.events("held_not_told")) == 1
+    (node.directory / "engine.held.json").rmdir()
+    node.make_key("c")
+    node.wait_event("held_told")
+    assert set(accepted(node)) == {"api_key/a", "api_key/b", "api_key/c"}
 
 
 # ---- No room on disk -------------------------------------------------------------------------------------------------

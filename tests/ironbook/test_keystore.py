@@ -83,6 +83,90 @@ def test_a_revoked_key_keeps_its_number_and_id_for_ever(file: KeyFile) -> None:
     assert file.create_key("bob", permissions=TRADE).key.number == 2
 
 
+OLD, NEW, OTHER = (bytes([number]) * 32 for number in range(3))
+
+
+def test_a_key_made_elsewhere_is_adopted_with_its_number_and_secrets(file: KeyFile) -> None:
+    file.create_key("alice", permissions=TRADE)
+    file.adopt_key("desk-1", number=9, permissions=TRADE, account=4, networks=["10.0.0.0/8"], secrets=[OLD, NEW])
+    file.adopt_key("desk-2", number=5, permissions=TRADE, secrets=[OTHER], note="of the cloud")
+    keys = again(file).load()
+    assert [(key.number, key.key_id) for key in keys.keys] == [(1, "alice"), (5, "desk-2"), (9, "desk-1")]
+    adopted = keys.find("desk-1")
+    assert [secret.value for secret in adopted.secrets] == [OLD, NEW]
+    assert (adopted.account, adopted.networks, keys.find("desk-2").note) == (4, ("10.0.0.0/8",), "of the cloud")
+    assert file.create_key("bob", permissions=TRADE).key.number == 10, "an adopted number is never given again"
+
+
+def test_to_adopt_the_same_again_writes_nothing_and_a_change_only_what_changed(file: KeyFile) -> None:
+    file.adopt_key("desk-1", number=3, permissions=TRADE, account=4, secrets=[OLD])
+    file.set_message_rate("desk-1", 50)
+    file.set_note("desk-1", "ours")
+    mark, before = file.mark(), file.load().find("desk-1")
+    again_same = file.adopt_key("desk-1", number=3, permissions=TRADE, account=4, secrets=[OLD], note="theirs")
+    assert (file.mark(), again_same) == (mark, before)
+    changed = file.adopt_key(
+        "desk-1", number=3, permissions=int(Permission.READ), account=5, networks=["::1/128"], secrets=[OLD, NEW]
+    )
+    assert changed == again(file).load().find("desk-1")
+    assert (changed.permissions, changed.account, changed.networks) == (4, 5, ("::1/128",))
+    assert (changed.message_rate_per_s, changed.note, changed.created_ns) == (50, "ours", before.created_ns)
+    assert changed.secrets[0] == before.secrets[0], "a secret keeps the time at which it came"
+
+
+def test_a_number_is_one_key_s_for_ever_also_when_adopted(file: KeyFile) -> None:
+    file.create_key("alice", permissions=TRADE)
+    file.adopt_key("desk-1", number=3, permissions=TRADE, secrets=[OLD])
+    mark = file.mark()
+    with pytest.raises(keystore.KeyNumberTaken, match="belongs to 'alice'"):
+        file.adopt_key("desk-2", number=1, permissions=TRADE, secrets=[NEW])
+    with pytest.raises(keystore.KeyNumberTaken, match="belongs to 'alice'"):
+        file.adopt_key("desk-1", number=1, permissions=TRADE, secrets=[NEW])
+    with pytest.raises(keystore.KeyNumberTaken, match="whose number here is 3"):
+        file.adopt_key("desk-1", number=4, permissions=TRADE, secrets=[NEW])
+    assert file.mark() == mark
+
+
+def test_a_key_that_was_revoked_here_is_not_brought_back(file: KeyFile) -> None:
+    file.adopt_key("desk-1", number=3, permissions=TRADE, secrets=[OLD])
+    file.revoke("desk-1")
+    with pytest.raises(keystore.KeyExists, match="stays so"):
+        file.adopt_key("desk-1", number=3, permissions=TRADE, secrets=[OLD])
+    with pytest.raises(keystore.KeyUnknown):
+        file.hold_secrets("desk-1", [NEW])
+    assert file.load().live() == ()
+
+
+def test_an_adopted_key_must_be_a_right_one(file: KeyFile) -> None:
+    for changes, match in (
+        ({"number": 0}, "number"),
+        ({"number": 65535}, "number"),
+        ({"secrets": []}, "secrets must be 1 or 2"),
+        ({"secrets": [OLD, NEW, OTHER]}, "secrets must be 1 or 2"),
+        ({"secrets": [b"short"]}, "32 bytes"),
+        ({"networks": ["10.0.0.1/8"]}, "CIDR"),
+    ):
+        with pytest.raises(keystore.KeyInvalid, match=match) as caught:
+            file.adopt_key("desk-1", **{"number": 1, "permissions": TRADE, "secrets": [OLD], **changes})
+        assert "short" not in str(caught.value)
+    assert file.load().keys == ()
+
+
+def test_a_key_holds_exactly_the_secrets_it_is_told_to(file: KeyFile) -> None:
+    first = file.create_key("alice", permissions=TRADE).secret
+    for wanted in ([first, NEW], [NEW], [NEW, OTHER], [OTHER, OTHER]):
+        file.hold_secrets("alice", wanted)
+        held = [secret.value for secret in again(file).load().find("alice").secrets]
+        assert held == list(dict.fromkeys(wanted))
+    mark = file.mark()
+    file.hold_secrets("alice", [OTHER])
+    assert file.mark() == mark, "what is so already is not written again"
+    for wrong in ([], [OLD, NEW, OTHER], [b""]):
+        with pytest.raises(keystore.KeyInvalid):
+            file.hold_secrets("alice", wrong)
+    assert file.mark() == mark
+
+
 def test_changes_of_networks_permissions_rate_and_note_are_kept(file: KeyFile) -> None:
     file.create_key("alice", permissions=TRADE)
     file.set_networks("alice", ["192.168.0.0/24"])

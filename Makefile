@@ -24,7 +24,7 @@ DASHBOARD_FILES = $(shell find dashboard -path dashboard/node_modules -prune -o 
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
 .PHONY: help venv engine build dashboard functions screenshots test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python services soak fuzz \
-	up demo bench-ingress bench-replay bench-match bench-depth bench-streams bench-gateway clean
+	up demo bench-ingress bench-replay bench-match bench-depth bench-streams bench-gateway bench-cold-start clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -192,6 +192,9 @@ bench-streams: build ## orders and events for each CPU-second of the workers, be
 bench-gateway: build ## signed orders over HTTP beside bare echoes, Starlette and FastAPI; the engine while the gateway is abused
 	@ops/system-packages bench
 	@$(PY) -m benchmarks.gateway --real
+
+bench-cold-start: $(VENV)/.ready ## what each Lambda function's import costs from its zip, and how large that is
+	@$(PY) -m benchmarks.cold_start --real
 
 clean: ## build/ and what the build left in the tree; .venv stays
 	@rm -rf build engine_node/_engine*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     },
     "functions": {"schemas", "ironbook"},
     "streams": {"schemas", "ironbook"},
-    "benchmarks": {"schemas", "engine_node", "gateway", "ironbook", "streams"},
+    "benchmarks": {"schemas", "engine_node", "functions", "gateway", "ironbook", "streams"},
 }
 EMBEDDED = "ironbook/embedded.py"
 EMBEDDED_MAY_TAKE = {"streams.analytics.folds", "streams.analytics.store", "streams.analytics.topics"}

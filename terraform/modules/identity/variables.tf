@@ -53,16 +53,6 @@ variable "database_admin_secret_arn" {
   }
 }
 
-variable "kafka_cluster_arn" {
-  description = "ARN of the Kafka cluster."
-  type        = string
-
-  validation {
-    condition     = can(regex("^arn:aws[a-z-]*:kafka:", var.kafka_cluster_arn))
-    error_message = "kafka_cluster_arn must be an ARN of kafka."
-  }
-}
-
 variable "archive_bucket_arn" {
   description = "ARN of the archive's bucket."
   type        = string

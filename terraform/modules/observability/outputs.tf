@@ -27,3 +27,8 @@ output "grafana_workspace_id" {
   description = "ID of the managed Grafana workspace."
   value       = aws_grafana_workspace.this.id
 }
+
+output "collector_configuration" {
+  description = "Configuration of an OpenTelemetry collector beside a process: reads $IRONBOOK_METRICS_TARGET (host:port, path /metrics) and writes to the managed Prometheus. What a sidecar gets as AOT_CONFIG_CONTENT."
+  value       = local.collector_configuration
+}

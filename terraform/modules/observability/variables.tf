@@ -38,16 +38,6 @@ variable "budget_monthly_usd" {
   }
 }
 
-variable "budget_emails" {
-  description = "Addresses told of the budget; AWS mails them itself."
-  type        = set(string)
-
-  validation {
-    condition     = length(var.budget_emails) >= 1 && length(var.budget_emails) <= 10 && alltrue([for address in var.budget_emails : can(regex("^[^@ ]+@[^@ ]+$", address))])
-    error_message = "budget_emails must be 1 to 10 e-mail addresses."
-  }
-}
-
 variable "engine_instance_ids" {
   description = "IDs of the engine nodes' instances, by process (engine-0, standby-0): each has an alarm over its host and one over its heartbeat."
   type        = map(string)

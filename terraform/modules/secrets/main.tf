@@ -121,8 +121,8 @@ resource "aws_kms_alias" "this" {
 
 # ---- the secrets
 
-# checkov:skip=CKV2_AWS_57:rotation is attached in module functions, where the function is that does it
 resource "aws_secretsmanager_secret" "this" {
+  # checkov:skip=CKV2_AWS_57:rotation is attached in module functions, where the function is that does it
   for_each = local.secrets
 
   name                    = "${var.name}/${each.key}"
@@ -194,16 +194,16 @@ resource "aws_secretsmanager_secret_version" "cookie" {
 
 # ---- what no follower reads: the authority, and MSK's own list of users
 
-# checkov:skip=CKV2_AWS_57:the firm's own authority signs for years and is changed by people, docs/guides/terraform.md says how
 resource "aws_secretsmanager_secret" "ca" {
+  # checkov:skip=CKV2_AWS_57:the firm's own authority signs for years and is changed by people, docs/guides/terraform.md says how
   name                    = "${var.name}/ca"
   description             = "The firm's certificate authority, which signs the certificates of ${var.name}"
   kms_key_id              = aws_kms_key.this.arn
   recovery_window_in_days = var.recovery_window_days
 }
 
-# checkov:skip=CKV2_AWS_57:the rotation of a principal writes the password of its other user here
 resource "aws_secretsmanager_secret" "kafka_user" {
+  # checkov:skip=CKV2_AWS_57:the rotation of a principal writes the password of its other user here
   for_each = toset(flatten(values(local.users.kafka)))
 
   name                    = "${local.kafka_user_prefix}${each.key}"

@@ -67,8 +67,8 @@ variable "database_roles" {
   type        = map(string)
 
   validation {
-    condition     = alltrue([for process, role in var.database_roles : can(regex("^[a-z][a-z0-9_]{0,30}$", process)) && contains(["ironbook_owner", "ironbook_writer", "ironbook_reader"], role)])
-    error_message = "database_roles must name ironbook_owner, ironbook_writer or ironbook_reader for processes of lower-case letters, digits and _."
+    condition     = alltrue([for process, role in var.database_roles : can(regex("^[a-z][a-z0-9_]{0,30}$", process)) && contains(["ironbook_owner", "ironbook_writer", "ironbook_reader", "ironbook_follower"], role)])
+    error_message = "database_roles must name ironbook_owner, ironbook_writer, ironbook_reader or ironbook_follower for processes of lower-case letters, digits and _."
   }
 }
 

@@ -21,11 +21,11 @@ data "aws_caller_identity" "this" {}
 
 data "aws_partition" "this" {}
 
-# checkov:skip=CKV_AWS_145:the logs' bucket must be SSE-S3, load balancers can write to no other; all others have our key
-# checkov:skip=CKV_AWS_18:the logs' bucket does not log its own accesses, that would never end
-# checkov:skip=CKV_AWS_144:copies in another region are a choice of the firm, docs/guides/terraform.md says how
-# checkov:skip=CKV2_AWS_62:nothing reacts to single objects, the functions run on a schedule
 resource "aws_s3_bucket" "this" {
+  # checkov:skip=CKV_AWS_145:the logs' bucket must be SSE-S3, load balancers can write to no other; all others have our key
+  # checkov:skip=CKV_AWS_18:the logs' bucket does not log its own accesses, that would never end
+  # checkov:skip=CKV_AWS_144:copies in another region are a choice of the firm, docs/guides/terraform.md says how
+  # checkov:skip=CKV2_AWS_62:nothing reacts to single objects, the functions run on a schedule
   for_each = local.buckets
 
   bucket              = "${var.name}-${each.key}-${data.aws_caller_identity.this.account_id}"

@@ -103,19 +103,23 @@ class Aws:
         urllib.request.urlopen(request, timeout=10).close()
 
 
-def main(descriptor: int) -> None:
-    """Serve until SIGTERM; the port is told on the descriptor."""
+def main(descriptor: int | None) -> None:
+    """Serve until SIGTERM; the port is told on the descriptor, the address on standard output if there is none."""
     import ctypes
 
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # ends with who started it
+    if descriptor is not None:
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # ends with who started it
     server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
-    os.write(descriptor, f"{server.server_port}\n".encode())
-    os.close(descriptor)
+    if descriptor is None:
+        print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    else:
+        os.write(descriptor, f"{server.server_port}\n".encode())
+        os.close(descriptor)
     server.serve_forever()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -1,0 +1,24 @@
+output "private_ips" {
+  description = "Addresses of the nodes: primary and standby."
+  value       = { for node, instance in aws_instance.this : node => instance.private_ip }
+}
+
+output "instance_ids" {
+  description = "Instances: primary and standby."
+  value       = { for node, instance in aws_instance.this : node => instance.id }
+}
+
+output "security_group_id" {
+  description = "Security group of both nodes, which Kafka lets in."
+  value       = aws_security_group.this.id
+}
+
+output "address" {
+  description = "Where clients find the engine, host:port; the host's name follows active_node."
+  value       = "${aws_route53_record.engine.name}:7400"
+}
+
+output "user_data" {
+  description = "What cloud-init of each node is given, as text. Holds no secret."
+  value       = local.user_data
+}

@@ -4,10 +4,12 @@
 data "aws_region" "this" {}
 
 locals {
-  nodes = {
-    primary = { subnet_id = var.subnet_ids[0], zone = var.zone_names[0], number = 0 }
-    standby = { subnet_id = var.subnet_ids[1], zone = var.zone_names[1], number = 1 }
-  }
+  nodes = merge(
+    { primary = { subnet_id = var.subnet_ids[0], zone = var.zone_names[0], number = 0, process = "engine-${var.shard}" } },
+    var.standby
+    ? { standby = { subnet_id = var.subnet_ids[1], zone = var.zone_names[1], number = 1, process = "standby-${var.shard}" } }
+    : {},
+  )
   on_ebs = var.journal_disk == "ebs"
   ops    = "${path.module}/../../../ops"
 
@@ -31,14 +33,20 @@ locals {
       survival_level = var.survival_level
       journal_device = local.journal_device[node]
       bundle         = var.bundle
-      secrets        = var.secrets
-      kafka          = var.kafka_bootstrap
+      process        = facts.process
+      secrets_toml = templatefile("${path.module}/secrets.toml.tftpl", {
+        environment = var.environment
+        region      = data.aws_region.this.region
+        secrets     = var.secret_arns
+      })
+      name  = var.name
+      kafka = var.kafka_bootstrap
       units = {
-        for unit in ["ironbook-engine.service", "ironbook-machine.service", "ironbook-secrets.service"] :
+        for unit in ["ironbook-engine.service", "ironbook-heartbeat.service", "ironbook-heartbeat.timer", "ironbook-machine.service", "ironbook-secrets.service"] :
         unit => file("${local.ops}/systemd/${unit}")
       }
       programs = {
-        for program in ["ironbook-machine", "ironbook-node-setup"] : program => file("${local.ops}/node/${program}")
+        for program in ["ironbook-heartbeat", "ironbook-machine", "ironbook-node-setup"] : program => file("${local.ops}/node/${program}")
       }
     })
   }

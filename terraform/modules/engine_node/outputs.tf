@@ -4,8 +4,8 @@ output "private_ips" {
 }
 
 output "instance_ids" {
-  description = "Instances: primary and standby."
-  value       = { for node, instance in aws_instance.this : node => instance.id }
+  description = "Instances by process, as its heartbeat names it: engine-<shard> and standby-<shard>."
+  value       = { for node, instance in aws_instance.this : local.nodes[node].process => instance.id }
 }
 
 output "security_group_id" {

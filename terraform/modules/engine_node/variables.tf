@@ -8,6 +8,16 @@ variable "name" {
   }
 }
 
+variable "environment" {
+  description = "Name of the environment: the tag ironbook:environment of the secrets that are followed (module secrets)."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,15}$", var.environment))
+    error_message = "environment must be 2 to 16 lower-case letters, digits and hyphens, and begin with a letter."
+  }
+}
+
 variable "vpc_id" {
   description = "The VPC of both nodes."
   type        = string
@@ -61,6 +71,11 @@ variable "image_id" {
     condition     = can(regex("^ami-[0-9a-f]{8,17}$", var.image_id))
     error_message = "image_id must be ami- and 8 to 17 hex digits."
   }
+}
+
+variable "standby" {
+  description = "Whether a second machine in another zone stands ready. It doubles the cost; without it, the loss of the machine is an outage until another is made."
+  type        = bool
 }
 
 variable "journal_disk" {
@@ -152,6 +167,11 @@ variable "active_node" {
   default     = "primary"
 
   validation {
+    condition     = var.active_node == "primary" || var.standby
+    error_message = "active_node standby needs a standby: standby must be true."
+  }
+
+  validation {
     condition     = contains(["primary", "standby"], var.active_node)
     error_message = "active_node must be primary or standby."
   }
@@ -170,16 +190,13 @@ variable "bundle" {
   }
 }
 
-variable "secrets" {
-  description = "What the engine node needs to hold, by ARN (never a value): secrets of clients' keys, and of its login at Kafka."
-  type = object({
-    api_keys = list(string)
-    kafka    = string
-  })
+variable "secret_arns" {
+  description = "ARN of each secret by its name, as module secrets gives them: api_key/<key id>, kafka/publisher, database/follower."
+  type        = map(string)
 
   validation {
-    condition     = alltrue([for arn in concat(var.secrets.api_keys, [var.secrets.kafka]) : can(regex("^arn:[a-z-]+:secretsmanager:", arn))])
-    error_message = "secrets must be ARNs of Secrets Manager, arn:aws:secretsmanager:..."
+    condition     = length(setsubtract(["kafka/publisher", "database/follower"], keys(var.secret_arns))) == 0
+    error_message = "secret_arns must hold kafka/publisher and database/follower."
   }
 }
 

@@ -7,7 +7,7 @@ locals {
   gateways          = { for index, key in var.engine_keys : "gateway-${index}" => { index = index, engine_key = key } }
   spare             = { for name, gateway in local.gateways : name => gateway if gateway.index >= var.count_min }
   secrets_directory = "/run/ironbook"
-  state_directory   = "/run/ironbook/state"
+  state_directory   = "${local.secrets_directory}/state"
 
   environment = merge(
     {
@@ -322,16 +322,17 @@ resource "aws_ecs_task_definition" "this" {
       environment = [{
         name = "IRONBOOK_SECRETS_SETTINGS"
         value = templatefile("${path.module}/secrets.toml.tftpl", {
-          directory  = local.secrets_directory
-          secrets    = var.secret_arns
-          engine_key = each.value.engine_key
-          admin_key  = var.admin_key
+          directory   = local.secrets_directory
+          environment = var.environment
+          secrets     = var.secret_arns
+          engine_key  = each.value.engine_key
+          admin_key   = var.admin_key
         })
       }]
       readonlyRootFilesystem = true
       mountPoints            = [{ sourceVolume = "secrets", containerPath = local.secrets_directory, readOnly = false }]
       healthCheck = {
-        command     = ["CMD", "test", "-s", "${local.secrets_directory}/${each.value.engine_key}.key"]
+        command     = ["CMD", "test", "-f", "${local.secrets_directory}/ready"]
         interval    = 5
         timeout     = 5
         retries     = 3

@@ -8,6 +8,16 @@ variable "name" {
   }
 }
 
+variable "environment" {
+  description = "Name of the environment: the tag ironbook:environment of the secrets that are followed (module secrets)."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,15}$", var.environment))
+    error_message = "environment must be 2 to 16 lower-case letters, digits and hyphens, and begin with a letter."
+  }
+}
+
 variable "vpc_id" {
   description = "ID of the VPC."
   type        = string

@@ -137,17 +137,18 @@ resource "aws_ecs_task_definition" "this" {
       environment = [{
         name = "IRONBOOK_SECRETS_SETTINGS"
         value = templatefile("${path.module}/secrets.toml.tftpl", {
-          directory = local.secrets_directory
-          worker    = each.key
-          secrets   = var.secret_arns
-          signer    = each.value.signer
-          database  = each.value.database
+          directory   = local.secrets_directory
+          environment = var.environment
+          worker      = each.key
+          secrets     = var.secret_arns
+          signer      = each.value.signer
+          database    = each.value.database
         })
       }]
       readonlyRootFilesystem = true
       mountPoints            = [{ sourceVolume = "secrets", containerPath = local.secrets_directory, readOnly = false }]
       healthCheck = {
-        command     = ["CMD", "test", "-s", "${local.secrets_directory}/${each.key}.kafka-login.json"]
+        command     = ["CMD", "test", "-f", "${local.secrets_directory}/ready"]
         interval    = 5
         timeout     = 5
         retries     = 3

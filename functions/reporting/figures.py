@@ -5,7 +5,7 @@
         ▼
       Ledger ◀── cash_flows, statements, tables     trades: compared with the prints
 
-Rows are mappings by the names of schemas/sql; executions come in the order (shard, seq, n), cash flows behind them.
+Rows are mappings by the names of schemas/sql; executions come in the order (shard, seq, n).
 What is kept grows with accounts and symbols and with the orders that are open at one time, never with the rows. No
 clock, no environment, no float.
 """
@@ -287,16 +287,13 @@ class DayFigures:
             self.orders.triggered(row)
         elif kind == "adjustment":
             self._adjusted(row)
-        elif kind == "applied":
-            if row["kind"] == "fee_payout":
-                self.ledger.payout(row)
         elif kind == "rejected":
             self.rejected_count += 1
             key = row["account"], row["symbol"] or ""
             self._rejected[key] = self._rejected.get(key, 0) + 1
 
     def cash_flow(self, row: Row) -> None:
-        """A deposit or withdrawal of the day; behind all executions."""
+        """A deposit, withdrawal or payout of fees, of the day."""
         self.ledger.cash_flow(row)
 
     def trade(self, row: Row) -> None:

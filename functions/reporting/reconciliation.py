@@ -117,7 +117,6 @@ class Ledger:
         self.totals: dict[tuple[str, int, str], Sum] = {}  # fees | deposits | withdrawals, shard, asset
         self.shards: set[int] = {said.shard for said in (*statements, *before)}
         self._up_to = {shard: statement.sequence for shard, statement in self.statements.items()}
-        self._payouts: set[tuple[int, int]] = set()
         self._found: list[Difference] = []
         self._count = 0
         self._checks: dict[str, int] = {}
@@ -191,15 +190,11 @@ class Ledger:
         self._move(row, instrument, row["position_change_lots"], row["amount_units"])
         self._total("fees", row, instrument.quote, -row["amount_units"])
 
-    def payout(self, row: Row) -> None:
-        """A command that moved fees to an account: what the cash flows tell of that record is no deposit."""
-        self._payouts.add((row["shard"], row["seq"]))
-
     def cash_flow(self, row: Row) -> None:
-        """A deposit, or a withdrawal (below zero)."""
+        """A deposit, a withdrawal (below zero), or a payout of fees."""
         units, asset = row["amount_units"], row["asset"]
         self._balance(row, asset, units)
-        if (row["shard"], row["seq"]) in self._payouts:
+        if row["type"] == "payout":
             self._total("fees", row, asset, -units)
         else:
             self._total("deposits" if row["type"] == "deposit" else "withdrawals", row, asset, abs(units))

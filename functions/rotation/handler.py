@@ -1,0 +1,164 @@
+"""The function: an event of Secrets Manager, of the schedule or of a person in, an answer out.
+
+    {"Step": "createSecret", "SecretId": …, "ClientRequestToken": …}      Secrets Manager
+    {"action": "drive"}                                                   every 5 minutes
+    {"action": "rotate", "secret_id": …, "dry_run": false}                a person
+    {"action": "status"} or {"action": "status", "secret_id": …}          a person
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from functions.common.aws import Clients, alert, read_secret
+from functions.common.errors import CloudFailed, EventInvalid, FunctionError
+from functions.common.log import logger
+from functions.common.runtime import now_ns
+from functions.common.settings import load, need
+from functions.rotation.database import Administrator
+from functions.rotation.doors import EngineDoor, GatewayDoor, TlsDoor
+from functions.rotation.errors import DriveFailed, RotationUnfinished
+from functions.rotation.kinds import Kind
+from functions.rotation.kinds.api_key import ApiKey
+from functions.rotation.kinds.cookie import Cookie
+from functions.rotation.kinds.database import Database
+from functions.rotation.kinds.kafka import Kafka
+from functions.rotation.kinds.tls import Tls
+from functions.rotation.rotation import SECOND_NS, Outcome, Rotation, Rules, drive_all, text_of
+from functions.rotation.settings import Settings
+from functions.rotation.steps import step_named
+from functions.rotation.store import Store
+
+__all__ = ["handle"]
+
+LOG = logger("rotation")
+MINUTE_NS = 60 * SECOND_NS
+
+
+def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Parse the event, call the use case, shape the answer; a failure is also told by SNS, then raised."""
+    settings = load(Settings, os.environ)
+    clients = Clients()
+    try:
+        return asyncio.run(_answer(event, settings, clients))
+    except RotationUnfinished as error:
+        LOG.info("rotation unfinished", extra={"waiting": error.waiting})
+        raise  # Secrets Manager tries again, and so does drive, which also sees when it takes too long
+    except DriveFailed:
+        raise  # each was told of
+    except Exception as error:
+        _tell(clients, settings, _subject(event), error)
+        raise
+
+
+async def _answer(event: Mapping[str, Any], settings: Settings, clients: Clients) -> dict[str, Any]:
+    need(settings, "environment", "database_host", "database_admin_secret")
+    async with Administrator(settings, lambda: read_secret(clients, settings.database_admin_secret)) as book:
+        rules = Rules(
+            environment=settings.environment,
+            required_holders=settings.required_holders,
+            silent_ns=settings.holder_silent_s * SECOND_NS,
+        )
+        rotation = Rotation(Store(clients), book, _kinds(settings, clients, book), rules, now_ns)
+        if "Step" in event:
+            step = step_named(event["Step"])
+            done = await rotation.step(step, text_of(event, "SecretId"), text_of(event, "ClientRequestToken"))
+            return _said(done)
+        match event.get("action"):
+            case "drive":
+                return await _drive(rotation, settings, clients)
+            case "rotate":
+                dry_run = event.get("dry_run", False)
+                if not isinstance(dry_run, bool):
+                    raise EventInvalid("dry_run must be true or false, is neither")
+                return _said(await rotation.rotate(text_of(event, "secret_id"), dry_run=dry_run))
+            case "status":
+                named = [text_of(event, "secret_id")] if "secret_id" in event else rotation.listed()
+                return {"secrets": [(await rotation.status(secret)).to_json() for secret in named]}
+            case other:
+                raise EventInvalid(
+                    f"an event must have a Step, or action drive, rotate or status; was {str(other)[:40]!r}",
+                    hint="see event.example.json",
+                )
+
+
+async def _drive(rotation: Rotation, settings: Settings, clients: Clients) -> dict[str, Any]:
+    failed: list[str] = []
+
+    def failure(secret: str, error: Exception) -> None:
+        failed.append(secret)
+        _tell(clients, settings, f"rotation of {secret} failed", error)
+
+    outcomes = await drive_all(rotation, rotation.listed(), failure)
+    for outcome in outcomes:
+        _said(outcome)
+        age_ns = now_ns() - outcome.since_ns
+        if outcome.state == "unfinished" and age_ns > settings.unfinished_alert_minutes * MINUTE_NS:
+            overdue = f"unfinished for {age_ns // MINUTE_NS} minutes; the old secret works on"
+            waiting = "".join(f"\n- {who}" for who in outcome.waiting)
+            _alert(clients, settings, f"rotation of {outcome.secret} waits", f"{outcome.secret}: {overdue}{waiting}")
+    if failed:
+        raise DriveFailed(
+            f"every secret must go on, {len(failed)} of {len(failed) + len(outcomes)} failed",
+            detail=", ".join(failed), hint="each was told of by an alert; the secrets in use are untouched",
+        )  # fmt: skip
+    return {"secrets": [outcome.to_json() for outcome in outcomes]}
+
+
+def _said(outcome: Outcome) -> dict[str, Any]:
+    answer = outcome.to_json()
+    LOG.info("rotation", extra={"outcome": answer})
+    return answer
+
+
+def _tell(clients: Clients, settings: Settings, subject: str, error: Exception) -> None:
+    """An error that is not ours may hold anything, so only its name is told."""
+    text = str(error) if isinstance(error, FunctionError) else type(error).__name__
+    LOG.error("rotation failed", extra={"failure": text, "code": getattr(error, "code", "")})
+    _alert(clients, settings, subject, f"{text}\n\nThe secret in use is untouched and works on.")
+
+
+def _alert(clients: Clients, settings: Settings, subject: str, text: str) -> None:
+    try:
+        alert(clients, settings.alerts_topic_arn, f"Ironbook {settings.environment}: {subject}", text)
+    except CloudFailed as error:  # what was to be told is raised or logged all the same
+        LOG.error("alert not published", extra={"failure": str(error)})
+
+
+def _subject(event: Mapping[str, Any]) -> str:
+    which = event.get("SecretId") or event.get("secret_id") or ""
+    return f"rotation {event.get('Step') or event.get('action') or ''} {which} failed"[:90]
+
+
+def _kinds(settings: Settings, clients: Clients, book: Administrator) -> dict[str, Kind]:
+    """Those that these settings allow."""
+
+    def authority() -> dict[str, Any]:
+        return read_secret(clients, settings.ca_secret)
+
+    def certificate() -> str:
+        return str(authority().get("certificate", "")) if settings.ca_secret else ""
+
+    draw = secrets.token_bytes
+    engine = EngineDoor(settings.engine_addresses, now_ns) if settings.engine_addresses else None
+    gateway = GatewayDoor(settings.gateway_url, certificate, now_ns) if settings.gateway_url else None
+    kinds: list[Kind] = [ApiKey(draw, engine, gateway), Cookie(draw), Database(draw, book)]
+    if settings.ca_secret:
+        kinds.append(Tls(authority, TlsDoor(), now_ns))
+    if settings.kafka_bootstrap:
+        from functions.rotation.kafka_users import BrokerUsers, MskUsers  # librdkafka takes a while to load
+
+        need(settings, "kafka_admin_secret")
+
+        def login() -> dict[str, Any]:
+            return read_secret(clients, settings.kafka_admin_secret)
+
+        if settings.kafka_user_secret_prefix:
+            kinds.append(Kafka(draw, MskUsers(settings, login, clients)))
+        else:
+            kinds.append(Kafka(draw, BrokerUsers(settings, login)))
+    return {kind.name: kind for kind in kinds}

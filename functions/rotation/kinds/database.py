@@ -1,0 +1,94 @@
+"""A database login: two users that alternate, so that the one in use is never touched.
+
+    current gateway_a ──▶ set: gateway_b gets a new password ──▶ current gateway_b ──▶ gateway_a may log on no more
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Protocol
+
+from functions.common.errors import SecretInvalid
+from functions.rotation.kinds import SECRET_BYTES, Draw, Value, need_pair, need_text, plain_name
+from ironbook.held import fingerprint, login_value
+
+__all__ = ["Database"]
+
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_KEPT = ("host", "port", "dbname", "users", "role")
+
+
+class Logins(Protocol):
+    """The users of a PostgreSQL server."""
+
+    async def let_in(self, user: str, password: str, role: str) -> None:
+        """The user exists, has this role and just this password. Raises DatabaseRefused."""
+
+    async def try_login(self, value: Value) -> None:
+        """Raises NewSecretRefused."""
+
+    async def sessions(self, user: str) -> int:
+        """How many it has."""
+
+    async def shut_out(self, user: str) -> None:
+        """The user may log on no more. Sessions that are open stay."""
+
+
+class Database:
+    """A user of PostgreSQL."""
+
+    name: ClassVar[str] = "database"
+    verified: ClassVar[bool] = False
+
+    def __init__(self, draw: Draw, logins: Logins) -> None:
+        self._draw, self._logins = draw, logins
+
+    def check(self, value: Value, where: str) -> None:
+        for user in (*need_pair(value, where), need_text(value, "role", where)):
+            if not isinstance(user, str) or _IDENTIFIER.fullmatch(user) is None:
+                raise SecretInvalid("users and role must be of a-z 0-9 _, at most 63, are not", detail=where)
+        if value["role"] in value["users"]:
+            raise SecretInvalid("the role must be another one than the users, is one of them", detail=where)
+        need_text(value, "password", where)
+        need_text(value, "host", where)
+        need_text(value, "dbname", where, most=63)
+        port = value.get("port")
+        if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65_535:
+            raise SecretInvalid("port must be a number from 1 to 65535, is not", detail=where)
+
+    def pair(self, new: Value, old: Value, where: str) -> None:
+        if new["username"] == old["username"]:
+            raise SecretInvalid("the new version must be of the other user, is of the same one", detail=where)
+        wrong = sorted(field for field in _KEPT if new.get(field) != old.get(field))
+        if wrong:
+            raise SecretInvalid(f"a rotation must change user and password only, would change {wrong}", detail=where)
+
+    def holder(self, value: Value) -> str:
+        return f"database/{plain_name(value['username'])}"
+
+    def fingerprint(self, value: Value) -> str:
+        return fingerprint(login_value(value["username"], value["password"]))
+
+    def fresh(self, value: Value) -> dict[str, Any]:
+        _, other = need_pair(value, "")
+        return {**value, "username": other, "password": self._draw(SECRET_BYTES).hex()}
+
+    async def set(self, new: Value) -> list[str]:
+        await self._logins.let_in(new["username"], new["password"], new["role"])
+        return [f"user {new['username']} has the new password and role {new['role']}"]
+
+    async def test(self, new: Value) -> list[str]:
+        await self._logins.try_login(new)
+        return [f"user {new['username']} logged on to PostgreSQL"]
+
+    async def unused(self, old: Value, new: Value) -> list[str]:
+        if old["username"] == new["username"]:
+            return []
+        count = await self._logins.sessions(old["username"])
+        return [f"user {old['username']} has {count} sessions in PostgreSQL"] if count else []
+
+    async def end(self, old: Value, new: Value) -> list[str]:
+        if old["username"] == new["username"]:
+            return []  # somebody put a value by hand: its user is the one in use
+        await self._logins.shut_out(old["username"])
+        return [f"user {old['username']} may log on no more"]

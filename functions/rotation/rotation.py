@@ -1,0 +1,364 @@
+"""One secret led from step to step, by whoever asks: Secrets Manager, the schedule, a person.
+
+    Secrets Manager   createSecret · setSecret · testSecret · finishSecret, of the version that it names
+    every 5 minutes   drive: each secret goes as far as it can, from wherever it stood
+    a person          rotate: a new version, then as drive; status; with dry_run nothing but reading
+
+All three do the same parts below, under a lock in PostgreSQL that lets one at a time work on a secret. Nothing waits:
+where somebody has not confirmed, RotationUnfinished says who, the old secret works on, and the next call looks again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from functions.common.errors import EventInvalid, SecretInvalid
+from functions.rotation.errors import KindUnknown, NewSecretRefused, RotationBusy, RotationError, RotationUnfinished
+from functions.rotation.holders import Holder, Required, not_accepted, not_used, required_of
+from functions.rotation.kinds import Kind, Value
+from functions.rotation.steps import PENDING, Labels, Next, Step, is_done, labels_of, next_step
+from functions.rotation.store import ENVIRONMENT_TAG, HOLDERS_TAG, KIND_TAG, USERS_TAG, Found, Store, Version
+
+__all__ = ["Book", "Outcome", "Rotation", "Rules"]
+
+PARTS_MAX: Final = 8  # of one drive of one secret: create, carry, tidy, retire; more would go in a circle
+SECOND_NS: Final = 10**9
+
+
+class Book(Protocol):
+    """Where holders are written down and locks are taken: the database."""
+
+    def locked(self, secret: str) -> Any:
+        """An async context: only we work on this secret. Raises RotationBusy."""
+
+    async def still_held(self) -> None:
+        """Raises where the lock is lost."""
+
+    async def holders(self, secret: str) -> list[Holder]:
+        """All rows of a secret."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the settings say."""
+
+    environment: str
+    required_holders: str
+    silent_ns: int
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What became of one secret. state: rest, unfinished, busy, would (dry run)."""
+
+    secret: str
+    kind: str
+    state: str = "rest"
+    did: list[str] = dataclasses.field(default_factory=list)
+    waiting: list[str] = dataclasses.field(default_factory=list)
+    since_ns: int = 0  # when the rotation that is under way began
+
+    def to_json(self) -> dict[str, Any]:
+        """As handlers answer."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value or name in ("did", "state")}
+
+
+class _Case:
+    """One secret as it stands now, its values read and checked."""
+
+    def __init__(self, found: Found, labels: Labels, kind: Kind, required: Required) -> None:
+        self.found, self.labels, self.kind, self.required = found, labels, kind, required
+        self.where = f"secret {found.name}"
+        self.values: dict[str, Version | None] = {}
+
+    @property
+    def next(self) -> Next:
+        pending = self.labels.pending
+        return next_step(self.labels, pending_has_value=bool(pending) and self.values.get(pending) is not None)
+
+    def value(self, version_id: str) -> Value:
+        """Raises SecretInvalid where the version has none."""
+        version = self.values.get(version_id)
+        if version is None:
+            raise SecretInvalid(
+                "a version with a label must have a value, has none", detail=f"{self.where}, version {version_id}",
+                hint="put a value, or take the label away",
+            )  # fmt: skip
+        return version.value
+
+    @property
+    def new(self) -> Value:
+        """What is being rotated to."""
+        return self.value(self.labels.pending or self.labels.current)
+
+    @property
+    def old(self) -> Value:
+        """What is used until then."""
+        return self.value(self.labels.current)
+
+    @property
+    def before(self) -> Value | None:
+        """What was used before; None where that is no secret of this kind, so that nobody can be let in by it."""
+        try:
+            version = self.values.get(self.labels.previous)
+            if version is not None:
+                self.kind.check(version.value, self.where)
+        except SecretInvalid:
+            return None
+        return None if version is None else version.value
+
+    @property
+    def since_ns(self) -> int:
+        """When the rotation under way began: its version was made then."""
+        newest = self.values.get(self.labels.pending or self.labels.current)
+        return newest.made_ns if newest is not None else self.found.changed_ns
+
+
+class Rotation:
+    """All that can be asked."""
+
+    def __init__(
+        self, store: Store, book: Book, kinds: Mapping[str, Kind], rules: Rules, now_ns: Callable[[], int]
+    ) -> None:
+        self._store, self._book, self._kinds, self._rules, self._now_ns = store, book, kinds, rules, now_ns
+
+    # ---- What is asked ----------------------------------------------------------------------------------------------
+
+    async def step(self, step: Step, secret_id: str, version: str) -> Outcome:
+        """One of Secrets Manager's four calls. Raises whatever keeps it from being done."""
+        name = self._store.describe(secret_id).name
+        async with self._book.locked(name):
+            case = self._look(secret_id)
+            outcome = _outcome(case)
+            if not is_done(step, version, case.labels, case.where):
+                if step is Step.CREATE:
+                    await self._create(case, outcome)
+                elif step is Step.SET:
+                    await self._set(case, outcome)
+                elif step is Step.TEST:
+                    await self._test(case, outcome)
+                else:
+                    await self._test(case, outcome)  # what was tested some time ago may hold no longer
+                    await self._finish(case, outcome)
+            if step is Step.FINISH:
+                await self._go_on(secret_id, outcome)
+            return outcome
+
+    async def drive(self, secret_id: str) -> Outcome:
+        """As far as it goes, from wherever it stands."""
+        name = self._store.describe(secret_id).name
+        async with self._book.locked(name):
+            outcome = _outcome(self._look(secret_id))
+            await self._go_on(secret_id, outcome)
+            return outcome
+
+    async def rotate(self, secret_id: str, *, dry_run: bool) -> Outcome:
+        """A new version, then as drive. One that is under way already is gone on with instead."""
+        if dry_run:
+            return await self._would(secret_id)
+        name = self._store.describe(secret_id).name
+        async with self._book.locked(name):
+            case = self._look(secret_id)
+            outcome = _outcome(case)
+            if case.next is not Next.REST:
+                outcome.did.append(f"a rotation was under way already ({case.next}); went on with that one")
+                await self._go_on(secret_id, outcome)
+                return outcome
+            await self._create(case, outcome)
+            await self._go_on(secret_id, outcome)
+            return outcome
+
+    async def status(self, secret_id: str) -> Outcome:
+        """Where it stands, and who is waited for. Reads only."""
+        case = self._look(secret_id)
+        outcome = _outcome(case)
+        outcome.state = case.next.value
+        outcome.since_ns = case.since_ns if case.next is not Next.REST else 0
+        if case.next in (Next.CARRY, Next.RETIRE):
+            outcome.waiting = await self._waiting(case, case.next)
+        return outcome
+
+    def listed(self) -> list[str]:
+        """ARNs of all secrets that rotate in this environment."""
+        return [found.arn for found in self._store.list(self._rules.environment)]
+
+    # ---- From step to step ------------------------------------------------------------------------------------------
+
+    async def _go_on(self, secret_id: str, outcome: Outcome) -> None:
+        for _ in range(PARTS_MAX):
+            case = self._look(secret_id)
+            outcome.since_ns = case.since_ns
+            try:
+                if case.next is Next.REST:
+                    outcome.state, outcome.since_ns = "rest", 0
+                    return
+                if case.next is Next.CREATE:
+                    await self._create(case, outcome)
+                elif case.next is Next.CARRY:
+                    await self._set(case, outcome)
+                    await self._test(case, outcome)
+                    await self._finish(case, outcome)
+                elif case.next is Next.TIDY:
+                    await self._tidy(case)
+                else:
+                    await self._retire(case, outcome)
+            except RotationUnfinished as unfinished:
+                outcome.state, outcome.waiting = "unfinished", list(unfinished.waiting)
+                return
+        raise RotationError("a rotation must come to rest, goes in a circle", detail=f"secret {outcome.secret}")
+
+    async def _create(self, case: _Case, outcome: Outcome) -> None:
+        """A new value for the pending version, or a new pending version."""
+        pending = case.labels.pending
+        if pending and case.values.get(pending) is not None:
+            return
+        value = case.kind.fresh(case.old)
+        case.kind.check(value, case.where)
+        case.kind.pair(value, case.old, case.where)
+        await self._book.still_held()
+        version = self._store.put_pending(case.found, pending, value)
+        outcome.did.append(f"version {version} made")
+
+    async def _set(self, case: _Case, outcome: Outcome) -> None:
+        self._checked_pair(case)
+        await self._book.still_held()
+        outcome.did += await case.kind.set(case.new)
+
+    async def _test(self, case: _Case, outcome: Outcome) -> None:
+        self._checked_pair(case)
+        if waiting := await self._waiting(case, Next.CARRY):
+            raise RotationUnfinished(
+                "everybody who checks a secret must accept the new one before it is used, some do not yet", waiting,
+                detail=case.where, hint="the old one stays in use; the next drive looks again",
+            )  # fmt: skip
+        outcome.did += await case.kind.test(case.new)
+
+    async def _finish(self, case: _Case, outcome: Outcome) -> None:
+        await self._book.still_held()
+        self._store.make_current(case.found, case.labels.pending, case.labels.current)
+        outcome.did.append(f"version {case.labels.pending} is current")
+        self._store.take_label(case.found, PENDING, case.labels.pending)
+
+    async def _tidy(self, case: _Case) -> None:
+        await self._book.still_held()
+        self._store.take_label(case.found, PENDING, case.labels.pending)
+
+    async def _retire(self, case: _Case, outcome: Outcome) -> None:
+        """The old one ends: first where it is let in, then its label, so that whatever stops here is done again."""
+        if waiting := await self._waiting(case, Next.RETIRE):
+            raise RotationUnfinished(
+                "nobody may need the old secret when it ends, some may", waiting, detail=case.where,
+                hint="the old one works until then; the next drive looks again",
+            )  # fmt: skip
+        await self._book.still_held()
+        if case.before is not None:
+            outcome.did += await case.kind.end(case.before, case.old)
+        self._store.end_previous(case.found, case.labels.previous)
+        outcome.did.append(f"version {case.labels.previous} ended")
+
+    async def _waiting(self, case: _Case, step: Next) -> list[str]:
+        """Who must confirm before this step, and has not."""
+        alive_since_ns = self._now_ns() - self._rules.silent_ns
+        new = case.new if step is Next.CARRY else case.old
+        rows = await self._book.holders(case.kind.holder(new))
+        fingerprint = case.kind.fingerprint(new)
+        if step is Next.CARRY:
+            if not case.kind.verified:
+                return []
+            return not_accepted(rows, fingerprint, case.required, alive_since_ns=alive_since_ns)
+        waiting = not_used(
+            rows, fingerprint, case.required, verified=case.kind.verified, alive_since_ns=alive_since_ns
+        )
+        return waiting + (await case.kind.unused(case.before, new) if case.before is not None else [])
+
+    async def _would(self, secret_id: str) -> Outcome:
+        """What rotate would do. Reads only."""
+        case = self._look(secret_id)
+        outcome = _outcome(case)
+        outcome.state = "would"
+        step = case.next
+        outcome.waiting = await self._waiting(case, step) if step in (Next.CARRY, Next.RETIRE) else []
+        rest = ["test it", "make it current", "end the old one when nobody needs it"]
+        planned = {
+            Next.REST: ["make a new version", "set it", *rest],
+            Next.CREATE: ["give the pending version a value", "set it", *rest],
+            Next.CARRY: ["set the pending version", *rest],
+            Next.TIDY: ["take AWSPENDING from the current version"],
+            Next.RETIRE: ["end the old version when nobody needs it"],
+        }
+        outcome.did = [f"would {part}" for part in planned[step]]
+        if step is Next.REST:
+            value = case.kind.fresh(case.old)  # whether one could be made at all; it goes nowhere
+            case.kind.check(value, case.where)
+            case.kind.pair(value, case.old, case.where)
+            await self._book.holders(case.kind.holder(case.old))
+        return outcome
+
+    # ---- How it stands ----------------------------------------------------------------------------------------------
+
+    def _look(self, secret_id: str) -> _Case:
+        """Read labels, tags and the values that have a label. Raises SecretInvalid, KindUnknown, HoldersUnnamed."""
+        found = self._store.describe(secret_id)
+        where = f"secret {found.name}"
+        if found.deleted:
+            raise SecretInvalid("a secret must be there to rotate, is marked for deletion", detail=where)
+        if found.tags.get(ENVIRONMENT_TAG) != self._rules.environment:
+            raise SecretInvalid(
+                f"a secret must be of environment {self._rules.environment} to rotate here, "
+                f"its tag says {found.tags.get(ENVIRONMENT_TAG)}",
+                detail=where, hint=f"correct the tag {ENVIRONMENT_TAG} or ask the function of its environment",
+            )  # fmt: skip
+        kind = self._kinds.get(found.tags.get(KIND_TAG, ""))
+        if kind is None:
+            raise KindUnknown(
+                f"a secret's kind must be one of {', '.join(sorted(self._kinds))}, was {found.tags.get(KIND_TAG)}",
+                detail=where, hint=f"correct the tag {KIND_TAG}; tls needs ca_secret, kafka needs kafka_bootstrap",
+            )  # fmt: skip
+        tags = found.tags
+        required = required_of(
+            kind.name, tags.get(HOLDERS_TAG), tags.get(USERS_TAG), self._rules.required_holders, where
+        )
+        case = _Case(found, labels_of(found.versions, where), kind, required)
+        for version in {case.labels.current, case.labels.pending, case.labels.previous} - {""}:
+            case.values[version] = self._store.read(found, version, strict=version != case.labels.previous)
+        kind.check(case.old, where)
+        if case.labels.pending and case.values[case.labels.pending] is not None:
+            kind.check(case.new, f"{where}, the pending version")
+        return case
+
+    def _checked_pair(self, case: _Case) -> None:
+        case.kind.pair(case.new, case.old, case.where)
+        if case.kind.fingerprint(case.new) == case.kind.fingerprint(case.old):
+            raise NewSecretRefused(
+                "the new version must be another secret than the current one, is the same", detail=case.where,
+                hint="take AWSPENDING away from that version",
+            )  # fmt: skip
+
+
+def _outcome(case: _Case) -> Outcome:
+    return Outcome(secret=case.found.name, kind=case.kind.name)
+
+
+async def drive_all(
+    rotation: Rotation, secrets: Sequence[str], failed: Callable[[str, Exception], None]
+) -> list[Outcome]:
+    """Each in turn; one that fails keeps no other one from going on."""
+    outcomes = []
+    for secret in secrets:
+        try:
+            outcomes.append(await rotation.drive(secret))
+        except RotationBusy:
+            outcomes.append(Outcome(secret=secret, kind="", state="busy"))
+        except Exception as error:  # whatever it is, the others must go on; the caller raises at the end
+            failed(secret, error)
+    return outcomes
+
+
+def text_of(event: Mapping[str, Any], field: str) -> str:
+    """A field of the event that must be a text. Raises EventInvalid."""
+    found = event.get(field)
+    if not isinstance(found, str) or not 1 <= len(found) <= 2048:
+        raise EventInvalid(f"{field} must be a text of 1 to 2048 characters, is not", hint="see event.example.json")
+    return found

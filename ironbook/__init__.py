@@ -16,6 +16,7 @@ from ironbook._decimals import Units, amount_text, amount_units, format_decimal,
 from ironbook._errors import (
     AddressInvalid,
     AnswerForged,
+    ArchiveInvalid,
     ClientClosed,
     ConnectionFailed,
     DecimalInvalid,
@@ -162,6 +163,7 @@ __all__ = [
     # errors
     "AddressInvalid",
     "AnswerForged",
+    "ArchiveInvalid",
     "ClientClosed",
     "ConnectionFailed",
     "DecimalInvalid",

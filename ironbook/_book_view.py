@@ -1,6 +1,6 @@
 """A book kept from a snapshot and the changes behind it: no Kafka here.
 
-    snapshot (as of update_id u) ──▶ levels; then each level with update_id u + 1, u + 2, … ──▶ checksum: the same?
+snapshot (as of update_id u) ──▶ levels; then each level with update_id u + 1, u + 2, … ──▶ checksum: the same?
 """
 
 from __future__ import annotations

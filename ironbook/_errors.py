@@ -27,6 +27,7 @@
         ├── EngineFailed              an engine node could not be started, found or stopped
         ├── ServiceFailed             Kafka or PostgreSQL could not be started or stopped, or refused what was asked
         ├── JournalInvalid            a journal that cannot be read as what it must be
+        │   └── ArchiveInvalid        an archive of one; nothing in it was changed
         └── DependencyMissing         an optional package is not installed
 
 `code` is a stable name. Where the engine gave a number, `engine_code` holds it, and text and hint are those of
@@ -269,6 +270,12 @@ class JournalInvalid(LocalError):
     """A journal cannot be read as what it must be; `detail` names segment and offset."""
 
     code = "journal_invalid"
+
+
+class ArchiveInvalid(JournalInvalid):
+    """An archive must be whole and chained, and is not; the detail names key, sequence and offset."""
+
+    code = "archive_invalid"
 
 
 class DependencyMissing(LocalError):

@@ -1,9 +1,9 @@
 """Which events of a topic are new, which are repeats, and what is missing between them: no Kafka here.
 
-    message ──▶ previous header above the last event? ──▶ Missing(events)
-       event ──▶ not above the last one of its partition and shard? ──▶ repeat, dropped
-                 (a state, n 4294967295: of its account and asset)
-             ──▶ a dense id more than one above the last? ──▶ Missing(trade_id, update_id, report_number)
+message ──▶ previous header above the last event? ──▶ Missing(events)
+   event ──▶ not above the last one of its partition and shard? ──▶ repeat, dropped
+             (a state, n 4294967295: of its account and asset)
+         ──▶ a dense id more than one above the last? ──▶ Missing(trade_id, update_id, report_number)
 """
 
 from __future__ import annotations

@@ -296,9 +296,7 @@ class CommandMethods(abc.ABC, Generic[Result]):
         self, instrument: int, tier: int, *, maker_fee_ppm: int, taker_fee_ppm: int, timeout_s: float | None = None
     ) -> Result:
         """Rates of a fee tier in an instrument, for orders that enter from now on."""
-        command = FeeTier(
-            instrument=instrument, tier=tier, maker_fee_ppm=maker_fee_ppm, taker_fee_ppm=taker_fee_ppm
-        )
+        command = FeeTier(instrument=instrument, tier=tier, maker_fee_ppm=maker_fee_ppm, taker_fee_ppm=taker_fee_ppm)
         return self._do(pack(command), timeout_s)
 
     def set_price_step(

@@ -191,7 +191,7 @@ def _plan(name: str, changes: Any) -> tuple[Change, ...]:
 
 def _change(place: str, change: Any) -> Change:
     if not isinstance(change, dict):
-        raise _wrong(place, "a change must be a table such as { at = \"09:30\", state = \"open\" }", change)
+        raise _wrong(place, 'a change must be a table such as { at = "09:30", state = "open" }', change)
     _only(change, place, ("at", "state", "auction_s"))
     match = _TIME.fullmatch(str(change.get("at")))
     if match is None:

@@ -72,9 +72,7 @@ def nonce_name(key_id: str, timestamp_ns: int, nonce: str) -> str:
 
 def verify(envelope: Envelope, secrets: Iterable[bytes], *, domain: str = ORDER) -> bool:
     """Is the signature by one of these secrets? All are tried, and the time taken says nothing about which."""
-    signed = signed_bytes(
-        domain, envelope["key_id"], envelope["timestamp_ns"], envelope["nonce"], envelope["body"]
-    )
+    signed = signed_bytes(domain, envelope["key_id"], envelope["timestamp_ns"], envelope["nonce"], envelope["body"])
     claimed = envelope["signature"].encode()
     good = False
     for secret in secrets:

@@ -596,6 +596,5 @@ class BookView:
 def _is_sequenced(topic: str) -> bool:
     """Do its events carry (shard, seq, n)?"""
     return all(
-        {"shard", "seq", "n"} <= {field.name for field in dataclasses.fields(event)}
-        for event in EVENTS[topic].values()
+        {"shard", "seq", "n"} <= {field.name for field in dataclasses.fields(event)} for event in EVENTS[topic].values()
     )

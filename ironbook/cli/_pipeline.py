@@ -1,11 +1,11 @@
 """What `ironbook up` starts beside the engine: analytics on this machine, or with --kafka the full pipeline.
 
-    embedded   PostgreSQL (of pip, or --database) ◀── python -m ironbook.embedded ◀── replica of the journal
-    full       Kafka and its topics ◀─▶ python -m streams.{validation,risk,submitter,analytics} ──▶ PostgreSQL
+embedded   PostgreSQL (of pip, or --database) ◀── python -m ironbook.embedded ◀── replica of the journal
+full       Kafka and its topics ◀─▶ python -m streams.{validation,risk,submitter,analytics} ──▶ PostgreSQL
 
-    <data>/pipeline.json        what runs, for other commands; gone when `up` ends
-    <data>/database-url         where the results are, mode 0600
-    <data>/streams/<worker>.log and .json
+<data>/pipeline.json        what runs, for other commands; gone when `up` ends
+<data>/database-url         where the results are, mode 0600
+<data>/streams/<worker>.log and .json
 """
 
 from __future__ import annotations
@@ -330,4 +330,3 @@ def choose(
             raise InputInvalid("--no-analytics must not stand beside --kafka, whose workers include analytics")
         return Full(data, kafka, prefix or "", login, database, told)
     return Embedded(data, database, told) if analytics else None
-

@@ -270,9 +270,7 @@ def steps(
         outcome = client.set_price_step(number, 0)
         for place, (price, tick, lot) in enumerate(rows):
             outcome.raise_if_rejected()
-            outcome = client.set_price_step(
-                number, place, from_price_ticks=price, tick_multiple=tick, lot_multiple=lot
-            )
+            outcome = client.set_price_step(number, place, from_price_ticks=price, tick_multiple=tick, lot_multiple=lot)
         applied(json, f"{len(rows)} price steps of {found['name']} set", outcome)
 
 

@@ -1,6 +1,8 @@
 """`ironbook journal`: prove it, read it, hand it on.
 
-verify    replays every record in a core of its own: the CRC chain, the rules, and each digest record must agree
+verify    replays every record in a core of its own: the CRC chain, the rules, and each digest record must agree;
+          those of the engine's data directory, or of the journal's archive
+statement the ledger at the end of a day, and the best prices that each order of the day met
 show      records as they are, decoded
 export    commands or events to CSV or Parquet, in a stream: a journal of any length in little memory
 """
@@ -25,6 +27,7 @@ import typer
 from rich.markup import escape
 
 from ironbook import DependencyMissing, EngineFailed, InputInvalid, JournalInvalid
+from ironbook.cli._archive import ArchiveOption, ShardOption, say_statement, verify_archive
 from ironbook.cli._output import JsonOption, progress, say_json, show, stdout
 from ironbook.cli._place import DATA, DataOption
 from schemas.vocabulary import (
@@ -82,18 +85,41 @@ def verify(
     from_snapshot: Annotated[
         bool, typer.Option("--from-snapshot", help="Begin at the newest good snapshot instead of the first record.")
     ] = False,
+    archive: ArchiveOption = None,
+    shard: ShardOption = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Archive: begin at its newest checkpoint instead of the first record.")
+    ] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Archive: write verified/… into it, and a checkpoint to resume from.")
+    ] = False,
+    statements: Annotated[
+        bool, typer.Option("--statements", help="Archive: write the statement of each day that is replayed into it.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Replay the whole journal and compare every digest in it; exit code 5 and the place if it is damaged.
 
-    Example:  ironbook journal verify --data /srv/exchange
+    A journal whose older segments were removed is replayed from the oldest snapshot that it goes on from; all of it is
+    in its archive.
+
+    Examples:
+
+      ironbook journal verify --data /srv/exchange
+
+      ironbook journal verify --archive s3://firm-archive/ --shard 0
     """
     from engine_node import replica as replicas
 
-    _require_journal(data)
+    if archive is not None:
+        verify_archive(archive, shard, resume=resume, record=record, statements=statements, json=json)
+        return
+    if resume or record or statements:
+        raise typer.BadParameter("--resume, --record and --statements are of an archive: name it with --archive")
+    require_journal(data)
     found = {"records": 0, "digest_records": 0, "terms": 0, "logons": 0}
     began_s = time.monotonic()
-    with _damage(data), replicas.Replica.open(data, event_mask=0, use_snapshot=from_snapshot) as replica:
+    with damage(data), replicas.Replica.open(data, event_mask=0, use_snapshot=from_snapshot) as replica:
         last = replica.reader.written()
         first = replica.core.sequence() + 1
         checked = 0
@@ -144,6 +170,9 @@ def _check(core: Any) -> None:
             detail=f"after sequence {core.sequence()}",
             hint="this is a fault of the core: keep the journal and report it",
         )
+
+
+app.command("statement")(say_statement)
 
 
 @app.command("show")
@@ -206,13 +235,13 @@ def export(
             detail=str(out.absolute().parent),
             hint=f"make it (mkdir -p {out.absolute().parent}), or name a file elsewhere",
         )
-    _require_journal(data)
+    require_journal(data)
     beside = out.with_name(f".{out.name}.part")
     rows = _command_rows if what is What.COMMANDS else _event_rows
     columns = COMMAND_COLUMNS if what is What.COMMANDS else EVENT_COLUMNS
     written = 0
     try:
-        with _sink(beside, chosen, columns) as write, _damage(data), rows(data, first, last, json) as batches:
+        with _sink(beside, chosen, columns) as write, damage(data), rows(data, first, last, json) as batches:
             for batch in batches:
                 write(batch)
                 written += len(batch)
@@ -238,7 +267,7 @@ def _format_of(out: Path) -> Format:
 # ---- Reading ---------------------------------------------------------------------------------------------------------
 
 
-def _require_journal(data: Path) -> None:
+def require_journal(data: Path) -> None:
     if not (data / "journal").is_dir():
         raise EngineFailed(
             "a journal must be there to be read, is not",
@@ -248,7 +277,7 @@ def _require_journal(data: Path) -> None:
 
 
 @contextmanager
-def _damage(data: Path) -> Iterator[None]:
+def damage(data: Path) -> Iterator[None]:
     """Damage and divergence, as errors of this package with segment and offset."""
     from engine_node import _engine
     from engine_node.errors import ReplicaError
@@ -270,8 +299,8 @@ def _damage(data: Path) -> Iterator[None]:
 def _records(data: Path, first: int, follow: bool) -> Iterator[tuple[int, Record]]:
     from engine_node import _engine
 
-    _require_journal(data)
-    with _damage(data), _engine.JournalReader(str(data / "journal"), first) as reader:
+    require_journal(data)
+    with damage(data), _engine.JournalReader(str(data / "journal"), first) as reader:
         while True:
             sequence = reader.place()
             records = reader.next(BATCH_RECORDS)

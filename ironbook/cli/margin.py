@@ -1,8 +1,8 @@
 """`ironbook margin`: who lacks margin, and a watcher that liquidates.
 
-    journal ──▶ replica ──▶ margin.py: who is called, what to close ──▶ mass_cancel, new_order of a delegate ──▶ engine
-                  ▲                                                                                                │
-                  └────────────────────── the record of each, before the next is decided ◀─────────────────────────┘
+journal ──▶ replica ──▶ margin.py: who is called, what to close ──▶ mass_cancel, new_order of a delegate ──▶ engine
+              ▲                                                                                                │
+              └────────────────────── the record of each, before the next is decided ◀─────────────────────────┘
 """
 
 from __future__ import annotations
@@ -242,11 +242,7 @@ class Watcher:
     def _with_floors(self) -> set[int]:
         core, sizes = self.replica.core, self.replica.core.options()
         accounts = [number for number in range(1, sizes["account_count_max"]) if core.account(number) is not None]
-        return {
-            account
-            for account in accounts
-            if any(core.floor(account, asset) < 0 for asset in self.assets)
-        }
+        return {account for account in accounts if any(core.floor(account, asset) < 0 for asset in self.assets)}
 
     def _defined(self) -> tuple[list[int], list[int]]:
         """Numbers of all assets and all instruments."""

@@ -1,7 +1,7 @@
 """`ironbook risk`: limits of accounts and firms, set by signed envelopes while the stream runs.
 
-    set, resume ──▶ envelope signed by an admin's key ──▶ risk.limits ──▶ the worker of risk ──▶ risk.audit ──▶ answer
-    show        ◀── the newest change of each account and firm ◀─────────────────────────────────┘
+set, resume ──▶ envelope signed by an admin's key ──▶ risk.limits ──▶ the worker of risk ──▶ risk.audit ──▶ answer
+show        ◀── the newest change of each account and firm ◀─────────────────────────────────┘
 """
 
 from __future__ import annotations

@@ -153,9 +153,7 @@ def _start(
     return address, steps, more
 
 
-def _stop(
-    engine: _Engine, beside: _pipeline.Embedded | _pipeline.Full | None, web: _gateway.Gateway | None
-) -> None:
+def _stop(engine: _Engine, beside: _pipeline.Embedded | _pipeline.Full | None, web: _gateway.Gateway | None) -> None:
     """Who brings orders ends first, then the engine with its publisher, then who keeps the results, and the servers."""
     if web is not None:
         web.stop()

@@ -1,8 +1,8 @@
 """`ironbook demo --kafka`: a tape and signed orders through the whole pipeline, and totals that must agree.
 
-    tape ──signed frames──▶ engine ──▶ publisher ──▶ topics ──▶ analytics ──▶ PostgreSQL
-    orders.submitted ──▶ validation ──▶ risk ──▶ submitter ──▲                     │
-    replica of the journal ──────────────── compared with ─────────────────────────┘
+tape ──signed frames──▶ engine ──▶ publisher ──▶ topics ──▶ analytics ──▶ PostgreSQL
+orders.submitted ──▶ validation ──▶ risk ──▶ submitter ──▲                     │
+replica of the journal ──────────────── compared with ─────────────────────────┘
 """
 
 from __future__ import annotations
@@ -214,4 +214,3 @@ def count_topics(full: Full) -> dict[str, int]:
         return dict([await count(topic.name) for topic in load_topics() if not topic.journal])
 
     return asyncio.run(every())
-

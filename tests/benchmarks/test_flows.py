@@ -236,9 +236,7 @@ class Slow:
                     fills += 1
                     lots += event.quantity_lots
                     notional += event.price_ticks * event.quantity_lots
-        return Answer(
-            fills=fills, lots=lots, notional=notional % 2**64, digest=f"{digest:016x}", refused=refused
-        )
+        return Answer(fills=fills, lots=lots, notional=notional % 2**64, digest=f"{digest:016x}", refused=refused)
 
 
 @pytest.mark.parametrize("name", ["tape", "deep", "cancel", "sweep"])

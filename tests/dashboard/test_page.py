@@ -149,9 +149,7 @@ def test_the_page_survives_a_restart_of_the_gateway(terminal: Terminal, stack: S
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_every_page_opens_without_an_error(
-    terminal: Terminal, stack: Stack, scheme: Literal["dark", "light"]
-) -> None:
+def test_every_page_opens_without_an_error(terminal: Terminal, stack: Stack, scheme: Literal["dark", "light"]) -> None:
     page = terminal.log_in(terminal.blank(scheme=scheme), "alice")
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
     for path in PAGES:

@@ -93,9 +93,7 @@ def test_topics_hold_what_the_journal_says(
     assert check_topics(kafka, topics, node) == 0, "nothing failed, so nothing came twice"
 
 
-def test_the_engine_starts_its_publisher_and_flushes_it_at_a_stop(
-    tmp_path: Path, kafka: str, topics: str
-) -> None:
+def test_the_engine_starts_its_publisher_and_flushes_it_at_a_stop(tmp_path: Path, kafka: str, topics: str) -> None:
     more = {"kafka_flush_ms": 20_000, "stop_timeout_ms": 40_000}
     node = Node(tmp_path / "node", kafka_bootstrap=kafka, kafka_topic_prefix=topics, **more)
     market = Market(node, seed=2)
@@ -211,9 +209,7 @@ def test_a_second_publisher_fences_the_first_which_ends(
     check_topics(kafka, topics, node)
 
 
-def test_a_quiet_market_has_one_event_a_message(
-    node: Node, kafka: str, topics: str, publish: Publish
-) -> None:
+def test_a_quiet_market_has_one_event_a_message(node: Node, kafka: str, topics: str, publish: Publish) -> None:
     node.settings["tick_interval_ms"] = 0  # a tick may have the book's checksum told
     market = Market(node, seed=4)
     node.start()
@@ -305,9 +301,7 @@ def test_a_journal_whose_beginning_was_removed_is_told_as_states_first(
     told = {(message.topic, message.key) for message in found}
     assert {("instruments", b"%d" % number) for number in market.INSTRUMENTS} <= told
     assert {("accounts", b"%d" % number) for number in market.ACCOUNTS} <= told
-    balances = {
-        (event["account"], event["asset"]) for m in found if m.topic == "balances" for event in m.events
-    }
+    balances = {(event["account"], event["asset"]) for m in found if m.topic == "balances" for event in m.events}
     assert balances == {(account, asset) for account in market.ACCOUNTS for asset in ("BTC", "USD")}
 
 

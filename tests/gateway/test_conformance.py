@@ -53,6 +53,8 @@ def document() -> dict[str, Any]:
 
 
 REFUSED = ["400", "401", "404", "405", "409", "413", "414", "415", "431"]
+
+
 def _without_tuples(schema: Any) -> Any:
     if isinstance(schema, list):
         return [_without_tuples(one) for one in schema]

@@ -38,9 +38,9 @@ def nothing_left(stack: Stack) -> Iterator[None]:
 
 def add_key(stack: Stack, key_id: str, permissions: int, account: int, **more: Any) -> None:
     """A key that the running gateway knows."""
-    stack.keys[key_id] = stack.node.keys().create_key(
-        key_id, permissions=int(permissions), account=account, **more
-    ).secret
+    stack.keys[key_id] = (
+        stack.node.keys().create_key(key_id, permissions=int(permissions), account=account, **more).secret
+    )
     wait_until(lambda: stack.signed(key_id, "GET", "/api/v1/session")[0] != 401, why="the gateway does not see the key")
 
 

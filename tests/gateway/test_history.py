@@ -264,6 +264,7 @@ async def test_both_fills_of_an_account_that_traded_with_itself_are_in_one_page(
                     assert [(fill.sequence, fill.n) for fill in found] == [(fill.sequence, fill.n) for fill in every]
         assert pairs
 
+
 CANDLE_FIELDS = tuple(name for name in Candle.__slots__ if name != "buy_notional_units")  # the table does not have it
 
 

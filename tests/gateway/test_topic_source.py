@@ -194,9 +194,7 @@ async def test_a_topic_whose_beginning_is_gone_needs_a_snapshot(topic: Topic, tm
 
 
 @in_loop
-async def test_a_mirror_follows_an_engine_through_its_publisher(
-    kafka: str, topic_prefix: str, tmp_path: Path
-) -> None:
+async def test_a_mirror_follows_an_engine_through_its_publisher(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
     make_topics_in_thread = asyncio.get_running_loop().run_in_executor(None, make_topics, kafka, topic_prefix)
     node = Node(tmp_path / "node", snapshot_process=False)
     secret = node.make_key()

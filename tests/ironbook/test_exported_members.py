@@ -14,6 +14,7 @@ from ironbook import IronbookError, _errors
 from schemas.vocabulary import CODE_TEXT
 
 PUBLIC_MODULES = {
+    "archive",
     "average_cost",
     "calendar",
     "cli",

@@ -167,7 +167,7 @@ def test_whatever_is_drawn_an_order_that_fills_at_its_price_never_worsens_the_sh
         )
         rate, slippage = draw.randint(50_000, PPM), draw.randint(0, 49_000)
         policy = Policy(asset=USD, maintenance_ppm={BTC: rate}, slippage_ppm=slippage)
-        units = draw.randint(-10**6, 10**6)
+        units = draw.randint(-(10**6), 10**6)
         value = mark.value_units(units)
         holdings = {
             USD: Holding(free_units=-value + draw.randint(0, 1 + abs(value) // 5), floor_units=-(10**15)),

@@ -211,9 +211,7 @@ def test_a_halted_account_is_refused_and_a_new_floor_is_noticed(venue: Venue) ->
         assert [step["filled_lots"] for step in watcher.look(client)] == [237, 13]
 
 
-def test_the_command_line_checks_and_watches(
-    venue: Venue, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_checks_and_watches(venue: Venue, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     venue.called()
     venue.offer(186, 5000)
     policy = tmp_path / "margin.toml"

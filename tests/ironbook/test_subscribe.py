@@ -318,9 +318,7 @@ def test_a_subscriber_reads_what_its_row_allows_and_is_told_what_it_does_not(sas
 
     def security(user: str, password: str = "") -> Security:
         own = sasl_kafka.login(user)
-        return Security(
-            username=user, password=password or own["sasl_plain_password"], mechanism=own["sasl_mechanism"]
-        )
+        return Security(username=user, password=password or own["sasl_plain_password"], mechanism=own["sasl_mechanism"])
 
     async def body() -> None:
         options: dict[str, Any] = {"prefix": prefix, "security": security("subscriber")}

@@ -54,9 +54,8 @@ def faults(state: State, command: CircuitBreaker) -> Iterator[Code]:
     levels = levels_said(command)
     steps = [(command.band_ppm, command.band_ms), *levels]
     rising = [ppm for ppm, _ in levels if ppm > 0]
-    if (
-        any(ppm > COLLAR_PPM_MAX or (ppm == 0 and length_ms > 0) for ppm, length_ms in steps)
-        or any(lower >= higher for lower, higher in itertools.pairwise(rising))
+    if any(ppm > COLLAR_PPM_MAX or (ppm == 0 and length_ms > 0) for ppm, length_ms in steps) or any(
+        lower >= higher for lower, higher in itertools.pairwise(rising)
     ):
         yield Code.LIMITS_INVALID
 

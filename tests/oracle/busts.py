@@ -26,8 +26,14 @@ Asset = int
 
 
 def keep(
-    state: State, instrument: InstrumentState, one: OrderState, other: OrderState, price: int, lots: int,
-    one_fee: int, other_fee: int,
+    state: State,
+    instrument: InstrumentState,
+    one: OrderState,
+    other: OrderState,
+    price: int,
+    lots: int,
+    one_fee: int,
+    other_fee: int,
 ) -> None:
     """Note a trade that was just made, with the fee of each order."""
     bought = one.side == Side.BUY
@@ -173,9 +179,7 @@ def correct(state: State, events: Events, command: TradeCorrection) -> None:
     state.trades[command.instrument, command.trade_id] = after
 
 
-def tell(
-    events: Events, kind: EventKind, instrument: InstrumentState, trade_id: int, price: int, lots: int
-) -> None:
+def tell(events: Events, kind: EventKind, instrument: InstrumentState, trade_id: int, price: int, lots: int) -> None:
     events.public(kind, instrument=instrument.number, price_ticks=price, quantity_lots=lots, reference=trade_id)
 
 

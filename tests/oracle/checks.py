@@ -235,9 +235,7 @@ def number_faults(
         yield from size_faults(account, instrument, quantity)
 
 
-def worth_faults(
-    account: AccountState, instrument: InstrumentState, command: NewOrder, order: OrderState
-) -> Faults:
+def worth_faults(account: AccountState, instrument: InstrumentState, command: NewOrder, order: OrderState) -> Faults:
     """Step 8. The notional of a market_by_quote order is its amount."""
     by_quote = command.order_type == OrderType.MARKET_BY_QUOTE
     if by_quote and order.rest == 0:
@@ -340,11 +338,7 @@ def notional_faults(
 ) -> Faults:
     if least_matters and notional < instrument.notional_min:
         yield Code.NOTIONAL_TOO_SMALL
-    if (
-        notional > UNITS_MAX
-        or lots * instrument.base_units > UNITS_MAX
-        or 0 < account.notional_max < notional
-    ):
+    if notional > UNITS_MAX or lots * instrument.base_units > UNITS_MAX or 0 < account.notional_max < notional:
         yield Code.NOTIONAL_TOO_LARGE
 
 
@@ -412,9 +406,7 @@ def order_to_be(state: State, command: NewOrder, said: OrderTerms, price: int, q
 
 def named_order(state: State, command: Cancel | Replace) -> OrderState | None:
     """The open order that a cancel or replace names."""
-    return named.order(
-        state, command.account, command.instrument, command.order_id, command.target_client_order_id
-    )
+    return named.order(state, command.account, command.instrument, command.order_id, command.target_client_order_id)
 
 
 def named_order_faults(state: State, command: Cancel | Replace) -> Faults:

@@ -1,8 +1,8 @@
 """Section 1: which records form a group, and whether they may stand where they stand.
 
-    text(key 1, 7)  nonce(key 1, 8)  new_order(key 1, 9)     one group of three
-    text(key 1, 7)  new_order(key 2, 1)                      a void prefix; a group of one
-    text(key 1, 7)  text(key 1, 8)  new_order(key 1, 9)      a void prefix; a group of two
+text(key 1, 7)  nonce(key 1, 8)  new_order(key 1, 9)     one group of three
+text(key 1, 7)  new_order(key 2, 1)                      a void prefix; a group of one
+text(key 1, 7)  text(key 1, 8)  new_order(key 1, 9)      a void prefix; a group of two
 """
 
 from __future__ import annotations

@@ -87,8 +87,15 @@ def anything(choice: Choice) -> OrderTerms:
 
 
 SHAPES: tuple[Callable[[Choice], OrderTerms], ...] = (
-    *((plain,) * 2), *((iceberg,) * 4), *((hidden,) * 4), *((all_or_none,) * 4), *((pegged,) * 5), *((minimum,) * 3),
-    *((stop,) * 8), *((trailing,) * 4), anything,
+    *((plain,) * 2),
+    *((iceberg,) * 4),
+    *((hidden,) * 4),
+    *((all_or_none,) * 4),
+    *((pegged,) * 5),
+    *((minimum,) * 3),
+    *((stop,) * 8),
+    *((trailing,) * 4),
+    anything,
 )
 NEED_GOOD_TILL_CANCELLED = (iceberg, hidden, all_or_none, pegged)
 
@@ -103,9 +110,7 @@ def with_terms(choice: Choice, order: NewOrder) -> tuple[NewOrder, OrderTerms | 
         shape = choice.one_of((iceberg, hidden))
         terms = dataclasses.replace(shape(choice), **trigger_of(terms))
     if shape in NEED_GOOD_TILL_CANCELLED and not sometimes(choice, 20):
-        order = dataclasses.replace(
-            order, order_type=OrderType.LIMIT, time_in_force=TimeInForce.GOOD_TILL_CANCELLED
-        )
+        order = dataclasses.replace(order, order_type=OrderType.LIMIT, time_in_force=TimeInForce.GOOD_TILL_CANCELLED)
     if shape in (all_or_none, pegged, minimum) and not sometimes(choice, 20):
         order = dataclasses.replace(order, options=0)
     if sometimes(choice, 10) and (lasts(order, terms) or sometimes(choice, 10)):
@@ -186,9 +191,10 @@ def instrument_state(choice: Choice) -> commands.Closing:
 
 
 def circuit_breaker(choice: Choice) -> commands.Closing:
-    band, *levels = (usually(choice, (0, 0, ppm), (1, 1_000_000, 1_000_001, 2**32 - 1), one_in=20) for ppm in (
-        choice.one_of((100_000, 200_000)), 200_000, choice.one_of((300_000, 200_000)), 400_000
-    ))
+    band, *levels = (
+        usually(choice, (0, 0, ppm), (1, 1_000_000, 1_000_001, 2**32 - 1), one_in=20)
+        for ppm in (choice.one_of((100_000, 200_000)), 200_000, choice.one_of((300_000, 200_000)), 400_000)
+    )
     lengths = [
         usually(choice, (1, 1, 1, 0), (2, 2**32 - 1), one_in=20) if ppm or sometimes(choice, 60) else 0
         for ppm in (band, *levels)

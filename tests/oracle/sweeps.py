@@ -26,9 +26,7 @@ def mass_cancel(state: State, events: Events, command: MassCancel) -> None:
 def orders_in_turn(state: State, account: int) -> list[OrderState]:
     """By the account's positions in the order of their creation, and in each by rising id."""
     mine = state.orders_of(account)
-    return [
-        order for instrument, _ in state.positions_of(account) for order in mine if order.instrument == instrument
-    ]
+    return [order for instrument, _ in state.positions_of(account) for order in mine if order.instrument == instrument]
 
 
 def cancel_of_key(state: State, events: Events, key: int, account: int, code: Code) -> None:

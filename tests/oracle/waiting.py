@@ -117,5 +117,3 @@ def fire(state: State, events: Events, instrument: InstrumentState, order: Order
         taking.cancel_rest(state, events, order, Code.CANCELLED_WOULD_TAKE)
     else:
         taking.take(state, events, order)
-
-

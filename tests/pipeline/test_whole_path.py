@@ -110,7 +110,8 @@ def check_orders(whole: Installation) -> None:
     entered = collections.Counter(
         event["nonce"]
         for event in events["executions"]
-        if event["type"] in ("accepted", "rejected", "applied", "replaced") and "nonce" in event
+        if event["type"] in ("accepted", "rejected", "applied", "replaced")
+        and "nonce" in event
         and event["code"] != "nonce_repeated"
     )
     assert set(entered.values()) <= {1}, [name for name, count in entered.items() if count > 1]

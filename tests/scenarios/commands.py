@@ -50,9 +50,28 @@ from tests.scenarios import money
 from tests.scenarios.language import ScenarioError
 
 Command: TypeAlias = (
-    Account | AccountLimits | Asset | Cancel | CircuitBreaker | ClockTick | CountdownCancel | Deposit | Digest | Halt
-    | Instrument | InstrumentLimits | InstrumentState | Logoff | Logon | MassCancel | NewOrder | Refused | Replace
-    | Term | Withdrawal | money.Command
+    Account
+    | AccountLimits
+    | Asset
+    | Cancel
+    | CircuitBreaker
+    | ClockTick
+    | CountdownCancel
+    | Deposit
+    | Digest
+    | Halt
+    | Instrument
+    | InstrumentLimits
+    | InstrumentState
+    | Logoff
+    | Logon
+    | MassCancel
+    | NewOrder
+    | Refused
+    | Replace
+    | Term
+    | Withdrawal
+    | money.Command
 )
 
 ASSETS = {"USD": 1, "BTC": 2, "ETH": 3}

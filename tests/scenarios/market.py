@@ -364,21 +364,18 @@ class Market:
     def check_reference(self, said: Said, client_sequence: int, report: Report, check: str) -> None:
         """Reports on an order are the order's own; those to the sender carry the client sequence."""
         match report.kind:
-            case (
-                EventKind.ACCEPTED
-                | EventKind.FILLED
-                | EventKind.CANCELLED
-                | EventKind.REPLACED
-                | EventKind.TRIGGERED
-            ):
+            case EventKind.ACCEPTED | EventKind.FILLED | EventKind.CANCELLED | EventKind.REPLACED | EventKind.TRIGGERED:
                 entered = self.entered[report.order_id]
-                assert Entered(
-                    key=report.key,
-                    account=report.account,
-                    instrument=report.instrument,
-                    side=Side.SELL if report.flags & ReportFlag.SELL else Side.BUY,
-                    number=report.client_order_id,
-                ) == entered, check + "a report on an order must be as the order was entered"
+                assert (
+                    Entered(
+                        key=report.key,
+                        account=report.account,
+                        instrument=report.instrument,
+                        side=Side.SELL if report.flags & ReportFlag.SELL else Side.BUY,
+                        number=report.client_order_id,
+                    )
+                    == entered
+                ), check + "a report on an order must be as the order was entered"
                 if report.kind in (EventKind.FILLED, EventKind.TRIGGERED):
                     expected = self.ids[report.instrument, EventKind.TRADE]
                 else:

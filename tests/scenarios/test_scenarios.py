@@ -35,9 +35,7 @@ def test_scenario(which: int, exchange: str) -> None:
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
-@pytest.mark.parametrize(
-    "code", RECORDED_CODES, ids=[code.name.lower() for code in RECORDED_CODES]
-)
+@pytest.mark.parametrize("code", RECORDED_CODES, ids=[code.name.lower() for code in RECORDED_CODES])
 def test_code_has_a_section_of_its_name_that_produces_it(code: Code, exchange: str) -> None:
     named = [which for which, section in enumerate(SECTIONS) if section.title == code.name.lower()]
     assert len(named) == 1, f"one section must be called {code.name.lower()}"

@@ -1,9 +1,9 @@
 """The gateway's HTTP server alone, with a tiny handler, in a thread of its own; and raw bytes to throw at it.
 
-    with Door(header_timeout=200) as door:
-        with door.connect() as line:
-            line.send(b"GET /echo HTTP/1.1\\r\\nHost: door\\r\\n\\r\\n")
-            assert line.answer().status == 200
+with Door(header_timeout=200) as door:
+    with door.connect() as line:
+        line.send(b"GET /echo HTTP/1.1\\r\\nHost: door\\r\\n\\r\\n")
+        assert line.answer().status == 200
 """
 
 from __future__ import annotations

@@ -143,9 +143,7 @@ class Command:
 
     def __init__(self, group: Group) -> None:
         first = group.void_count * v.RECORD_BYTES
-        records = [
-            group.records[at : at + v.RECORD_BYTES] for at in range(first, len(group.records), v.RECORD_BYTES)
-        ]
+        records = [group.records[at : at + v.RECORD_BYTES] for at in range(first, len(group.records), v.RECORD_BYTES)]
         self.closing = records[-1]
         prefixes = {record[0]: record for record in records[:-1]}
         nonce, text = prefixes.get(v.Kind.NONCE), prefixes.get(v.Kind.TEXT)
@@ -292,13 +290,20 @@ class Encoder:
         updated = named | {"update_id": raw.reference}
         match name:
             case "trade":
-                return "trades", "trade", named | {"trade_id": raw.reference} | size(raw, found) | {
-                    "side": side(raw),
-                    "maker_order_id": raw.order_id,
-                    "taker_order_id": raw.client_order_id,
-                    "auction": bool(raw.flags & v.ReportFlag.AUCTION),
-                    "notional_units": raw.price_ticks * raw.quantity_lots * found.quote_units_per_tick_lot,
-                }
+                return (
+                    "trades",
+                    "trade",
+                    named
+                    | {"trade_id": raw.reference}
+                    | size(raw, found)
+                    | {
+                        "side": side(raw),
+                        "maker_order_id": raw.order_id,
+                        "taker_order_id": raw.client_order_id,
+                        "auction": bool(raw.flags & v.ReportFlag.AUCTION),
+                        "notional_units": raw.price_ticks * raw.quantity_lots * found.quote_units_per_tick_lot,
+                    },
+                )
             case "trade_bust" | "trade_correction":
                 told = named | {"trade_id": raw.reference} | size(raw, found)
                 return "trades", name.removeprefix("trade_"), told
@@ -310,12 +315,18 @@ class Encoder:
                 return "book", "checksum", updated | {"crc32": raw.amount_units} | counts
             case "indicative":
                 priced = {"price": found.price(raw.price_ticks)} if raw.price_ticks else {}
-                return "market.state", "indicative", updated | priced | {
-                    "price_ticks": raw.price_ticks,
-                    "quantity_lots": raw.quantity_lots,
-                    "imbalance_lots": raw.remaining_lots,
-                    "side": side(raw),
-                }
+                return (
+                    "market.state",
+                    "indicative",
+                    updated
+                    | priced
+                    | {
+                        "price_ticks": raw.price_ticks,
+                        "quantity_lots": raw.quantity_lots,
+                        "imbalance_lots": raw.remaining_lots,
+                        "side": side(raw),
+                    },
+                )
         assert name == "state"
         state: Event = {"scope": "instrument", "state": v.TradingState(raw.code).name.lower()} | named
         ends: Event = {"auction_ends_ns": raw.reference} if raw.reference else {}

@@ -73,7 +73,13 @@ class Desk:
         return self.report(self.filled(side, lots, ticks, symbol, account=account, done=True, remaining_lots=0, **more))
 
     def new(
-        self, side: str = "buy", lots: int = 1, ticks: int = 100, symbol: str = BTC, account: int = 1, firm: int = 1,
+        self,
+        side: str = "buy",
+        lots: int = 1,
+        ticks: int = 100,
+        symbol: str = BTC,
+        account: int = 1,
+        firm: int = 1,
         **more: Any,
     ) -> dict[str, Any]:
         return self._order(
@@ -88,9 +94,12 @@ class Desk:
     def replace(
         self, lots: int, ticks: int, account: int = 1, firm: int = 1, symbol: str = BTC, **more: Any
     ) -> dict[str, Any]:
-        return self._order(
-            account, firm, action="replace", symbol=symbol, instrument=1, quantity_lots=lots, price_ticks=ticks
-        ) | more
+        return (
+            self._order(
+                account, firm, action="replace", symbol=symbol, instrument=1, quantity_lots=lots, price_ticks=ticks
+            )
+            | more
+        )
 
     def _order(self, account: int, firm: int, **more: Any) -> dict[str, Any]:
         number = next(self.count)

@@ -1,9 +1,9 @@
 """Processors as the tests start them: `python -m streams.NAME` in a process of its own.
 
-    with WorkerProcess("streams.risk", kafka, prefix, directory, flush_interval=50) as worker:
-        worker.wait_ready()
-        worker.kill()          kill -9
-        worker.start()         the same again
+with WorkerProcess("streams.risk", kafka, prefix, directory, flush_interval=50) as worker:
+    worker.wait_ready()
+    worker.kill()          kill -9
+    worker.start()         the same again
 """
 
 from __future__ import annotations

@@ -62,9 +62,11 @@ def bust_and_correct(stack: Stack) -> None:
         admin.correct_trade(
             1, before["trade_id"], price_ticks=price_ticks, quantity_lots=quantity_lots
         ).raise_if_rejected()
-        sequence = admin.correct_trade(
-            1, before["trade_id"], price_ticks=price_ticks - 1, quantity_lots=quantity_lots
-        ).raise_if_rejected().answer.sequence
+        sequence = (
+            admin.correct_trade(1, before["trade_id"], price_ticks=price_ticks - 1, quantity_lots=quantity_lots)
+            .raise_if_rejected()
+            .answer.sequence
+        )
     wait_until(lambda: replica(stack)["sequence"] >= sequence, 10, "the gateway must have applied it")
 
 

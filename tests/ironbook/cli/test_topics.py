@@ -70,9 +70,7 @@ def test_watch_says_what_is_missing(kafka: str, topic_prefix: str, call: Call) -
     assert [lines[1][name] for name in ("what", "after", "until")] == ["trade_id", "1", "4"]
 
 
-def test_watch_for_people_names_the_fields(
-    kafka: str, topic_prefix: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_watch_for_people_names_the_fields(kafka: str, topic_prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
     at = partition("trades", "BTC/USD")
     prepare(kafka, topic_prefix, ["trades"], [("trades", at, json.dumps(trade(7)).encode(), None)])
     assert run(["watch", "trades", "--past", "--count", "1", "--kafka", kafka, "--prefix", topic_prefix]) == 0

@@ -177,9 +177,7 @@ def load(stage: Stage, seed: int) -> list[tuple[int, list[dict[str, Any]]]]:
     chance = random.Random(seed)
 
     def message(firm: int) -> list[dict[str, Any]]:
-        return [
-            stage.order(firm, chance.randint(1, 300), side=chance.choice(("buy", "sell"))) for _ in range(ORDERS)
-        ]
+        return [stage.order(firm, chance.randint(1, 300), side=chance.choice(("buy", "sell"))) for _ in range(ORDERS)]
 
     return [(firm, message(firm)) for _ in range(MESSAGES) for firm in ACCOUNTS]
 

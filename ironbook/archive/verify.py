@@ -1,0 +1,328 @@
+"""The archive proved: each digest, the chains of manifests and of records, every digest record against the state.
+
+    entries ──▶ records of one object at a time ──▶ Replay ──▶ verified/<shard>/<last>.json
+       ▲                                              ├─ each day that ended ──▶ statements/<shard>/<day>.…
+       └─ from the first record, or from the checkpoint of the newest verified/…json (a snapshot as of the end of a day)
+
+One object is in memory at a time; nothing is on disk. What is written is written only where nothing is, or where the
+same is; a day's statement that was partial is replaced.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from ironbook._errors import ArchiveInvalid, InputInvalid
+from ironbook.archive.layout import Entry, Head, sha256
+from ironbook.archive.reading import check_end, entries, entry_at, newest, read_head, records_of
+from ironbook.archive.replay import SCALES, Closed, NoRoom, Replay, capacities
+from ironbook.archive.statements import (
+    Ledger,
+    arrivals_key,
+    day_of,
+    day_text,
+    parse_day,
+    statement_key,
+)
+from ironbook.archive.stores import Store
+from schemas.vocabulary import RECORD_BYTES
+
+if TYPE_CHECKING:
+    from engine_node import _engine
+
+__all__ = ["Checkpoint", "newest_checkpoint", "state_day", "verify"]
+
+FORMAT: Final = 1
+Told = Callable[[int], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A state that was verified: where a replay may begin. As of the end of a day."""
+
+    key: str  # of the snapshot
+    sha256: str
+    sequence: int
+    digest: str
+    day: str  # the day that it ends
+    scale: int  # capacities that had room for it
+    ledger: dict[str, Any]
+
+
+def _prefix(shard: int) -> str:
+    return f"verified/{shard:05d}/"
+
+
+def newest_checkpoint(store: Store, shard: int, head: Head) -> Checkpoint | None:
+    """The one of the newest verified statement. Raises ArchiveInvalid: more was verified than the archive has now."""
+    names = [key for key in store.keys(_prefix(shard)) if key.endswith(".json")]
+    if not names:
+        return None
+    found = store.get(names[-1])
+    try:
+        said = orjson.loads(found.data if found else b"")
+        verified, point = int(said["sequence"]), said["checkpoint"]
+        checkpoint = None if point is None else Checkpoint(**point)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ArchiveInvalid(
+            f"a verifier's statement must be as it was written, is not: {type(error).__name__}",
+            detail=store.place + names[-1],
+            hint="bring its last good version back, or replay from the first record",
+        ) from None
+    if verified > head.last_sequence:
+        raise ArchiveInvalid(
+            f"the archive must reach what was verified, sequence {verified}, and ends at {head.last_sequence}",
+            detail=f"{store.place}{names[-1]}",
+            hint="the head was rolled back: bring its last version back",
+        )
+    return checkpoint
+
+
+def _load(store: Store, point: Checkpoint, scale: int) -> _engine.Core:
+    from engine_node import _engine
+
+    found = store.get(point.key)
+    if found is None or sha256(found.data) != point.sha256:
+        raise ArchiveInvalid(
+            f"a checkpoint must be there with digest {point.sha256}, "
+            + ("is missing" if found is None else f"has {sha256(found.data)}"),
+            detail=store.place + point.key,
+            hint="replay from the first record: ironbook journal verify --archive … without --resume",
+        )
+    core = _engine.Core.load(found.data, **capacities(scale))
+    if (core.sequence(), f"{core.digest():016x}") != (point.sequence, point.digest):
+        raise ArchiveInvalid(
+            f"a checkpoint must hold sequence {point.sequence} and digest {point.digest}, "
+            f"holds {core.sequence()} and {core.digest():016x}",
+            detail=store.place + point.key,
+        )
+    return core
+
+
+def _begin(store: Store, shard: int, point: Checkpoint | None, scale: int, **more: Any) -> Replay:
+    from engine_node import _engine
+
+    if point is None:
+        return Replay(_engine.Core(**capacities(scale)), shard=shard, **more)
+    ledger = Ledger.from_json(point.ledger)
+    return Replay(_load(store, point, scale), shard=shard, ledger=ledger, day=parse_day(point.day) + 1, **more)
+
+
+def _records(store: Store, head: Head, above: int) -> Iterator[tuple[Entry, bytes]]:
+    """Each entry behind a sequence, and its records that are behind it."""
+    from engine_node import _engine
+
+    crc: int | None = None
+    for entry in entries(store, head, above):
+        if crc is None:
+            before = entry.previous
+            previous = (
+                entry_at(store, head.shard, before, entry.previous_sha256, entry.manifest)
+                if before is not None
+                else None
+            )
+            crc = 0 if previous is None else previous.crc32c
+        records = records_of(store, entry, crc, _engine.crc32c)
+        crc = entry.crc32c
+        yield entry, records[max(0, above + 1 - entry.first_sequence) * RECORD_BYTES :]
+
+
+# ---- Verify ----------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(slots=True)
+class _Run:
+    store: Store
+    head: Head
+    last_day: int  # of the archive's last record
+    statements: bool
+    record: bool
+    scale: int = 1
+    point: Checkpoint | None = None
+    written: list[str] = dataclasses.field(default_factory=list)
+
+    def on_day(self, closed: Closed, replay: Replay) -> None:
+        """A day's end: its statement, and a checkpoint at the last one that is whole."""
+        if self.statements:
+            self.written += put_statement(self.store, replay.shard, closed)
+        if not closed.partial and closed.day == self.last_day - 1 and self.record:
+            self.point = self._save(replay, closed.day)
+
+    def _save(self, replay: Replay, day: int) -> Checkpoint:
+        core = replay.core
+        data = core.save()
+        key = f"{_prefix(replay.shard)}{core.sequence():020d}-{core.digest():016x}.snap"
+        if self.store.put(key, data, None) is None:
+            found = self.store.get(key)
+            data = b"" if found is None else found.data  # the same state; a snapshot's bytes may differ
+        return Checkpoint(
+            key=key, sha256=sha256(data), sequence=core.sequence(), digest=f"{core.digest():016x}",
+            day=day_text(day), scale=self.scale, ledger=replay.ledger.to_json(),
+        )  # fmt: skip
+
+
+def verify(
+    store: Store, shard: int, *, resume: bool = False, record: bool = False, statements: bool = False,
+    told: Told = lambda sequence: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Prove the archive; what was found. Raises ArchiveInvalid, which names key, sequence and offset.
+
+    resume      begin at the newest checkpoint, not at the first record
+    record      write verified/…json, and a checkpoint at the end of the last whole day
+    statements  write the statement of every day that was replayed
+    """
+    head, _ = read_head(store, shard)
+    last = check_end(store, head)
+    if last is None:
+        raise ArchiveInvalid(
+            "an archive must have records to be verified, has none",
+            detail=f"{store.place}journal/{shard:05d}/",
+            hint="is it the right shard? The archiver writes there",
+        )
+    newer = newest_checkpoint(store, shard, head)
+    begin = newer if resume else None
+    for scale in SCALES if begin is None else [scale for scale in SCALES if scale >= begin.scale]:
+        run = _Run(store, head, day_of(last.last_received_ns), statements, record, scale, point=newer)
+        follow = run.on_day if statements or record else None
+        try:
+            replay = _begin(store, shard, begin, scale, on_day=follow)
+            objects = _replay(replay, store, head, told)
+            break
+        except NoRoom as error:
+            full = error
+    else:
+        raise ArchiveInvalid(f"a replay must have room for the state, has not: {full}", detail=store.place)
+    answer = {
+        "sound": True,
+        "archive": store.place,
+        "shard": shard,
+        "from": "the first record" if begin is None else begin.key,
+        "first_sequence": 1 if begin is None else begin.sequence + 1,
+        "last_sequence": replay.core.sequence(),
+        "records": replay.records,
+        "objects": objects,
+        "digest_records": replay.digest_records,
+        "terms": replay.terms,
+        "open_prefixes": replay.held_records,
+        "digest": f"{replay.core.digest():016x}",
+        "statements": run.written,
+    }
+    if record:
+        answer["verified"] = _put_verified(store, answer, run.point)
+    return answer
+
+
+def _replay(replay: Replay, store: Store, head: Head, told: Told) -> int:
+    objects = 0
+    for entry, records in _records(store, head, replay.core.sequence()):
+        try:
+            replay.feed(records)
+        except ArchiveInvalid as error:
+            offset = (replay.core.sequence() + 1 - entry.first_sequence) * RECORD_BYTES
+            where = f"{store.place}{entry.key}, {error.detail}, offset {offset} of the raw records"
+            raise ArchiveInvalid(error.message, detail=where, hint=error.hint) from error
+        objects += 1
+        told(entry.last_sequence)
+    replay.end()
+    return objects
+
+
+def _put_verified(store: Store, answer: dict[str, Any], point: Checkpoint | None) -> str:
+    """Write what was found, without anything that another run would say otherwise."""
+    key = f"{_prefix(answer['shard'])}{answer['last_sequence']:020d}.json"
+    said = {"format": FORMAT, "sequence": answer["last_sequence"]}
+    said |= {name: answer[name] for name in ("shard", "digest", "from", "records", "objects", "digest_records")}
+    said["checkpoint"] = None if point is None else dataclasses.asdict(point)
+    data = orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+    if store.put(key, data, None) is not None:
+        return key
+    found = store.get(key)
+    before = orjson.loads(found.data) if found is not None else {}
+    if before.get("digest") != answer["digest"]:
+        raise ArchiveInvalid(
+            f"the state at sequence {answer['last_sequence']} must be that of the last verification, "
+            f"{before.get('digest')}, is {answer['digest']}",
+            detail=store.place + key,
+            hint="the archive or this release differs from then: keep both, and compare with the engine's digests",
+        )
+    return key
+
+
+# ---- Statements ------------------------------------------------------------------------------------------------------
+
+
+def put_statement(store: Store, shard: int, closed: Closed) -> list[str]:
+    """Write a day's two objects: the prices first. A partial one is replaced; a whole one must be the same."""
+    key = statement_key(shard, closed.day)
+    found = store.get(key)
+    if found is not None and found.data != closed.statement:
+        before = orjson.loads(found.data)
+        if not before["partial"]:
+            if closed.partial:
+                return []
+            raise ArchiveInvalid(
+                f"a day's statement must stay what it was, sequence {before['sequence']} and digest "
+                f"{before['digest']}, is another now",
+                detail=store.place + key,
+                hint="the archive or this release differs from then: keep both, and compare",
+            )
+    prices = arrivals_key(shard, closed.day)
+    _put_over(store, prices, closed.arrivals)
+    _put_over(store, key, closed.statement)
+    return [key, prices]
+
+
+def _put_over(store: Store, key: str, data: bytes) -> None:
+    found = store.get(key)
+    if found is not None and found.data == data:
+        return
+    if store.put(key, data, None if found is None else found.tag) is None:
+        raise ArchiveInvalid(
+            "one verifier at a time must write a shard's statements, another did",
+            detail=store.place + key,
+            hint="let it run again",
+        )
+
+
+class _Enough(Exception):
+    """The day that was asked for has ended."""
+
+
+def state_day(store: Store, shard: int, day: int, *, told: Told = lambda sequence: None) -> Closed:
+    """One day of an archive. Raises ArchiveInvalid, InputInvalid: the archive has nothing of that day yet."""
+    head, _ = read_head(store, shard)
+    last = newest(store, head)
+    if last is None or day_of(last.last_received_ns) < day:
+        ends = "has no record" if last is None else f"ends on {day_text(day_of(last.last_received_ns))}"
+        raise InputInvalid(f"the archive must reach {day_text(day)}, {ends}", detail=store.place)
+    point = newest_checkpoint(store, shard, head)
+    point = point if point is not None and parse_day(point.day) < day else None
+
+    def replay(scale: int, on_day: Callable[[Closed, Replay], None]) -> None:
+        made = _begin(store, shard, point, scale, on_day=on_day, only=day)
+        _replay(made, store, head, told)
+
+    return one_day(replay, day, store.place)
+
+
+def one_day(replay: Callable[[int, Callable[[Closed, Replay], None]], None], day: int, where: str) -> Closed:
+    """What a replay hands out for one day; it is ended there."""
+    found: list[Closed] = []
+
+    def on_day(closed: Closed, _replay: Replay) -> None:
+        found.append(closed)
+        raise _Enough
+
+    for scale in SCALES:
+        try:
+            replay(scale, on_day)
+        except _Enough:
+            return found[0]
+        except NoRoom:
+            continue
+        break
+    raise InputInvalid(f"there must be records of {day_text(day)} or before it, there are none", detail=where)

@@ -1,0 +1,276 @@
+"""An archive that is whole is proved, and says what was held; what is altered in it is named by key and sequence."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+
+from engine_node import _engine
+from ironbook import ArchiveInvalid, InputInvalid
+from ironbook.archive.layout import Entry, encode, head_key, manifest_key
+from ironbook.archive.replay import capacities
+from ironbook.archive.statements import DAY_NS, parse_day
+from ironbook.archive.stores import DirectoryStore, Found, S3Store, Store
+from ironbook.archive.verify import state_day, verify
+from schemas import vocabulary as v
+from tests.support.archives import DAY, altered, closed_ends, put_over, replaced, three_days, write_archive
+from tests.support.aws import Aws
+
+SHARD = 0
+RECORDS = three_days()
+ENDS = closed_ends(RECORDS, [300] * 100)
+LAST = len(RECORDS) // 64
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path)
+
+
+@pytest.fixture(params=["directory", "s3"])
+def store(request: pytest.FixtureRequest, directory: DirectoryStore) -> Store:
+    """An archive of three days in four objects, wherever it lies."""
+    where: Store = directory
+    if request.param == "s3":
+        aws: Aws = request.getfixturevalue("aws")
+        client = aws.client("s3")
+        client.create_bucket(Bucket="archive", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        where = S3Store(client, "archive", "firm/")
+    write_archive(where, SHARD, RECORDS, ENDS)
+    return where
+
+
+def replayed(last: int = LAST) -> _engine.Core:
+    core = _engine.Core(**capacities(1))
+    core.apply(RECORDS[: last * 64])
+    return core
+
+
+def statement(store: Store, day: int) -> dict[str, Any]:
+    found = store.get(f"statements/00000/2026-01-{1 + day:02d}.json")
+    assert found is not None
+    said: dict[str, Any] = orjson.loads(found.data)
+    return said
+
+
+def test_a_whole_archive_is_proved_and_its_state_is_that_of_the_records(store: Store) -> None:
+    answer = verify(store, SHARD, record=True, statements=True)
+    assert (answer["sound"], answer["records"], answer["objects"]) == (True, LAST, len(ENDS))
+    assert answer["digest"] == f"{replayed().digest():016x}"
+    resumed = verify(store, SHARD, resume=True, record=True, statements=True)
+    assert resumed["digest"] == answer["digest"]
+    assert resumed["first_sequence"] == statement(store, 1)["sequence"] + 1, "it began behind the last whole day"
+    before = {key: store.get(key) for key in store.keys("")}
+    verify(store, SHARD, record=True, statements=True)
+    assert {key: store.get(key) for key in store.keys("")} == before, "a rerun gives the same bytes"
+
+
+def test_a_days_statement_is_the_ledger_after_its_last_record(store: Store) -> None:
+    verify(store, SHARD, statements=True)
+    seconds = [int.from_bytes(RECORDS[at + 56 : at + 64], "little") for at in range(0, len(RECORDS), 64)]
+    for day in range(4):
+        last = sum(at < (DAY + day + 1) * DAY_NS for at in seconds)
+        said, core = statement(store, day), replayed(last)
+        assert (said["sequence"], said["digest"]) == (last, f"{core.digest():016x}")
+        assert said["partial"] == (day == 3)
+        for row in said["balances"]:
+            asset = {"BTC": 1, "USD": 2}[row["asset"]]
+            assert core.balance(row["account"], asset) == (row["free_units"], row["locked_units"])
+        for row in said["positions"]:
+            book = {"BTC/USD": 1, "XBT/USD": 2}[row["symbol"]]
+            position = core.position(row["account"], book)
+            assert position is not None
+            assert position[0] == row["position_lots"]
+        assert said["open_orders_count"] == sum((core.account(n) or {})["open_orders"] for n in range(1, 5))
+        for name in ("BTC", "USD"):
+            flows = {flow: sum(r["units"] for r in said[flow] if r["asset"] == name) for flow in FLOWS}
+            held = sum(r["free_units"] + r["locked_units"] for r in said["balances"] if r["asset"] == name)
+            assert held + flows["fees"] == flows["deposits"] - flows["withdrawals"], "no money is made or lost"
+    assert statement(store, 1)["withdrawals"] == [{"asset": "USD", "units": 5_000}]
+    assert statement(store, 1)["fee_payouts"] == [{"asset": "USD", "units": 1}]
+    assert statement(store, 2)["sequence"] == statement(store, 1)["sequence"], "a quiet day ends as it began"
+
+
+FLOWS = ("fees", "deposits", "withdrawals")
+
+
+def test_arrival_prices_are_the_best_levels_just_before_each_accepted_order(directory: DirectoryStore) -> None:
+    write_archive(directory, SHARD, RECORDS, ENDS)
+    verify(directory, SHARD, statements=True)
+    rows = [row for day in range(1, 5) for row in pq.read_table(arrivals(directory, day)).to_pylist()]
+    core, expected = _engine.Core(**capacities(1)), []
+    at = 0
+    while at < LAST:
+        count = next(n for n in range(1, 6) if core.group_bytes(RECORDS[at * 64 : (at + n) * 64]))
+        closing = RECORDS[(at + count - 1) * 64 : (at + count) * 64]
+        book = int.from_bytes(closing[12:16], "little") if closing[0] == v.Kind.NEW_ORDER else 0
+        best = [core.levels(book, side, 1) for side in (v.Side.BUY, v.Side.SELL)] if book else []
+        events = core.apply(RECORDS[at * 64 : (at + count) * 64])
+        at += count
+        if book and events[0] == v.EventKind.ACCEPTED:
+            bid, ask = (levels[0][0] if levels else None for levels in best)
+            symbol = {1: "BTC/USD", 2: "XBT/USD"}[book]
+            expected.append({"seq": at, "symbol": symbol, "bid_ticks": bid, "ask_ticks": ask})
+    assert len(expected) > 800
+    assert rows == expected
+
+
+def arrivals(directory: DirectoryStore, day: int) -> Path:
+    return Path(directory.place) / f"statements/00000/2026-01-{day:02d}.arrivals.parquet"
+
+
+def test_one_day_by_itself_is_the_same_as_among_all(store: Store) -> None:
+    alone = [state_day(store, SHARD, DAY + day) for day in range(4)]
+    verify(store, SHARD, record=True, statements=True)
+    again = state_day(store, SHARD, DAY + 3)  # from the checkpoint now
+    for day, closed in enumerate([*alone[:3], again]):
+        found = store.get(f"statements/00000/2026-01-{1 + day:02d}.json")
+        assert found is not None
+        assert found.data == closed.statement
+    assert alone[3] == again
+    with pytest.raises(InputInvalid, match="must reach 2026-01-05, ends on 2026-01-04"):
+        state_day(store, SHARD, DAY + 4)
+    with pytest.raises(InputInvalid, match="records of 2025-12-31"):
+        state_day(store, SHARD, parse_day("2025-12-31"))
+
+
+def test_a_partial_day_is_replaced_when_it_has_ended_and_a_whole_one_never(directory: DirectoryStore) -> None:
+    day_two = next(end for end in ENDS if end >= 600)
+    write_archive(directory, SHARD, RECORDS, [end for end in ENDS if end <= day_two])
+    verify(directory, SHARD, record=True, statements=True)
+    assert statement(directory, 1)["partial"]
+    write_archive(directory, SHARD, RECORDS, ENDS)
+    verify(directory, SHARD, resume=True, record=True, statements=True)
+    assert not statement(directory, 1)["partial"]
+    whole = statement(directory, 1) | {"digest": "0" * 16}
+    put_over(directory, "statements/00000/2026-01-02.json", orjson.dumps(whole))
+    with pytest.raises(ArchiveInvalid, match="must stay what it was"):
+        verify(directory, SHARD, statements=True)
+
+
+# ---- What is altered -------------------------------------------------------------------------------------------------
+
+
+Damage = Callable[[Store, list[Entry]], None]
+
+
+def cut_short(store: Store, entries: list[Entry]) -> None:
+    found = store.get(entries[1].key)
+    assert found is not None
+    put_over(store, entries[1].key, found.data[:-9])
+
+
+def one_byte(store: Store, entries: list[Entry]) -> None:
+    found = store.get(entries[1].key)
+    assert found is not None
+    raw = bytearray(gzip.decompress(found.data))
+    raw[10 * 64 + 30] ^= 1
+    put_over(store, entries[1].key, gzip.compress(bytes(raw)))
+
+
+def resealed(store: Store, entries: list[Entry]) -> None:
+    """Somebody who alters records and knows every digest, but not the chain of the next object."""
+    altered_records = bytearray(RECORDS[: ENDS[1] * 64])
+    altered_records[ENDS[0] * 64 + 16 + 64 * 5] ^= 1
+    write_archive(store, SHARD, _engine.seal(bytes(altered_records), 0), ENDS[:2])
+    for entry in entries[2:]:
+        put_over(store, entry.manifest, encode(entry))
+    put_over(store, head_key(SHARD), encode_head(entries))
+
+
+def encode_head(entries: list[Entry]) -> bytes:
+    from ironbook.archive.layout import Head
+
+    head = Head(shard=SHARD)
+    for entry in entries:
+        head = head.after(entry)
+    return encode(head)
+
+
+def wrong_previous(store: Store, entries: list[Entry]) -> None:
+    altered(store, entries[3].manifest, previous_sha256="0" * 64)
+    found = store.get(entries[3].manifest)
+    assert found is not None
+    from ironbook.archive.layout import sha256
+
+    altered(store, head_key(SHARD), sha256=sha256(found.data))
+
+
+DAMAGES: list[tuple[Damage, str, str]] = [
+    (cut_short, r"must be of \d+ bytes .* it is cut short", "{1.key}, sequences 301 to"),
+    (one_byte, "must be of .* bytes with digest", "{1.key}, sequences 301 to"),
+    (resealed, "a manifest must have the digest", "{1.manifest}, named by {2.manifest}"),
+    (wrong_previous, "a manifest must have the digest 0000", "{2.manifest}, named by {3.manifest}"),
+    (lambda s, e: forget(s, e[1].key), "each object of a manifest must be there", "{1.key}, sequences 301 to"),
+    (lambda s, e: forget(s, e[1].manifest), "each manifest must be there", "{1.manifest}, named by {2.manifest}"),
+    (lambda s, e: forget(s, e[3].key), "newest manifest's object must be of .* is missing", "{3.key}, sequences"),
+    (lambda s, e: forget(s, head_key(SHARD)), "must have a head, has none", "manifest.json; the first object"),
+    (lambda s, e: put_over(s, head_key(SHARD), encode_head(e[:2])), "nothing must be behind the head", "manifest.json"),
+    (lambda s, e: put_over(s, "journal/00000/99999999999999999998-99999999999999999999.records.gz", b""),
+     "nothing must be behind the head", "manifest.json"),
+    (lambda s, e: altered(s, head_key(SHARD), objects_count=3), "the head must count the objects", "manifest.json"),
+    (lambda s, e: altered(s, head_key(SHARD), shard=7), "must be of shard 0, is of 7", "manifest.json"),
+    (lambda s, e: altered(s, head_key(SHARD), format=2), "of format 1, was 2", "manifest.json"),
+    (lambda s, e: put_over(s, head_key(SHARD), b"{"), "must be JSON", "manifest.json"),
+]  # fmt: skip
+
+
+def forget(store: Store, key: str) -> None:
+    (Path(store.place) / key).unlink()
+
+
+@pytest.mark.parametrize(("damage", "message", "where"), DAMAGES)
+def test_what_is_altered_is_named_and_nothing_is_written(
+    directory: DirectoryStore, damage: Damage, message: str, where: str
+) -> None:
+    entries = write_archive(directory, SHARD, RECORDS, ENDS)
+    damage(directory, entries)
+    before = kept(directory)
+    with pytest.raises(ArchiveInvalid, match=message) as found:
+        verify(directory, SHARD, record=True, statements=True)
+    assert where.format(*entries) in found.value.detail
+    assert kept(directory) == before, "only statements of days before may have been written"
+
+
+def kept(store: Store) -> dict[str, Found | None]:
+    return {key: store.get(key) for key in store.keys("") if not key.startswith("statements/")}
+
+
+def test_a_gap_between_objects_is_named(directory: DirectoryStore) -> None:
+    entries = write_archive(directory, SHARD, RECORDS, ENDS)
+    gap = replaced(entries[2], previous=manifest_key(SHARD, ENDS[0]))
+    put_over(directory, entries[2].manifest, encode(gap))
+    with pytest.raises(ArchiveInvalid, match="must have the digest"):
+        verify(directory, SHARD)
+
+
+def test_a_head_that_was_rolled_back_and_cleaned_up_is_known_by_what_was_verified(directory: DirectoryStore) -> None:
+    entries = write_archive(directory, SHARD, RECORDS, ENDS)
+    verify(directory, SHARD, record=True)
+    for entry in entries[2:]:
+        forget(directory, entry.key)
+        forget(directory, entry.manifest)
+    put_over(directory, head_key(SHARD), encode_head(entries[:2]))
+    with pytest.raises(ArchiveInvalid, match="must reach what was verified"):
+        verify(directory, SHARD)
+
+
+def test_an_altered_checkpoint_is_not_begun_from(directory: DirectoryStore) -> None:
+    write_archive(directory, SHARD, RECORDS, ENDS)
+    verify(directory, SHARD, record=True)
+    (key,) = [key for key in directory.keys("verified/") if key.endswith(".snap")]
+    put_over(directory, key, b"something else")
+    with pytest.raises(ArchiveInvalid, match="a checkpoint must be there with digest"):
+        verify(directory, SHARD, resume=True)
+    assert verify(directory, SHARD)["sound"], "a full replay needs none"
+
+
+def test_an_archive_of_nothing_is_an_error(directory: DirectoryStore) -> None:
+    with pytest.raises(ArchiveInvalid, match="must have records to be verified"):
+        verify(directory, SHARD)

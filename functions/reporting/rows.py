@@ -11,7 +11,9 @@ of the fields is the order of the columns; the comment behind a field is its lin
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+UNSIGNED: Final = frozenset({"client_order_id", "reference"})  # any unsigned 64-bit number
 
 
 class Asset(NamedTuple):
@@ -44,6 +46,14 @@ class Account(NamedTuple):
 
     account: int  # its number
     firm: int  # the firm it belongs to; itself by default
+
+
+class Reach(NamedTuple):
+    """How far the events of a shard are in the tables."""
+
+    shard: int  # whose journal
+    seq: int  # the newest mark
+    later_ns: int | None  # newest time of an event at or behind the day's end; None: there is none
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,16 +186,17 @@ class CashTotal(NamedTuple):
 
     shard: int  # whose journal
     asset: str  # asset's name
-    deposits_units: int  # came
-    withdrawals_units: int  # went; not below zero
+    deposits_units: int  # came from outside
+    withdrawals_units: int  # went outside; not below zero
+    payouts_units: int  # fees that were paid out to accounts
 
 
 class FeeTotal(NamedTuple):
-    """All fees less rebates of an asset from the beginning to the end of the day. Key: shard, asset."""
+    """Fees held at the end of the day: what came and did not go, and that no account has. Key: shard, asset."""
 
     shard: int  # whose journal
     asset: str  # asset's name
-    fees_units: int  # of all fills
+    fees_units: int  # deposits less withdrawals less all holdings
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,3 +261,20 @@ class StreamRefusal(NamedTuple):
     account: int | None  # as far as known
     symbol: str | None  # as far as known
     client_order_id: int | None  # as far as known
+
+
+class CashFlow(NamedTuple):
+    """A deposit, a withdrawal, or fees paid out to an account. Key: shard, seq, n."""
+
+    shard: int  # whose journal
+    seq: int  # sequence of the record that caused it
+    n: int  # which event of that record
+    received_ns: int  # when the engine received that record
+    type: str  # deposit, withdrawal or payout
+    firm: int  # the account's firm
+    account: int  # whose
+    asset: str  # asset's name
+    amount_units: int  # below zero: a withdrawal
+    free_units: int  # free after it
+    locked_units: int  # locked after it
+    reference: int  # the sender's number of it

@@ -1,0 +1,142 @@
+"""The SQL of reporting. Every list of rows has one order, so that the same rows give the same bytes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from functions.reporting.rows import Account, Asset, Execution, Instrument, StreamRefusal, Trade
+
+MISSING_TABLES: Final = "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL ORDER BY name"
+
+ASSETS: Final = f"SELECT {', '.join(Asset._fields)} FROM assets ORDER BY asset"
+INSTRUMENTS: Final = f"SELECT {', '.join(Instrument._fields)} FROM instruments ORDER BY symbol"
+ACCOUNTS: Final = f"SELECT {', '.join(Account._fields)} FROM accounts ORDER BY account"
+
+# How far each shard's events are in the tables: the newest mark, and the newest time of the day's end or later.
+REACH: Final = """
+WITH later AS (
+    SELECT shard, max(received_ns) AS received_ns FROM executions WHERE received_ns >= $1 GROUP BY shard
+    UNION ALL SELECT shard, max(received_ns) FROM trades WHERE received_ns >= $1 GROUP BY shard
+    UNION ALL SELECT shard, max(received_ns) FROM cash_flows WHERE received_ns >= $1 GROUP BY shard
+    UNION ALL SELECT shard, max(received_ns) FROM market_states WHERE received_ns >= $1 GROUP BY shard
+    UNION ALL SELECT shard, max(received_ns) FROM balances WHERE received_ns >= $1 GROUP BY shard
+)
+SELECT m.shard, max(m.seq), (SELECT max(l.received_ns) FROM later l WHERE l.shard = m.shard)
+FROM stream_marks m WHERE m.seq > 0 GROUP BY m.shard ORDER BY m.shard"""
+
+# What came to a position at $1 or later. Of average cost only the cash and the profit must be known:
+# realised - cost (fees apart) changes by the cash that came less the cash that went.
+POSITIONS: Final = """
+WITH flows AS (
+    SELECT account, symbol, sum(CASE side WHEN 'buy' THEN quantity_lots ELSE -quantity_lots END) AS lots,
+           sum(CASE side WHEN 'buy' THEN -notional_units ELSE notional_units END) AS cash, sum(fee_units) AS fees
+    FROM executions WHERE type = 'filled' AND received_ns >= $1 GROUP BY account, symbol
+    UNION ALL
+    SELECT account, symbol, sum(position_change_lots), sum(amount_units), 0
+    FROM executions WHERE type = 'adjustment' AND received_ns >= $1 GROUP BY account, symbol
+), later AS (
+    SELECT account, symbol, sum(lots) AS lots, sum(cash) AS cash, sum(fees) AS fees FROM flows GROUP BY account, symbol
+), days AS (
+    SELECT account, symbol, sum(realised_units) AS realised FROM daily_pnl WHERE day >= $2 GROUP BY account, symbol
+), stood AS (
+    SELECT p.account, p.symbol, p.firm, p.position_lots - coalesce(l.lots, 0) AS position_lots,
+           p.cost_units - (coalesce(d.realised, 0) - coalesce(l.cash, 0)) AS cost_units,
+           p.realised_units - coalesce(d.realised, 0) AS realised_units,
+           p.fees_units - coalesce(l.fees, 0) AS fees_units, i.quote
+    FROM positions p LEFT JOIN later l USING (account, symbol) LEFT JOIN days d USING (account, symbol)
+    LEFT JOIN instruments i ON i.instrument = p.instrument
+)
+SELECT * FROM stood WHERE (position_lots, cost_units, realised_units, fees_units) <> (0, 0, 0, 0)
+ORDER BY account, symbol"""
+
+# A row of balances says how an account stood after its own record: only what came up to there is taken back.
+_STOOD: Final = """
+WITH fills AS (
+    SELECT e.shard, e.account, e.seq, i.base, i.quote,
+           CASE WHEN e.type = 'adjustment' THEN e.position_change_lots
+                WHEN e.side = 'buy' THEN e.quantity_lots ELSE -e.quantity_lots END * i.base_units_per_lot AS base_units,
+           CASE WHEN e.type = 'adjustment' THEN e.amount_units
+                WHEN e.side = 'buy' THEN -e.notional_units - e.fee_units
+                ELSE e.notional_units - e.fee_units END AS quote_units
+    FROM executions e JOIN instruments i ON i.instrument = e.instrument
+    WHERE e.type IN ('filled', 'adjustment') AND e.received_ns >= $1
+), flows AS (
+    SELECT shard, account, base AS asset, seq, base_units AS units FROM fills
+    UNION ALL SELECT shard, account, quote, seq, quote_units FROM fills
+    UNION ALL SELECT shard, account, asset, seq, amount_units FROM cash_flows WHERE received_ns >= $1
+), later AS (
+    SELECT f.shard, f.account, f.asset, sum(f.units) AS units
+    FROM flows f JOIN balances b ON b.account = f.account AND b.asset = f.asset AND b.shard = f.shard
+    WHERE f.seq <= b.seq GROUP BY f.shard, f.account, f.asset
+), holdings AS (
+    SELECT b.shard, b.account, b.asset, b.free_units::numeric + b.locked_units - coalesce(l.units, 0) AS total_units
+    FROM balances b LEFT JOIN later l ON l.account = b.account AND l.asset = b.asset AND l.shard = b.shard
+)"""
+HOLDINGS: Final = f"{_STOOD} SELECT * FROM holdings WHERE total_units <> 0 ORDER BY shard, account, asset"
+
+# Fees paid out to an account are told as a deposit; the report of the command is what tells them apart.
+_PAYOUT: Final = "EXISTS (SELECT FROM executions e WHERE e.shard = c.shard AND e.seq = c.seq AND e.kind = 'fee_payout')"
+_CASH: Final = f"""
+    SELECT shard, asset,
+           coalesce(sum(amount_units) FILTER (WHERE amount_units > 0 AND NOT payout), 0) AS deposits_units,
+           coalesce(-sum(amount_units) FILTER (WHERE amount_units < 0), 0) AS withdrawals_units,
+           coalesce(sum(amount_units) FILTER (WHERE payout), 0) AS payouts_units
+    FROM (SELECT c.shard, c.asset, c.amount_units, {_PAYOUT} AS payout FROM cash_flows c WHERE c.received_ns < $1) f
+    GROUP BY shard, asset"""
+CASH: Final = f"{_CASH} ORDER BY shard, asset"
+FEES: Final = f"""{_STOOD}, cash AS ({_CASH}), held AS (
+    SELECT shard, asset, sum(total_units) AS units FROM holdings GROUP BY shard, asset
+)
+SELECT shard, asset, coalesce(c.deposits_units - c.withdrawals_units, 0) - coalesce(h.units, 0) AS fees_units
+FROM cash c FULL JOIN held h USING (shard, asset) ORDER BY shard, asset"""
+
+PROFITS: Final = """
+SELECT d.account, d.symbol, d.firm, d.realised_units, d.fees_units, d.unrealised_units, d.mark_price_ticks,
+       d.fill_count, d.winning_count, d.losing_count, d.volume_units, d.profit_units, d.loss_units, i.quote
+FROM daily_pnl d LEFT JOIN instruments i ON i.symbol = d.symbol WHERE d.day = $1 ORDER BY d.account, d.symbol"""
+
+# First and last sequence of a day, by shard: within a shard time never falls, so a day is one range of the key.
+BOUNDS: Final = {
+    table: f"""SELECT shard, min(seq) AS first, max(seq) AS last FROM {table}
+               WHERE received_ns >= $1 AND received_ns < $2 GROUP BY shard ORDER BY shard"""
+    for table in ("executions", "trades", "cash_flows")
+} | {
+    "audit_trail": """SELECT shard, min(seq) AS first, max(seq) AS last FROM executions
+                      WHERE received_ns >= $1 AND received_ns < $2 GROUP BY shard ORDER BY shard"""
+}
+_RANGE: Final = "shard = $1 AND seq BETWEEN $2 AND $3 AND received_ns >= $4 AND received_ns < $5"
+
+# The rows of a day. $1 shard, $2 first and $3 last sequence, $4 first nanosecond, $5 the one behind the day.
+STREAMS: Final = {
+    "executions": f"SELECT {', '.join(Execution._fields)} FROM executions WHERE {_RANGE} ORDER BY seq, n",
+    "trades": f"SELECT {', '.join(Trade._fields)} FROM trades WHERE {_RANGE} ORDER BY seq, n",
+    "cash_flows": f"""
+        SELECT shard, seq, n, received_ns, CASE WHEN {_PAYOUT} THEN 'payout' ELSE type END AS type, firm, account,
+               asset, amount_units, free_units, locked_units, reference
+        FROM cash_flows c WHERE {_RANGE} ORDER BY seq, n""",
+    "audit_trail": """
+        SELECT e.shard, e.order_id, e.seq, e.n, e.received_ns, o.entered_ns, e.type, e.code, e.kind, e.firm, e.account,
+               e.key, k.key_id, e.report_number, coalesce(e.client_order_id, o.client_order_id) AS client_order_id,
+               coalesce(o.nonce, e.nonce) AS nonce, e.symbol, coalesce(e.side, o.side) AS side, o.order_type,
+               o.time_in_force, o.post_only, e.price_ticks, e.quantity_lots, e.remaining_lots, e.done, e.trade_id,
+               e.maker, e.notional_units, e.fee_units, coalesce(o.text, e.text) AS text
+        FROM executions e LEFT JOIN orders o ON o.shard = $1 AND o.order_id = e.order_id
+        LEFT JOIN (SELECT DISTINCT ON (number) number, key_id FROM keys WHERE number > 0
+                   ORDER BY number, live DESC, key_id) k ON k.number = e.key
+        WHERE e.shard = $1 AND e.seq BETWEEN $2 AND $3 AND e.received_ns >= $4 AND e.received_ns < $5
+              AND e.type IN ('accepted', 'rejected', 'filled', 'cancelled', 'replaced', 'triggered')
+        ORDER BY e.order_id, e.seq, e.n""",
+    "refusals": f"""
+        SELECT {', '.join('"offset"' if name == "offset" else "index" if name == "place" else name
+                          for name in StreamRefusal._fields)}
+        FROM order_rejections WHERE appended_ns >= $4 AND appended_ns < $5 AND $1::bigint + $2::bigint + $3::bigint = 0
+        ORDER BY topic, partition, "offset", index, stage""",
+}  # fmt: skip
+
+# The last record of each shard that the day's rows come from.
+LASTS: Final = """
+SELECT shard, max(seq) FROM (
+    SELECT shard, seq FROM executions WHERE received_ns >= $1 AND received_ns < $2
+    UNION ALL SELECT shard, seq FROM trades WHERE received_ns >= $1 AND received_ns < $2
+    UNION ALL SELECT shard, seq FROM cash_flows WHERE received_ns >= $1 AND received_ns < $2
+) f GROUP BY shard ORDER BY shard"""

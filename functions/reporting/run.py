@@ -1,0 +1,138 @@
+"""One run: read a day in one snapshot, let its rows stream past files and figures, and show all of it or nothing.
+
+    covered? ─▶ executions · cash flows · trades · audit trail · … ─▶ books ─▶ figures ─▶ page ─▶ commit ─▶ manifest
+
+What is written depends on the day's rows and the archive's statements alone, never on when it is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+from functions.common.aws import Clients, put_object, read_secret
+from functions.common.settings import need
+from functions.reporting import coverage
+from functions.reporting.archive import Archive
+from functions.reporting.database import Database, opened
+from functions.reporting.files import Decimals
+from functions.reporting.notify import link_to, tell
+from functions.reporting.output import Output
+from functions.reporting.request import Request
+from functions.reporting.rows import AuditEvent, CashFlow, Execution, Position, StreamRefusal, Trade
+from functions.reporting.settings import Settings
+from functions.reporting.statement import Missing, Statement
+from functions.reporting.upload import Outbox
+
+__all__ = ["REPORTS", "run"]
+
+STREAMED: Final[dict[str, type]] = {
+    "executions": Execution,
+    "cash_flows": CashFlow,
+    "trades": Trade,
+    "audit_trail": AuditEvent,
+    "refusals": StreamRefusal,
+}
+REPORTS: Final = tuple(sorted([*STREAMED, "positions"]))
+FORMAT: Final = 1
+
+
+async def run(settings: Settings, request: Request, clients: Clients) -> dict[str, Any]:
+    """Make a day's reports; what was done. Raises FunctionError, and then nothing of them is to be seen."""
+    need(settings, "reports_bucket")
+    outbox = Outbox(clients, settings.reports_bucket)
+    try:
+        async with opened(_where(settings, clients), settings.database_tls) as database:
+            output, manifest, headline = await _Run(settings, request, clients, database, outbox).make()
+        outbox.commit()
+    finally:
+        outbox.abort()
+    key = f"{output.folder}/manifest.json"
+    put_object(clients, settings.reports_bucket, key, manifest, content_type="application/json")
+    answer = {
+        "day": request.day,
+        "partial": request.partial,
+        "headline": headline,
+        "folder": output.folder,
+        "manifest": key,
+        "sha256": hashlib.sha256(manifest).hexdigest(),
+        "rows": {file["name"]: file["rows"] for file in output.files},
+        "bytes": sum(file["bytes"] for file in output.files),
+        "link": link_to(clients, settings, key),
+    }
+    return answer | {"told": tell(clients, settings, answer)}
+
+
+def _where(settings: Settings, clients: Clients) -> dict[str, Any]:
+    if settings.database_url:
+        return {"dsn": settings.database_url}
+    need(settings, "database_secret")
+    secret = read_secret(clients, settings.database_secret)
+    names = {"host": "host", "port": "port", "dbname": "database", "username": "user", "password": "password"}
+    return {names[name]: value for name, value in secret.items() if name in names}
+
+
+class _Run:
+    """One day out of one snapshot."""
+
+    def __init__(
+        self, settings: Settings, request: Request, clients: Clients, database: Database, outbox: Outbox
+    ) -> None:
+        self._settings, self._request, self._database, self._outbox = settings, request, database, outbox
+        self._archive = Archive(clients, settings.archive_bucket)
+
+    async def make(self) -> tuple[Output, bytes, str]:
+        """All files, not yet to be seen; the manifest, and what comes first."""
+        request, database = self._request, self._database
+        reach = await database.reach(request.end_ns)
+        statements = self._statements([one.shard for one in reach])
+        if not request.partial:
+            coverage.check(request.day, reach, statements)
+        lasts = await database.lasts(request.start_ns, request.end_ns)
+        reference = await database.reference(request.day, request.start_ns, request.partial)
+        folder = _folder(self._settings.reports_prefix, request, [seq for _, seq in lasts])
+        output = Output(self._outbox, folder, request.reports, Decimals(reference))
+        for name, kind in STREAMED.items():
+            with output.table(name, kind) as table:
+                async for rows in database.stream(name, request.start_ns, request.end_ns):
+                    table.write(rows)
+        books = await database.books(request.end_ns)
+        output.whole("positions", Position, books.positions)
+        headline = "Made." if lasts else "Nothing happened on this day."
+        return output, output.manifest(**self._said(lasts, statements, headline)), headline
+
+    def _statements(self, shards: Sequence[int]) -> list[Statement | Missing]:
+        if self._request.partial:
+            why = "the day must be over to be compared with the engine's ledger"
+            return [Missing(shard=shard, why=why, where=self._request.day) for shard in shards]
+        return self._archive.statements(shards, self._request.day)
+
+    def _said(
+        self, lasts: Sequence[tuple[int, int]], statements: Sequence[Statement | Missing], headline: str
+    ) -> dict[str, Any]:
+        """What the manifest says of the day and of the sources, as far as it does not change any more."""
+        return {
+            "format": FORMAT,
+            "day": self._request.day,
+            "partial": self._request.partial,
+            "empty": not lasts,
+            "headline": headline,
+            "tables": [{"shard": shard, "last_sequence": seq} for shard, seq in lasts],
+            "statements": [
+                {"shard": one.shard, "missing": one.why}
+                if isinstance(one, Missing)
+                else {"shard": one.shard, "sequence": one.sequence, "digest": one.digest}
+                for one in statements
+            ],
+        }
+
+
+def _folder(prefix: str, request: Request, lasts: Sequence[int]) -> str:
+    """Where the files go: a whole day, a day in progress and some reports alone are never mixed."""
+    parts = [prefix, request.day]
+    if request.partial:
+        parts.append("partial-" + "-".join(map(str, lasts or [0])))
+    if request.reports != REPORTS:
+        parts.append("only-" + "+".join(request.reports))
+    return "/".join(part for part in parts if part)

@@ -172,8 +172,6 @@ locals {
 
 data "aws_caller_identity" "this" {}
 
-data "aws_partition" "this" {}
-
 data "aws_region" "this" {}
 
 # ---- alerts

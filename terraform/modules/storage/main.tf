@@ -19,8 +19,6 @@ locals {
 
 data "aws_caller_identity" "this" {}
 
-data "aws_partition" "this" {}
-
 resource "aws_s3_bucket" "this" {
   # checkov:skip=CKV_AWS_145:the logs' bucket must be SSE-S3, load balancers can write to no other; all others have our key
   # checkov:skip=CKV_AWS_18:the logs' bucket does not log its own accesses, that would never end
@@ -34,9 +32,9 @@ resource "aws_s3_bucket" "this" {
 }
 
 resource "aws_s3_bucket_versioning" "this" {
-  for_each = aws_s3_bucket.this
+  for_each = local.buckets
 
-  bucket = each.value.id
+  bucket = aws_s3_bucket.this[each.key].id
 
   versioning_configuration {
     status = "Enabled"
@@ -57,9 +55,9 @@ resource "aws_s3_bucket_object_lock_configuration" "archive" {
 }
 
 resource "aws_s3_bucket_ownership_controls" "this" {
-  for_each = aws_s3_bucket.this
+  for_each = local.buckets
 
-  bucket = each.value.id
+  bucket = aws_s3_bucket.this[each.key].id
 
   rule {
     object_ownership = "BucketOwnerEnforced"
@@ -67,9 +65,9 @@ resource "aws_s3_bucket_ownership_controls" "this" {
 }
 
 resource "aws_s3_bucket_public_access_block" "this" {
-  for_each = aws_s3_bucket.this
+  for_each = local.buckets
 
-  bucket                  = each.value.id
+  bucket                  = aws_s3_bucket.this[each.key].id
   block_public_acls       = true
   block_public_policy     = true
   ignore_public_acls      = true
@@ -77,9 +75,9 @@ resource "aws_s3_bucket_public_access_block" "this" {
 }
 
 resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
-  for_each = aws_s3_bucket.this
+  for_each = local.buckets
 
-  bucket = each.value.id
+  bucket = aws_s3_bucket.this[each.key].id
 
   rule {
     bucket_key_enabled = true
@@ -123,16 +121,16 @@ data "aws_iam_policy_document" "bucket" {
   }
 
   dynamic "statement" {
-    for_each = each.key == "logs" ? { "s3" = "logging.s3.amazonaws.com", "load-balancer" = "logdelivery.elasticloadbalancing.amazonaws.com" } : {}
+    for_each = each.key == "logs" ? [each.value.arn] : []
 
     content {
-      sid       = "Writes${title(replace(statement.key, "-", ""))}"
+      sid       = "BucketsWrite"
       actions   = ["s3:PutObject"]
-      resources = ["${each.value.arn}/${statement.key}/*"]
+      resources = ["${statement.value}/s3/*"]
 
       principals {
         type        = "Service"
-        identifiers = [statement.value]
+        identifiers = ["logging.s3.amazonaws.com"]
       }
 
       condition {
@@ -142,12 +140,28 @@ data "aws_iam_policy_document" "bucket" {
       }
     }
   }
+
+  # A load balancer does not say for whom it writes; the account stands in the key.
+  dynamic "statement" {
+    for_each = each.key == "logs" ? [each.value.arn] : []
+
+    content {
+      sid       = "LoadBalancerWrites"
+      actions   = ["s3:PutObject"]
+      resources = ["${statement.value}/load-balancer/AWSLogs/${data.aws_caller_identity.this.account_id}/*"]
+
+      principals {
+        type        = "Service"
+        identifiers = ["logdelivery.elasticloadbalancing.amazonaws.com"]
+      }
+    }
+  }
 }
 
 resource "aws_s3_bucket_policy" "this" {
-  for_each = aws_s3_bucket.this
+  for_each = local.buckets
 
-  bucket = each.value.id
+  bucket = aws_s3_bucket.this[each.key].id
   policy = data.aws_iam_policy_document.bucket[each.key].json
 
   depends_on = [aws_s3_bucket_public_access_block.this]

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,11 +44,11 @@ class Aws:
 
     @classmethod
     @contextlib.contextmanager
-    def start(cls) -> Iterator[Aws]:
-        """Start one, and end it by its pid."""
+    def start(cls, program: str = "tests.support.aws") -> Iterator[Aws]:
+        """Start one, and end it by its pid. program: the module that serves; another one may know more than moto."""
         reader, writer = os.pipe()
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.aws", str(writer)],
+            [sys.executable, "-m", program, str(writer)],
             env={**os.environ, **CREDENTIALS},
             pass_fds=(writer,),
             stdout=subprocess.DEVNULL,
@@ -103,8 +103,11 @@ class Aws:
         urllib.request.urlopen(request, timeout=10).close()
 
 
-def main(descriptor: int | None) -> None:
-    """Serve until SIGTERM; the port is told on the descriptor, the address on standard output if there is none."""
+def main(descriptor: int | None, layer: Callable[[Any], Any] = lambda application: application) -> None:
+    """Serve until SIGTERM; the port is told on the descriptor, the address on standard output if there is none.
+
+    layer: what stands before moto's application.
+    """
     import ctypes
 
     from moto.server import DomainDispatcherApplication, create_backend_app
@@ -112,7 +115,7 @@ def main(descriptor: int | None) -> None:
 
     if descriptor is not None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # ends with who started it
-    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+    server = make_server("127.0.0.1", 0, layer(DomainDispatcherApplication(create_backend_app)), threaded=True)
     if descriptor is None:
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
     else:

@@ -14,9 +14,8 @@ provider "aws" {
 
   default_tags {
     tags = {
-      product     = "ironbook"
-      environment = "dev"
-      made-by     = "terraform/environments/dev"
+      "ironbook:name"        = "ironbook-dev"
+      "ironbook:environment" = "dev"
     }
   }
 }

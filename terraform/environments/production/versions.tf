@@ -14,9 +14,8 @@ provider "aws" {
 
   default_tags {
     tags = {
-      product     = "ironbook"
-      environment = "production"
-      made-by     = "terraform/environments/production"
+      "ironbook:name"        = "ironbook-production"
+      "ironbook:environment" = "production"
     }
   }
 }

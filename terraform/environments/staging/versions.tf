@@ -14,9 +14,8 @@ provider "aws" {
 
   default_tags {
     tags = {
-      product     = "ironbook"
-      environment = "staging"
-      made-by     = "terraform/environments/staging"
+      "ironbook:name"        = "ironbook-staging"
+      "ironbook:environment" = "staging"
     }
   }
 }

@@ -366,7 +366,8 @@ def table(caption: str, heads: Sequence[Cell], rows: Sequence[Sequence[Cell]]) -
         body.append(f'<tr><th scope="row"{of(first[1])}>{escape(first[0])}</th>{cells}</tr>')
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}"><table>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(body)}</tbody></table></div>"
     )
 
 

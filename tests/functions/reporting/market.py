@@ -122,10 +122,10 @@ def statement(day: str, made: Flow | None = None) -> dict[str, Any]:
             if (held := core.balance(account, number)) is not None
         ],
         "positions": [
-            {"account": account, "symbol": symbol, "position_lots": held[0]}
+            {"account": account, "symbol": symbol, "position_lots": taken[0]}
             for account in NUMBERS
             for number, symbol in symbols.items()
-            if (held := core.position(account, number)) is not None
+            if (taken := core.position(account, number)) is not None
         ],
         "fees": [{"asset": names[number], "units": asset["fees_units"]} for number, asset in assets.items()],
         "deposits": [{"asset": name, "units": deposits.get(name, 0)} for name in names.values()],

@@ -19,9 +19,7 @@ class Settings:
     kafka_tls: bool = env.flag(False, "Do the brokers speak TLS?")
     kafka_ca_file: str = env.text("", "PEM of the authority of their certificates; empty: the system's.")
     topic_prefix: str = env.text("", "What every topic of this installation begins with.")
-    object_records: int = env.integer(
-        262_144, 4_096, 1 << 21, "With the message that reaches so many an object ends."
-    )
+    object_records: int = env.integer(262_144, 4_096, 1 << 21, "With the message that reaches so many an object ends.")
     object_age_s: int = env.integer(300, 0, 86_400, "A smaller object is written once its first record is so old.")
     call_records_max: int = env.integer(8_388_608, 4_096, 1 << 28, "Records archived in one call, at most.")
     call_s_max: int = env.integer(240, 5, 840, "One call takes no new object after so many seconds.")

@@ -30,6 +30,7 @@ TEXTS_KEPT_MAX: Final = 100_000  # of a column: then they are forgotten, so that
 COMPRESSION_LEVEL: Final = 3
 ARROW: Final = {int: pa.int64(), str: pa.string(), bool: pa.bool_()}
 SUFFIXES: Final = ("_ticks", "_lots", "_units")
+HALVES: Final = "_half_units"  # have no twin: it would be twice what it says
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,9 @@ def columns_of(row_type: type) -> tuple[Column, ...]:
         Column(name=twin, kind=str, nullable=True, twin_of=column.name)
         for column in own
         for suffix in SUFFIXES
-        if column.name.endswith(suffix) and (twin := column.name.removesuffix(suffix)) not in names
+        if column.name.endswith(suffix)
+        and not column.name.endswith(HALVES)
+        and (twin := column.name.removesuffix(suffix)) not in names
     )
     return own + tuple(twins)
 

@@ -40,6 +40,8 @@ class Output:
 
     def text(self, name: str, body: bytes) -> None:
         """A file by itself."""
+        if name.partition(".")[0] not in self._wanted:
+            return
         upload = self._open(name)
         upload.write(body)
         self.add(upload, 0)
@@ -52,8 +54,11 @@ class Output:
 
     def manifest(self, **said: Any) -> bytes:
         """The manifest: what is said, and every file by name."""
-        files = sorted(self.files, key=lambda file: str(file["name"]))
-        return json.dumps({**said, "files": files}, indent=1, sort_keys=True).encode() + b"\n"
+        return json.dumps({**said, "files": self.listed()}, indent=1, sort_keys=True).encode() + b"\n"
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The files so far, by name."""
+        return sorted(self.files, key=lambda file: str(file["name"]))
 
     def _open(self, name: str) -> Upload:
         return self._outbox.open(f"{self.folder}/{name}", TYPES[name.rpartition(".")[2]])

@@ -47,9 +47,7 @@ def render(
         '<nav aria-label="Parts of this page">'
         '<a href="#pictures">Pictures</a><a href="#profit">Profit and loss</a><a href="#symbols">Symbols</a>'
         '<a href="#orders">Orders</a><a href="#execution">Best execution</a>'
-        '<a href="#reconciliation">Reconciliation</a>'
-        + ('<a href="#files">Files</a>' if files else "")
-        + "</nav>",
+        '<a href="#reconciliation">Reconciliation</a>' + ('<a href="#files">Files</a>' if files else "") + "</nav>",
         _numbers(found),
         f'<section id="pictures"><h2>Pictures</h2><div class="pictures">{"".join(pictures(found))}</div></section>',
         _profits(found),

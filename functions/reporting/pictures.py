@@ -49,9 +49,7 @@ def figure(heading: str, drawn: str, caption: str) -> str:
     return f"<figure><h3>{escape(heading)}</h3>{drawn}<figcaption>{caption}</figcaption></figure>"
 
 
-def _growth(
-    found: Figures, of_quote: Sequence[SymbolDay], quote: str, traded: Sequence[SymbolDay]
-) -> Iterator[str]:
+def _growth(found: Figures, of_quote: Sequence[SymbolDay], quote: str, traded: Sequence[SymbolDay]) -> Iterator[str]:
     units = grown([(at, step.units) for symbol in of_quote for at, step in symbol.timeline.points()], of_quote)
     trades = grown([(at, step.trades) for symbol in traded for at, step in symbol.timeline.points()], traded)
     decimals = of_quote[0].instrument.quote_decimals

@@ -16,7 +16,7 @@ from typing import Any, Final
 from functions.common.errors import EventInvalid
 from functions.reporting.errors import DayInvalid
 
-__all__ = ["DAY_NS", "Request", "parse"]
+__all__ = ["DAY_NS", "Request", "day_before", "parse"]
 
 DAY_NS: Final = 86_400 * 10**9
 KNOWN: Final = ("day", "partial", "reports")
@@ -71,6 +71,11 @@ def _reports(asked: Any, known: tuple[str, ...]) -> tuple[str, ...]:
         if name not in known:
             raise EventInvalid(f"a report must be one of {', '.join(sorted(known))}, was {name[:60]!r}")
     return tuple(sorted(set(asked)))
+
+
+def day_before(day: str) -> str:
+    """The day before a day."""
+    return (datetime.date.fromisoformat(day) - datetime.timedelta(days=1)).isoformat()
 
 
 def _name(day_index: int) -> str:

@@ -154,7 +154,7 @@ class Position(NamedTuple):
 
 
 class Profit(NamedTuple):
-    """Profit and loss of an account in a symbol on the day. Key: account, symbol."""
+    """The day's row of daily_pnl, to be compared with what the executions add up to. Key: account, symbol."""
 
     account: int  # whose
     symbol: str  # instrument's name
@@ -170,6 +170,25 @@ class Profit(NamedTuple):
     profit_units: int  # of fills that closed with a profit, fees not in it
     loss_units: int  # of fills that closed with a loss: what was lost
     quote: str  # the quote asset's name
+
+
+class Pnl(NamedTuple):
+    """What the day brought an account in a symbol, as the executions add up. Key: account, symbol."""
+
+    account: int  # whose
+    firm: int  # the account's firm
+    symbol: str  # instrument's name
+    quote: str  # name of the asset that pays; all units are of it
+    position_lots: int  # at the day's end; below zero: short
+    cost_units: int  # what that position cost; of a short below zero: what it brought
+    realised_units: int  # of the day, fees not in it
+    unrealised_units: int  # of the position at the day's last price
+    fees_units: int  # of the day, less rebates
+    net_units: int  # realised and unrealised less fees
+    fill_count: int  # of the day
+    winning_count: int  # fills that closed with a profit
+    losing_count: int  # fills that closed with a loss
+    volume_units: int  # notional filled
 
 
 class Holding(NamedTuple):

@@ -8,7 +8,7 @@ What is written depends on the day's rows and the archive's statements alone, ne
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from functions.common.aws import Clients, put_object, read_secret
@@ -16,25 +16,37 @@ from functions.common.settings import need
 from functions.reporting import coverage
 from functions.reporting.archive import Archive
 from functions.reporting.database import Database, opened
+from functions.reporting.figures import FILES, DayFigures, Figures
 from functions.reporting.files import Decimals
 from functions.reporting.notify import link_to, tell
 from functions.reporting.output import Output
-from functions.reporting.request import Request
-from functions.reporting.rows import AuditEvent, CashFlow, Execution, Position, StreamRefusal, Trade
+from functions.reporting.page import render
+from functions.reporting.request import Request, day_before
+from functions.reporting.rows import (
+    AuditEvent,
+    CashFlow,
+    Execution,
+    Pnl,
+    Position,
+    Reference,
+    StreamRefusal,
+    Trade,
+)
 from functions.reporting.settings import Settings
 from functions.reporting.statement import Missing, Statement
 from functions.reporting.upload import Outbox
 
 __all__ = ["REPORTS", "run"]
 
-STREAMED: Final[dict[str, type]] = {
+STREAMED: Final[Mapping[str, type]] = {
     "executions": Execution,
     "cash_flows": CashFlow,
     "trades": Trade,
     "audit_trail": AuditEvent,
     "refusals": StreamRefusal,
 }
-REPORTS: Final = tuple(sorted([*STREAMED, "positions"]))
+TABLES: Final[Mapping[str, type]] = {**STREAMED, "positions": Position, "pnl": Pnl, **FILES}
+REPORTS: Final = tuple(sorted([*TABLES, "page"]))
 FORMAT: Final = 1
 
 
@@ -48,7 +60,7 @@ async def run(settings: Settings, request: Request, clients: Clients) -> dict[st
         outbox.commit()
     finally:
         outbox.abort()
-    key = f"{output.folder}/manifest.json"
+    key, page = f"{output.folder}/manifest.json", f"{output.folder}/page.html"
     put_object(clients, settings.reports_bucket, key, manifest, content_type="application/json")
     answer = {
         "day": request.day,
@@ -59,7 +71,7 @@ async def run(settings: Settings, request: Request, clients: Clients) -> dict[st
         "sha256": hashlib.sha256(manifest).hexdigest(),
         "rows": {file["name"]: file["rows"] for file in output.files},
         "bytes": sum(file["bytes"] for file in output.files),
-        "link": link_to(clients, settings, key),
+        "link": link_to(clients, settings, page if "page" in request.reports else key),
     }
     return answer | {"told": tell(clients, settings, answer)}
 
@@ -81,36 +93,72 @@ class _Run:
     ) -> None:
         self._settings, self._request, self._database, self._outbox = settings, request, database, outbox
         self._archive = Archive(clients, settings.archive_bucket)
+        self._shards: list[int] = []
+        self._statements: list[Statement | Missing] = []
 
     async def make(self) -> tuple[Output, bytes, str]:
         """All files, not yet to be seen; the manifest, and what comes first."""
         request, database = self._request, self._database
         reach = await database.reach(request.end_ns)
-        statements = self._statements([one.shard for one in reach])
+        self._shards = [one.shard for one in reach]
+        self._statements = self._statements_of(request.day)
         if not request.partial:
-            coverage.check(request.day, reach, statements)
+            coverage.check(request.day, reach, self._statements)
         lasts = await database.lasts(request.start_ns, request.end_ns)
         reference = await database.reference(request.day, request.start_ns, request.partial)
         folder = _folder(self._settings.reports_prefix, request, [seq for _, seq in lasts])
         output = Output(self._outbox, folder, request.reports, Decimals(reference))
+        headline = await self._write(output, reference)
+        if not lasts:
+            headline = f"Nothing happened on {request.day}. {headline}"
+        return output, output.manifest(**self._said(lasts, headline)), headline
+
+    async def _write(self, output: Output, reference: Reference) -> str:
+        request, database = self._request, self._database
+        figures = await self._figures(reference)
         for name, kind in STREAMED.items():
+            take = {"executions": figures.execution, "cash_flows": figures.cash_flow, "trades": figures.trade}.get(name)
             with output.table(name, kind) as table:
                 async for rows in database.stream(name, request.start_ns, request.end_ns):
                     table.write(rows)
+                    if take is not None:
+                        for row in rows:
+                            take(row)
         books = await database.books(request.end_ns)
+        found = figures.close(books, await database.profits(request.start_ns))
         output.whole("positions", Position, books.positions)
-        headline = "Made." if lasts else "Nothing happened on this day."
-        return output, output.manifest(**self._said(lasts, statements, headline)), headline
+        output.whole("pnl", Pnl, [Pnl(*(getattr(one, name) for name in Pnl._fields)) for one in found.accounts])
+        for name, kind in FILES.items():
+            output.whole(name, kind, found.tables[name])
+        output.text("page.html", render(found, files=output.listed(), notes=self._notes(found)).encode())
+        return found.reconciliation.headline
 
-    def _statements(self, shards: Sequence[int]) -> list[Statement | Missing]:
+    async def _figures(self, reference: Reference) -> DayFigures:
+        request = self._request
+        return DayFigures(
+            reference,
+            statements=self._statements,
+            before=self._archive.statements(self._shards, day_before(request.day)),
+            opening=await self._database.books(request.start_ns),
+            arrivals=self._archive.arrivals(self._shards, request.day),
+        )
+
+    def _notes(self, found: Figures) -> list[str]:
+        """What a reader must know beside the headline."""
+        notes = list(self._archive.notes)
+        if self._request.partial:
+            notes.insert(0, "The day is not over: these are its figures as far as the tables went.")
+        if found.execution_count == 0:
+            notes.insert(0, "Nothing happened on this day: no order, no fill, no refusal.")
+        return notes
+
+    def _statements_of(self, day: str) -> list[Statement | Missing]:
         if self._request.partial:
             why = "the day must be over to be compared with the engine's ledger"
-            return [Missing(shard=shard, why=why, where=self._request.day) for shard in shards]
-        return self._archive.statements(shards, self._request.day)
+            return [Missing(shard=shard, why=why, where=day) for shard in self._shards]
+        return self._archive.statements(self._shards, day)
 
-    def _said(
-        self, lasts: Sequence[tuple[int, int]], statements: Sequence[Statement | Missing], headline: str
-    ) -> dict[str, Any]:
+    def _said(self, lasts: Sequence[tuple[int, int]], headline: str) -> dict[str, Any]:
         """What the manifest says of the day and of the sources, as far as it does not change any more."""
         return {
             "format": FORMAT,
@@ -123,7 +171,7 @@ class _Run:
                 {"shard": one.shard, "missing": one.why}
                 if isinstance(one, Missing)
                 else {"shard": one.shard, "sequence": one.sequence, "digest": one.digest}
-                for one in statements
+                for one in self._statements
             ],
         }
 

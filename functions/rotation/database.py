@@ -166,7 +166,7 @@ class Administrator:
         # One text, so one transaction: there is no user without its role. All names were checked (kinds/database.py).
         await self._ask_all(
             f"user {user} must get its new password",
-            f"{how} ROLE \"{user}\" LOGIN INHERIT PASSWORD '{verifier}'; GRANT \"{role}\" TO \"{user}\"",
+            f'{how} ROLE "{user}" LOGIN INHERIT PASSWORD \'{verifier}\'; GRANT "{role}" TO "{user}"',
         )
 
     async def _ask_all(self, what: str, sql: str) -> None:
@@ -208,6 +208,4 @@ class Administrator:
     async def shut_out(self, user: str) -> None:
         there = await self._ask("users must be readable", "SELECT FROM pg_roles WHERE rolname = $1", user)
         if there:
-            await self._ask_all(
-                f"user {user} must be shut out", f'ALTER ROLE "{user}" NOLOGIN PASSWORD NULL'
-            )
+            await self._ask_all(f"user {user} must be shut out", f'ALTER ROLE "{user}" NOLOGIN PASSWORD NULL')

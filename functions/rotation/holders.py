@@ -83,9 +83,7 @@ def not_accepted(rows: Iterable[Holder], new: str, required: Required, *, alive_
     return waiting + _too_few(good, required.holders, "accept the new one")
 
 
-def not_used(
-    rows: Iterable[Holder], new: str, required: Required, *, verified: bool, alive_since_ns: int
-) -> list[str]:
+def not_used(rows: Iterable[Holder], new: str, required: Required, *, verified: bool, alive_since_ns: int) -> list[str]:
     """Who would be refused if the old one ended now; nobody: it may."""
     waiting = []
     holding, using = collections.Counter[str](), collections.Counter[str]()

@@ -268,9 +268,7 @@ class Rotation:
             if not case.kind.verified:
                 return []
             return not_accepted(rows, fingerprint, case.required, alive_since_ns=alive_since_ns)
-        waiting = not_used(
-            rows, fingerprint, case.required, verified=case.kind.verified, alive_since_ns=alive_since_ns
-        )
+        waiting = not_used(rows, fingerprint, case.required, verified=case.kind.verified, alive_since_ns=alive_since_ns)
         return waiting + (await case.kind.unused(case.before, new) if case.before is not None else [])
 
     async def _would(self, secret_id: str) -> Outcome:

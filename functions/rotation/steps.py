@@ -89,9 +89,7 @@ def labels_of(versions: Mapping[str, Iterable[str]], where: str) -> Labels:
     one = {label: holders[0] if holders else "" for label, holders in found.items()}
     if one[PREVIOUS] == one[CURRENT]:
         one[PREVIOUS] = ""
-    return Labels(
-        current=one[CURRENT], pending=one[PENDING], previous=one[PREVIOUS], known=frozenset(versions)
-    )
+    return Labels(current=one[CURRENT], pending=one[PENDING], previous=one[PREVIOUS], known=frozenset(versions))
 
 
 def next_step(labels: Labels, *, pending_has_value: bool) -> Next:

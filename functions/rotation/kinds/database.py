@@ -1,6 +1,6 @@
 """A database login: two users that alternate, so that the one in use is never touched.
 
-    current gateway_a ──▶ set: gateway_b gets a new password ──▶ current gateway_b ──▶ gateway_a may log on no more
+current gateway_a ──▶ set: gateway_b gets a new password ──▶ current gateway_b ──▶ gateway_a may log on no more
 """
 
 from __future__ import annotations

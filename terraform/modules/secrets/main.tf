@@ -25,7 +25,7 @@ locals {
   kafka_passwords = { for user in flatten(values(local.users.kafka)) : user => sha256("${uuid()}${uuid()}${uuid()}") }
 
   secrets = merge(
-    { for id in keys(var.api_keys) : "api_key/${id}" => { kind = "api_key", of = id, about = "Signs orders and questions as ${id}" } },
+    { for id in keys(var.api_keys) : "api_key/${id}" => { kind = "api_key", of = replace(id, "/-[0-9]+$/", ""), about = "Signs orders and questions as ${id}" } },
     { for process in keys(var.database_roles) : "database/${process}" => { kind = "database", of = process, about = "By which ${process} logs in at PostgreSQL" } },
     { for principal in var.kafka_principals : "kafka/${principal}" => { kind = "kafka", of = principal, about = "By which ${principal} logs in at Kafka" } },
     { for process in keys(var.certificates) : "tls/${process}" => { kind = "tls", of = process, about = "Certificate that ${process} shows" } },
@@ -43,7 +43,10 @@ locals {
       length(lookup(local.holding, secret.kind, [])) == 0 ? {} : {
         "ironbook:holders" = join(" ", [for process in local.holding[secret.kind] : "${process}=${var.processes_count[process]}"])
       },
-      !contains(keys(var.processes_count), secret.of) ? {} : { "ironbook:users" = "${secret.of}=${var.processes_count[secret.of]}" },
+      !contains(keys(var.processes_count), secret.of) ? {} : {
+        # a numbered key (gateway-1) is one process's own
+        "ironbook:users" = "${secret.of}=${secret.kind == "api_key" && !endswith(name, "/${secret.of}") ? 1 : var.processes_count[secret.of]}"
+      },
     )
   }
 }

@@ -1,0 +1,138 @@
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+variables {
+  name                          = "ironbook-test"
+  kms_key_arn                   = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
+  alert_emails                  = ["desk@example.com"]
+  budget_monthly_usd            = 1000
+  engine_instance_ids           = { engine-0 = "i-1", standby-0 = "i-2" }
+  kafka_cluster_name            = "ironbook-test"
+  consumer_lags_max             = { "risk/executions" = 10000 }
+  postgres_instance_identifier  = "ironbook-test"
+  postgres_free_storage_min_gib = 20
+  load_balancer_arn_suffix      = "app/ironbook-test/1"
+  ecs_cluster_services          = { gateway = { cluster = "ironbook-test", service = "gateway" } }
+  function_names                = { archiver = "ironbook-test-archiver", canary = "ironbook-test-canary" }
+  archive_lag_max_minutes       = 30
+}
+
+run "every_alarm_reaches_people_when_it_comes_and_when_it_goes" {
+  command = apply
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : contains(alarm.alarm_actions, aws_sns_topic.alerts.arn) && contains(alarm.ok_actions, aws_sns_topic.alerts.arn)])
+    error_message = "every alarm must publish to the topic"
+  }
+
+  assert {
+    condition     = aws_sns_topic.alerts.kms_master_key_id == var.kms_key_arn && keys(aws_sns_topic_subscription.email) == ["desk@example.com"]
+    error_message = "the topic must be encrypted, and mail to the addresses"
+  }
+}
+
+run "whatever_stops_trading_or_loses_data_has_an_alarm" {
+  command = apply
+
+  assert {
+    condition     = length(setsubtract(["kafka-disk-1", "kafka-disk-2", "kafka-disk-3", "kafka-offline", "kafka-replicas-1", "kafka-lag-risk-executions", "postgres-storage", "postgres-cpu", "gateway-5xx", "balancer-5xx", "gateway-cpu", "archiver-errors", "canary-errors", "canary-silent", "archive-lag", "engine-0-host", "engine-0-heartbeat", "standby-0-heartbeat"], keys(aws_cloudwatch_metric_alarm.this))) == 0
+    error_message = "an alarm is missing"
+  }
+}
+
+run "silence_is_an_alarm_where_there_must_be_a_measure" {
+  command = apply
+
+  assert {
+    condition     = alltrue([for alarm in ["engine-0-heartbeat", "engine-0-host", "canary-silent", "archive-lag", "gateway-cpu", "postgres-storage"] : aws_cloudwatch_metric_alarm.this[alarm].treat_missing_data == "breaching"])
+    error_message = "a measure that stops coming must be an alarm"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["gateway-5xx"].treat_missing_data == "notBreaching"
+    error_message = "no errors at all must be no alarm"
+  }
+}
+
+run "thresholds_are_in_the_units_of_the_measure" {
+  command = apply
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["archive-lag"].threshold == 1800 && aws_cloudwatch_metric_alarm.this["postgres-storage"].threshold == 21474836480 && aws_cloudwatch_metric_alarm.this["kafka-lag-risk-executions"].threshold == 10000
+    error_message = "minutes must become seconds, GiB bytes, and messages stay"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["kafka-lag-risk-executions"].dimensions == tomap({ "Cluster Name" = "ironbook-test", "Consumer Group" = "risk", "Topic" = "executions" })
+    error_message = "the lag must be of the group in its topic"
+  }
+}
+
+run "costs_are_told_before_they_are_passed" {
+  command = apply
+
+  assert {
+    condition     = { for notification in aws_budgets_budget.this.notification : notification.notification_type => notification.threshold } == { ACTUAL = 80, FORECASTED = 100 }
+    error_message = "the budget must tell at 80%, and when it will be passed"
+  }
+}
+
+run "a_collector_is_told_where_to_read_and_write" {
+  command = apply
+
+  assert {
+    condition     = yamldecode(output.collector_configuration).receivers.prometheus.config.scrape_configs[0].static_configs[0].targets == ["$${env:IRONBOOK_METRICS_TARGET}"]
+    error_message = "a collector must read the process beside it"
+  }
+}
+
+run "no_canary_is_refused" {
+  command = plan
+
+  variables {
+    function_names = { archiver = "x" }
+  }
+
+  expect_failures = [var.function_names]
+}
+
+run "a_lag_without_a_topic_is_refused" {
+  command = plan
+
+  variables {
+    consumer_lags_max = { risk = 10 }
+  }
+
+  expect_failures = [var.consumer_lags_max]
+}
+
+run "an_address_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    alert_emails = ["desk"]
+  }
+
+  expect_failures = [var.alert_emails]
+}
+
+run "a_budget_of_nothing_is_refused" {
+  command = plan
+
+  variables {
+    budget_monthly_usd = 0
+  }
+
+  expect_failures = [var.budget_monthly_usd]
+}
+
+run "an_archive_that_may_lag_for_days_is_refused" {
+  command = plan
+
+  variables {
+    archive_lag_max_minutes = 1441
+  }
+
+  expect_failures = [var.archive_lag_max_minutes]
+}

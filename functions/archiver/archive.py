@@ -40,6 +40,7 @@ from schemas.vocabulary import RECORD_BYTES
 
 __all__ = ["Archiver"]
 
+NS: Final = 1_000_000_000
 TRIMMED: Final = (
     "the records between are in the journal's segments on the engine node, if anywhere: do not trim further"
 )
@@ -64,6 +65,7 @@ class Archiver:
     tag: str | None = dataclasses.field(init=False, default=None)
     entry: Entry | None = dataclasses.field(init=False, default=None)
     objects: list[str] = dataclasses.field(init=False, default_factory=list)
+    oldest_ns: int = dataclasses.field(init=False, default=0)  # of the first record that is not archived; 0: all are
 
     async def run(self, *, flush: bool) -> dict[str, Any]:
         """Archive, then trim; what was done. flush: a small object is written at once, however young it is.
@@ -80,11 +82,13 @@ class Archiver:
             except AnotherWon:
                 self.head, self.tag = read_head(self.store, self.shard)
                 answer["another_archiver"], waiting = True, 0
+                self.oldest_ns = 0
             answer |= {
                 "archived_records": self.head.last_sequence - began if not answer["another_archiver"] else 0,
                 "objects": self.objects,
                 "last_sequence": self.head.last_sequence,
                 "waiting_records": waiting,
+                "lag_s": max(0, self.now_ns - self.oldest_ns) // NS if self.oldest_ns else 0,
             }
             if not answer["another_archiver"]:
                 answer |= await self._trim()
@@ -110,7 +114,7 @@ class Archiver:
                     self._write(gathered)
                     gathered = self._next()
                     if taken >= self.settings.call_records_max or self.remaining_s() <= 0:
-                        return 0
+                        return await self._left(message, records)
         if self.head.pending is not None:
             raise TopicInvalid(
                 f"the topic must have what was being archived, up to sequence {self.head.pending[1]}, "
@@ -121,7 +125,18 @@ class Archiver:
         if gathered.count and (flush or gathered.due(self.now_ns, self.settings.object_age_s)):
             self._write(gathered)
             return 0
+        if gathered.count:
+            self.oldest_ns = received_ns(gathered.parts[0], 0)
         return gathered.count
+
+    async def _left(self, message: Message, records: bytes) -> int:
+        """Records behind the call's last object, when it takes no more."""
+        last = await self.topic.last()
+        if last is None or last.last <= self.head.last_sequence:
+            return 0
+        behind = Message(0, records, 0) if records else await self.topic.message_at(message.offset + 1)
+        self.oldest_ns = received_ns(behind.records, 0) if behind is not None else self.now_ns
+        return last.last - self.head.last_sequence
 
     def _next(self) -> Gathered:
         most = self.settings.object_records

@@ -7,6 +7,8 @@ import os
 import time
 from typing import Any
 
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
 from functions.archiver.archive import Archiver
 from functions.archiver.aws import bucket, journal_topic
 from functions.archiver.settings import Settings
@@ -28,10 +30,13 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         answer = asyncio.run(_run(settings, clients, event, context))
     except IronbookError as error:
-        LOG.error("archiver_failed", extra=error.to_json())
+        LOG.error("archiver_failed", failure=error.to_json())
         alert(clients, settings.alerts_topic_arn, f"Ironbook archiver: {error.code}", str(error))
         raise
-    LOG.info("archived", extra=answer)
+    LOG.info("archived", did=answer)
+    if settings.metrics_environment and not answer["another_archiver"]:
+        with single_metric("ArchiveLagSeconds", MetricUnit.Seconds, answer["lag_s"], namespace="Ironbook") as metric:
+            metric.add_dimension("Environment", settings.metrics_environment)
     return answer
 
 

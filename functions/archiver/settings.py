@@ -26,4 +26,5 @@ class Settings:
     keep_records: int = env.integer(1_000_000, 0, 1 << 40, "So many archived records stay in the topic.")
     keep_snapshots: int = env.integer(2, 1, 100, "The topic goes on from each of so many newest published snapshots.")
     trim: bool = env.flag(True, "Delete records from the topic that are archived and not needed there?")
+    metrics_environment: str = env.text("", "Dimension Environment of the metric ArchiveLagSeconds; empty: no metric.")
     alerts_topic_arn: str = env.text("", "SNS topic that failures are told to; empty: none.")

@@ -107,6 +107,10 @@ class JournalTopic:
                 best, low = found, found.offset + 1
         return best
 
+    async def last(self) -> Message | None:
+        """The last message; marks of transactions behind it are none. None: the topic is empty."""
+        return await self.find(1 << 62)
+
     async def trim(self, offset: int) -> None:
         """Delete what is before an offset."""
         admin = AIOKafkaAdminClient(**self._options)

@@ -32,6 +32,7 @@ from ironbook.cli import (
     orders,
     results,
     risk,
+    secrets,
     services,
     topics,
     trades,
@@ -111,6 +112,7 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(functions.app, name="functions")
 app.add_typer(topics.app, name="topics")
 app.add_typer(risk.app, name="risk")
+app.add_typer(secrets.app, name="secrets")
 
 _USAGE_ERROR: type[Exception] = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException" and issubclass(base, Exception)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ironbook import DependencyMissing
-from ironbook.cli._output import JsonOption, say_json, show, table
+from ironbook.cli._output import JsonOption, show, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,15 +48,21 @@ def list_functions(json: JsonOption = False) -> None:
 def invoke_function(
     name: Annotated[str, typer.Argument(help="Which, e.g. canary.", show_default=False)],
     event: Annotated[Path | None, typer.Option(help="File of JSON; an empty object unless told.")] = None,
+    json: JsonOption = False,
 ) -> None:
-    """Run a function in this process, as Lambda would, and print its answer as JSON.
+    """Run a function in this process, as Lambda would, and print its answer.
 
     Settings are the variables IRONBOOK_FUNCTION_..., AWS is where boto3 finds it (AWS_ENDPOINT_URL for another).
 
     Example:  ironbook functions invoke reporting --event day.json
     """
     invoke = _part("invoke")
-    say_json(invoke.invoke(name, {} if event is None else invoke.read_event(event)))
+    answer = invoke.invoke(name, {} if event is None else invoke.read_event(event))
+
+    def render(console: Console) -> None:
+        console.print_json(data=answer, indent=2, default=str)
+
+    show(json, answer, render)
 
 
 @app.command("package")

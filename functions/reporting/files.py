@@ -154,18 +154,11 @@ class TableWriter:
         known = self._texts.setdefault(column.name, {})
         if len(known) > TEXTS_KEPT_MAX:
             known.clear()
-        return [
-            None if key[1] is None else _known(known, key, self._decimals, suffix)
-            for key in zip(names, numbers, strict=True)
-        ]
-
-
-def _known(
-    known: dict[tuple[Any, Any], str | None], key: tuple[Any, Any], decimals: Decimals, suffix: str
-) -> str | None:
-    if key not in known:
-        known[key] = decimals.text(key[0], suffix, key[1])
-    return known[key]
+        keys = list(zip(names, numbers, strict=True))
+        for key in set(keys):
+            if key not in known:
+                known[key] = None if key[1] is None else self._decimals.text(key[0], suffix, key[1])
+        return list(map(known.__getitem__, keys))
 
 
 def _arrow(column: Column) -> pa.DataType:

@@ -46,7 +46,7 @@ def ppm(cost: int, of: int) -> int | None:
 class Quality:
     """What is counted of the orders of one account, symbol and order type."""
 
-    __slots__ = ("account", "order_type", "market", *COUNTS)
+    __slots__ = ("account", "market", "order_type", "spreads", *COUNTS)
     orders: int
     filled_orders: int
     full_orders: int
@@ -73,8 +73,8 @@ class Quality:
     sell_lots: int
     sell_units: int
 
-    def __init__(self, account: int, order_type: str, market: Market) -> None:
-        self.account, self.order_type, self.market = account, order_type, market
+    def __init__(self, account: int, order_type: str, market: Market, spreads: tuple[Spread, ...]) -> None:
+        self.account, self.order_type, self.market, self.spreads = account, order_type, market, spreads
         for name in COUNTS:
             setattr(self, name, 0)
 
@@ -155,7 +155,7 @@ class Orders:
 
     def __init__(self) -> None:
         self.qualities: dict[tuple[int, str, str], Quality] = {}
-        self.spreads: dict[tuple[str, str | int], Spread] = {}
+        self.spreads: dict[tuple[str, str, str], Spread] = {}  # kind, name, quote
         self.histogram = [0] * (len(EDGES_PPM) + 1)  # orders by cost against arrival
         self.overall = Spread()
         self.untracked_count = 0
@@ -229,16 +229,13 @@ class Orders:
         key = account, market.instrument.symbol, order_type
         quality = self.qualities.get(key)
         if quality is None:
-            quality = self.qualities[key] = Quality(account, order_type, market)
+            spreads = self._spreads(account, order_type, market)
+            quality = self.qualities[key] = Quality(account, order_type, market, spreads)
         return quality
 
-    def _spreads(self, quality: Quality) -> tuple[Spread, ...]:
-        instrument = quality.market.instrument
-        keys: tuple[tuple[str, str | int], ...] = (
-            ("account", f"{quality.account} {instrument.quote}"),
-            ("symbol", instrument.symbol),
-            ("type", f"{quality.order_type} {instrument.quote}"),
-        )
+    def _spreads(self, account: int, order_type: str, market: Market) -> tuple[Spread, ...]:
+        symbol, quote = market.instrument.symbol, market.instrument.quote
+        keys = ("account", str(account), quote), ("symbol", symbol, quote), ("type", order_type, quote)
         return (self.overall, *(self.spreads.setdefault(key, Spread()) for key in keys))
 
     def _first_fill(self, order: _Order, time_ns: int) -> None:
@@ -247,15 +244,16 @@ class Orders:
         quality.filled_orders += 1
         if time_ns == order.entered_ns:
             quality.immediate_orders += 1
-        for spread in self._spreads(quality):
+        for spread in quality.spreads:
             spread.first_fill_ns.add(time_ns - order.entered_ns)
 
     def _end(self, row: Row, orders: dict[int, _Order]) -> None:
         order = orders.pop(row["order_id"])
         if order.lots:
-            for spread in self._spreads(order.quality):
-                spread.done_ns.add(row["received_ns"] - order.entered_ns)
-        self._measure(order)
+            took_ns = row["received_ns"] - order.entered_ns
+            for spread in order.quality.spreads:
+                spread.done_ns.add(took_ns)
+            self._measure(order)
 
     def _measure(self, order: _Order) -> None:
         if order.lots == 0:
@@ -279,7 +277,7 @@ class Orders:
         quality.arrival_cost_halves += cost
         if (paid := ppm(cost, due)) is not None:
             self.histogram[bisect.bisect_left(EDGES_PPM, paid)] += 1
-            for spread in self._spreads(quality):
+            for spread in quality.spreads:
                 spread.arrival_ppm.add(paid)
 
     # ---- what came of it ---------------------------------------------------------------------------------------------
@@ -298,7 +296,6 @@ class Orders:
     def _group(self, kind: str, name: str | int, quote: str, qualities: list[Quality]) -> Group:
         counts = {count: sum(getattr(quality, count) for quality in qualities) for count in COUNTS}
         costs = [day_cost(quality) for quality in qualities]
-        spread = self.spreads.get((kind, name if kind == "symbol" else f"{name} {quote}"), None) or Spread()
         return Group(
             name=str(name),
             quote=quote,
@@ -306,7 +303,7 @@ class Orders:
             counts=counts,
             day_cost_units=sum(cost for cost, _ in costs),
             day_units=sum(of for _, of in costs),
-            spread=spread,
+            spread=self.spreads[kind, str(name), quote],
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
 __all__ = ["Bar", "Line", "bars", "columns", "lines", "log_bars", "nice_ticks"]
@@ -131,10 +131,9 @@ def lines(
         body.append(f'<path class="grid" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>')
         body.append(label(LEFT * 10 - 60, y(tick) + 35, y_text(tick), "axis end"))
     ticks = [tick for tick in x_ticks if left <= tick <= right] or [left, right]
-    for index, tick in enumerate(ticks):
-        place = x(tick)
-        kind = "axis end" if place > (WIDTH - 40) * 10 else "axis" if index == 0 and place < 800 else "axis middle"
-        body.append(label(place, (HEIGHT - 8) * 10, x_text(tick), kind))
+    for tick in ticks:
+        place = min(max(x(tick), (LEFT + 8) * 10), (WIDTH - 26) * 10)
+        body.append(label(place, (HEIGHT - 8) * 10, x_text(tick), "axis middle"))
     for line in drawn:
         if not line.points:
             continue
@@ -156,7 +155,7 @@ def bars(name: str, title: str, description: str, shown: Sequence[Bar]) -> str:
     least, greatest = min(0, *(bar.value for bar in shown)), max(0, *(bar.value for bar in shown))
     if least == greatest:
         greatest = 1
-    value_room = 8 + 6 * max(len(bar.text) for bar in shown)  # no narrower than its digits
+    value_room = room_of(bar.text for bar in shown)
     name_room = min(150, 14 + 7 * max(len(bar.name) for bar in shown))
     x = Scale(least, greatest, name_room, WIDTH - RIGHT - value_room)
     zero = x(0)
@@ -180,7 +179,7 @@ def log_bars(name: str, title: str, description: str, shown: Sequence[Bar], tick
     if not shown:
         return nothing(name, title)
     height = TOP + ROW * len(shown) + BOTTOM
-    room = 8 + 6 * max(len(bar.text) for bar in shown)
+    room = room_of(bar.text for bar in shown)
     name_room = min(170, 14 + 7 * max(len(bar.name) for bar in shown))
     low, high = log_of(ticks[0][0]), log_of(ticks[-1][0])
     x = Scale(low, high, name_room, WIDTH - RIGHT - room)
@@ -200,6 +199,11 @@ def log_bars(name: str, title: str, description: str, shown: Sequence[Bar], tick
         )
         body.append(label((WIDTH - RIGHT) * 10, top * 10 + 150, bar.text, "value end"))
     return svg(name, title, description, body, height)
+
+
+def room_of(texts: Iterable[str]) -> int:
+    """How wide the widest of them may be: digits on a phone, where they are larger."""
+    return 10 + 15 * max(map(len, texts)) // 2
 
 
 def log_of(value: int) -> int:

@@ -64,9 +64,9 @@ class Instrument:
         )
 
     def price_digits(self, units: int, lots: int) -> int:
-        """units / lots as a price, rounded to the digits of prices. lots > 0."""
-        scale = 10 ** (self.base_decimals + self.price_decimals)
-        return rounded(units * scale, lots * self.base_units_per_lot * 10**self.quote_decimals)
+        """units / lots as a price, rounded to the digits of prices. lots: not 0; of a short position both are below."""
+        scale = 10 ** (self.base_decimals + self.price_decimals) * (1 if lots > 0 else -1)
+        return rounded(units * scale, abs(lots) * self.base_units_per_lot * 10**self.quote_decimals)
 
     def price(self, units: int, lots: int) -> str:
         """units / lots as a price, for people; a dash without lots."""

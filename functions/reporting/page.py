@@ -25,6 +25,7 @@ from functions.reporting.sketch import Sketch
 __all__ = ["render"]
 
 ROWS_MAX = 60
+QUOTES_MAX = 4
 STYLE = resources.files("functions.reporting").joinpath("style.css").read_text(encoding="utf-8")
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
@@ -113,9 +114,9 @@ def _numbers(found: Figures) -> str:
     filled = sum(group.counts["filled_orders"] for group in found.by_symbol)
     trades = sum(symbol.trade_count for symbol in found.symbols)
     said = [
-        ("Trades", f"{trades:,}", f"{sum(1 for symbol in found.symbols if symbol.trade_count):,} symbols"),
-        *(("Volume", f"{amount} {quote}", "") for quote, amount in _by_quote(found, "notional_units")),
-        *(("Fees", f"{amount} {quote}", "less rebates") for quote, amount in _by_quote(found, "fees_units")),
+        ("Trades", f"{trades:,}", counted(sum(1 for symbol in found.symbols if symbol.trade_count), "symbol")),
+        *(("Turnover", amount, quote) for quote, amount in _by_quote(found, "notional_units")),
+        *(("Fees less rebates", amount, quote) for quote, amount in _by_quote(found, "fees_units")),
         ("Orders", f"{orders:,}", f"{found.rejected_count:,} commands refused"),
         ("Filled", f"{percent(filled, orders)}", f"{filled:,} orders with a fill"),
         ("Accounts", f"{len({row.account for row in found.accounts}):,}", f"{found.execution_count:,} reports to them"),
@@ -132,7 +133,7 @@ def _by_quote(found: Figures, name: str) -> list[tuple[str, str]]:
         quote_name = symbol.instrument.quote
         sums[quote_name] = sums.get(quote_name, 0) + getattr(symbol, name)
     decimals = {symbol.instrument.quote: symbol.instrument.quote_decimals for symbol in found.symbols}
-    return [(quote_name, decimal_text(sums[quote_name], decimals[quote_name])) for quote_name in sorted(sums)][:4]
+    return [(quote_name, trimmed(sums[quote_name], decimals[quote_name])) for quote_name in sorted(sums)][:QUOTES_MAX]
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
@@ -264,7 +265,7 @@ def _costs(groups: Sequence[Group]) -> str:
         for which in ("arrival", "interval", "day"):
             part, units = group.ppm(which), group.cost_units(which)
             kind = signed(-units)
-            cells.append((f"{part:+,}" if part is not None else "–", kind))
+            cells.append(("–" if part is None else f"{part:+,}" if part else "0", kind))
             cells.append((decimal_text(units, group.quote_decimals) if part is not None else "–", kind))
         rows.append([*cells, (group.quote, "")])
     heads = [
@@ -377,6 +378,19 @@ def of(kind: str) -> str:
 def signed(units: int) -> str:
     """The class of an amount of money: what came is a gain, what went a cost."""
     return "n gain" if units > 0 else "n cost" if units < 0 else "n"
+
+
+def trimmed(units: int, decimals: int) -> str:
+    """An amount without the zeros at its end, as far as they stand behind the second digit."""
+    text = decimal_text(units, decimals)
+    while decimals > 2 and text.endswith("0"):
+        text, decimals = text[:-1], decimals - 1
+    return text
+
+
+def counted(count: int, what: str) -> str:
+    """1 symbol, 2 symbols."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def percent(part: int, whole: int) -> str:

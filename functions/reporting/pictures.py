@@ -71,7 +71,7 @@ def _growth(found: Figures, of_quote: Sequence[SymbolDay], quote: str, traded: S
             [Line(name="trades", points=trades, kind="three", area=True)], zero=True,
             x_text=clock(trades), x_ticks=time_ticks(trades), y_text=lambda value: short(value, 0),
         ),
-        f"{trades[-1][1]:,} trades of {len(traded):,} symbol{'s' if len(traded) != 1 else ''}",
+        f"{trades[-1][1]:,} of {len(traded):,} symbol{'s' if len(traded) != 1 else ''}",
     )  # fmt: skip
 
 

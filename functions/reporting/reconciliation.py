@@ -125,7 +125,7 @@ class Ledger:
             if isinstance(said, Missing):
                 self._note_missing(said)
             elif said.partial and not reference.partial:
-                self.note(f"The statement of shard {said.shard} is of a part of the day: as of record {said.sequence}.")
+                self.note(f"The statement of shard {said.shard} is of a part of the day: as of record {said.sequence:,}.")
         self.from_nothing = self._begin(before, opening)
 
     # ---- where it begins ---------------------------------------------------------------------------------------------
@@ -373,7 +373,7 @@ class Ledger:
     def _where(self, shard: int) -> str:
         statement = self.statements.get(shard)
         return f"shard {shard}, " + (
-            f"as of record {statement.sequence}" if statement is not None else f"at the end of {self.reference.day}"
+            f"as of record {statement.sequence:,}" if statement is not None else f"at the end of {self.reference.day}"
         )
 
     def result(self) -> Reconciliation:

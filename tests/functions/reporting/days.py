@@ -46,8 +46,13 @@ def figures(
 
 
 async def _read(
-    database: Database, day: str, start_ns: int, said: tuple[Any, Any], arrivals: Iterator[Arrival] | None, partial: bool
-) -> Figures:  # fmt: skip
+    database: Database,
+    day: str,
+    start_ns: int,
+    said: tuple[Any, Any],
+    arrivals: Iterator[Arrival] | None,
+    partial: bool,
+) -> Figures:
     end_ns = start_ns + DAY_NS
     found = DayFigures(
         await database.reference(day, start_ns, partial), statements=said[0], before=said[1],

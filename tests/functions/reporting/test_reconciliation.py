@@ -1,0 +1,212 @@
+"""What is altered, missing or too much in the tables is the headline, with account, asset, amounts and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from functions.reporting.figures import Figures
+from functions.reporting.page import render
+from functions.reporting.reconciliation import Difference, Reconciliation
+from functions.reporting.statement import Statement
+from tests.functions.reporting import market
+from tests.functions.reporting.days import DAY_NS, figures, missing, parsed
+from tests.support.services import create_database, drop_database
+
+DAY = market.DAYS[1]
+START_NS = market.end_ns(DAY) - DAY_NS
+OF_DAY = f"received_ns >= {START_NS} AND received_ns < {START_NS + DAY_NS}"
+A_FILL = (
+    f"SELECT shard, seq, n FROM executions WHERE type = 'filled' AND {OF_DAY} AND fee_units > 0 ORDER BY seq, n LIMIT 1"
+)
+
+Altered = Callable[[str], Figures]
+
+
+def said(day: str) -> Statement:
+    found = parsed(market.as_json(market.statement(day)), day)
+    assert isinstance(found, Statement)
+    return found
+
+
+@pytest.fixture
+def url(market_url: str, postgres_server: str) -> Iterator[str]:
+    """A database of this test alone, with the flow of all days."""
+    made = create_database(postgres_server, template=market_url.rpartition("/")[2].partition("?")[0])
+    yield made
+    drop_database(made, postgres_server)
+
+
+@pytest.fixture
+def altered(url: str) -> Altered:
+    """The figures of a day after a statement has changed what the tables say."""
+
+    def change(statement: str) -> Figures:
+        with psycopg.connect(url) as connection:
+            count = connection.execute(statement.encode()).rowcount
+            assert count >= 1, "the statement must change something"
+        return read(url)
+
+    return change
+
+
+def read(url: str) -> Figures:
+    return figures(url, DAY, START_NS, statements=[said(DAY)], before=[said(market.DAYS[0])])
+
+
+def one(url: str, query: str) -> tuple[Any, ...]:
+    with psycopg.connect(url) as connection:
+        row = connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return row
+
+
+def differences(found: Figures, what: str) -> list[Difference]:
+    return [one for one in found.reconciliation.differences if one.what == what]
+
+
+def sides(difference: Difference) -> dict[str, int | None]:
+    return {said.source: said.value for said in difference.said}
+
+
+def test_an_altered_fee_is_the_headline_with_account_asset_amounts_and_where(url: str, altered: Altered) -> None:
+    account, quote, decimals = one(
+        url,
+        "SELECT e.account, e.quote, a.decimals FROM executions e JOIN assets a ON a.asset = e.quote "
+        f"WHERE (e.shard, e.seq, e.n) = ({A_FILL})",
+    )
+    found = altered(f"UPDATE executions SET fee_units = fee_units + 7 WHERE (shard, seq, n) IN ({A_FILL})")
+    result = found.reconciliation
+    assert not result.ok
+    first = result.differences[0]
+    assert (first.what, first.account, first.subject) == ("balance", account, quote)
+    told = sides(first)
+    engine, summed = told["engine's ledger"], told["executions and cash flows"]
+    assert engine is not None
+    assert summed == engine - 7
+    assert told["table balances"] == engine
+    assert "executions or cash flows stand alone" in first.note
+    assert f"{7 / 10**decimals:.{decimals}f} less" in result.headline
+    assert f"account {account}, {quote}" in result.headline
+    assert "shard 0, as of record" in result.headline
+    assert [one.account for one in differences(found, "fees")] == [0, account]  # all of them, and those of daily_pnl
+    page = render(found)
+    assert page.index("Does not reconcile") < page.index("<main>") + 200
+    assert result.headline.replace("'", "&#x27;") in page
+
+
+def test_a_missing_fill_is_told_with_its_trade_and_both_what_it_moved(url: str, altered: Altered) -> None:
+    account, symbol, trade_id = one(
+        url, f"SELECT account, symbol, trade_id FROM executions WHERE (shard, seq, n) = ({A_FILL})"
+    )
+    found = altered(f"DELETE FROM executions WHERE (shard, seq, n) IN ({A_FILL})")
+    assert found.reconciliation.differences[0].account == account
+    assert [(one.account, one.subject) for one in differences(found, "position")] == [(account, symbol)]
+    assert len(differences(found, "balance")) == 2
+    [fault] = differences(found, "fills")
+    assert f"trade {trade_id} must have a buyer's and a seller's fill" in fault.note
+
+
+def test_both_fills_of_a_trade_that_are_gone_are_missed(url: str, altered: Altered) -> None:
+    symbol, trade_id = one(
+        url,
+        f"SELECT symbol, trade_id FROM executions e WHERE type = 'filled' AND {OF_DAY} AND EXISTS (SELECT FROM "
+        f"executions x WHERE x.symbol = e.symbol AND x.trade_id = e.trade_id + 1 AND x.{OF_DAY}) AND EXISTS (SELECT "
+        f"FROM executions x WHERE x.symbol = e.symbol AND x.trade_id = e.trade_id - 1 AND x.{OF_DAY}) LIMIT 1",
+    )
+    found = altered(f"DELETE FROM executions WHERE symbol = '{symbol}' AND trade_id = {trade_id} AND type = 'filled'")
+    assert any(f"both fills of trade {trade_id} are missing" in one.note for one in differences(found, "fills"))
+    [trades] = differences(found, "trades")
+    assert (trades.subject, trades.said[0].source, trades.said[1].source) == (symbol, "executions", "table trades")
+
+
+def test_an_altered_quantity_is_a_fault_of_its_own_row(url: str, altered: Altered) -> None:
+    (seq,) = one(url, f"SELECT seq FROM executions WHERE (shard, seq, n) = ({A_FILL})")
+    found = altered(f"UPDATE executions SET quantity_lots = quantity_lots + 1 WHERE (shard, seq, n) IN ({A_FILL})")
+    faults = [one for one in differences(found, "fills") if "price times quantity" in one.note]
+    assert [one.where for one in faults] == [f"shard 0, record {seq}"]
+
+
+def test_an_altered_balance_is_the_tables_own(url: str, altered: Altered) -> None:
+    account, asset = one(url, "SELECT account, asset FROM balances ORDER BY account DESC, asset LIMIT 1")
+    found = altered(f"UPDATE balances SET free_units = free_units - 5 WHERE account = {account} AND asset = '{asset}'")
+    [first] = found.reconciliation.differences
+    assert (first.what, first.account, first.subject) == ("balance", account, asset)
+    told = sides(first)
+    assert told["engine's ledger"] == told["executions and cash flows"] == (told["table balances"] or 0) + 5
+    assert first.note == "the table balances stands alone: its row is altered or old"
+
+
+def test_an_altered_position_is_the_tables_own(url: str, altered: Altered) -> None:
+    account, symbol = one(url, "SELECT account, symbol FROM positions ORDER BY fill_count DESC LIMIT 1")
+    found = altered(
+        f"UPDATE positions SET position_lots = position_lots + 3 WHERE account = {account} AND symbol = '{symbol}'"
+    )
+    [position] = differences(found, "position")
+    assert (position.account, position.subject) == (account, symbol)
+    assert "the table positions stands alone" in position.note
+    assert position.where.startswith("shard 0, as of record")
+
+
+@pytest.mark.parametrize("column", ["realised_units", "fees_units", "fill_count", "volume_units", "winning_count"])
+def test_an_altered_figure_of_a_days_profit_is_named(url: str, altered: Altered, column: str) -> None:
+    day = market.DAYS[0]
+    account, symbol, value = one(
+        url, f"SELECT account, symbol, {column} FROM daily_pnl WHERE day = '{day}' ORDER BY account, symbol LIMIT 1"
+    )
+    altered(
+        f"UPDATE daily_pnl SET {column} = {column} + 2 WHERE (account, symbol, day) = ({account}, '{symbol}', '{day}')"
+    )
+    found = figures(url, day, START_NS - DAY_NS, statements=[said(day)])
+    [first] = [one for one in found.reconciliation.differences if one.where.startswith("table daily_pnl")]
+    assert (first.account, first.subject) == (account, symbol)
+    assert sides(first) == {"executions": value, "table daily_pnl": value + 2}
+
+
+def test_an_altered_deposit_is_told_with_the_account_and_the_total(url: str, altered: Altered) -> None:
+    at = f"SELECT shard, seq, n FROM cash_flows WHERE {OF_DAY} AND type = 'deposit' ORDER BY seq LIMIT 1"
+    account, asset = one(url, f"SELECT account, asset FROM cash_flows WHERE (shard, seq, n) = ({at})")
+    found = altered(f"UPDATE cash_flows SET amount_units = amount_units + 100 WHERE (shard, seq, n) IN ({at})")
+    first = found.reconciliation.differences[0]
+    assert (first.what, first.account, first.subject) == ("balance", account, asset)
+    assert [one.subject for one in differences(found, "deposits")] == [asset]
+
+
+def test_a_trade_that_is_gone_from_the_table_of_trades_is_missed(altered: Altered) -> None:
+    a_trade = f"SELECT shard, seq, n FROM trades WHERE type = 'trade' AND {OF_DAY} LIMIT 1"
+    found = altered(f"DELETE FROM trades WHERE (shard, seq, n) IN ({a_trade})")
+    assert [one.what for one in found.reconciliation.differences] == ["trades"]
+
+
+def test_a_ledger_that_does_not_conserve_is_told_by_asset(market_url: str) -> None:
+    true = said(DAY)
+    asset = next(iter(true.deposits))
+    forged = parsed(market.as_json(market.statement(DAY)), DAY)
+    assert isinstance(forged, Statement)
+    forged.deposits[asset] += 1
+    found = figures(market_url, DAY, START_NS, statements=[forged], before=[said(market.DAYS[0])])
+    assert {one.what for one in found.reconciliation.differences} == {"deposits", "conservation"}
+    [broken] = differences(found, "conservation")
+    assert broken.subject == asset
+    assert broken.note == "deposits must be accounts + fees + withdrawals"
+
+
+def test_a_change_without_a_statement_of_the_day_before_shows_on_the_first_day_all_the_same(url: str) -> None:
+    day = market.DAYS[0]
+    start_ns = START_NS - DAY_NS
+    a_fill = A_FILL.replace(OF_DAY, f"received_ns < {START_NS}").replace("AND fee_units > 0 ", "")
+    with psycopg.connect(url) as connection:
+        change = f"UPDATE executions SET fee_units = fee_units + 1 WHERE (shard, seq, n) IN ({a_fill})"
+        connection.execute(change.encode())
+    found: Reconciliation = figures(url, day, start_ns, statements=[missing(day)], before=[missing("")]).reconciliation
+    assert found.differences[0].what == "balance"
+    assert {one.source for one in found.differences[0].said} == {"executions and cash flows", "table balances"}
+
+
+def test_a_day_without_the_statement_before_it_says_what_that_hides(market_url: str) -> None:
+    found = figures(market_url, DAY, START_NS, statements=[said(DAY)]).reconciliation
+    assert found.ok
+    assert any("No statement of the engine's ledger of the day before" in note for note in found.notes)

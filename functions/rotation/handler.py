@@ -1,17 +1,18 @@
 """The function: an event of Secrets Manager, of the schedule or of a person in, an answer out.
 
-{"Step": "createSecret", "SecretId": …, "ClientRequestToken": …}      Secrets Manager
-{"action": "drive"}                                                   every 5 minutes
-{"action": "rotate", "secret_id": …, "dry_run": false}                a person
-{"action": "status"} or {"action": "status", "secret_id": …}          a person
+    {"Step": "createSecret", "SecretId": …, "ClientRequestToken": …}      Secrets Manager
+    {"action": "drive"}                                                   every 5 minutes
+    {"action": "rotate", "secret_id": …, "dry_run": false}                a person
+    {"action": "install"}                                                 a person, once, when the database is there
+    {"action": "status"} or {"action": "status", "secret_id": …}          a person
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import secrets
-from collections.abc import Mapping
+import secrets as system_random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from functions.common.aws import Clients, alert, read_secret
@@ -28,7 +29,7 @@ from functions.rotation.kinds.cookie import Cookie
 from functions.rotation.kinds.database import Database
 from functions.rotation.kinds.kafka import Kafka
 from functions.rotation.kinds.tls import Tls
-from functions.rotation.rotation import SECOND_NS, Outcome, Rotation, Rules, drive_all, text_of
+from functions.rotation.rotation import SECOND_NS, Outcome, Rotation, Rules, each, text_of
 from functions.rotation.settings import Settings
 from functions.rotation.steps import step_named
 from functions.rotation.store import Store
@@ -36,13 +37,14 @@ from functions.rotation.store import Store
 __all__ = ["handle"]
 
 LOG = logger("rotation")
+CLIENTS = Clients()  # kept while Lambda keeps the process
 MINUTE_NS = 60 * SECOND_NS
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Parse the event, call the use case, shape the answer; a failure is also told by SNS, then raised."""
     settings = load(Settings, os.environ)
-    clients = Clients()
+    clients = CLIENTS
     try:
         return asyncio.run(_answer(event, settings, clients))
     except RotationUnfinished as error:
@@ -70,7 +72,9 @@ async def _answer(event: Mapping[str, Any], settings: Settings, clients: Clients
             return _said(done)
         match event.get("action"):
             case "drive":
-                return await _drive(rotation, settings, clients)
+                return await _all(rotation.drive, rotation.listed(), settings, clients)
+            case "install":
+                return await _all(rotation.install, rotation.listed(), settings, clients)
             case "rotate":
                 dry_run = event.get("dry_run", False)
                 if not isinstance(dry_run, bool):
@@ -81,19 +85,21 @@ async def _answer(event: Mapping[str, Any], settings: Settings, clients: Clients
                 return {"secrets": [(await rotation.status(secret)).to_json() for secret in named]}
             case other:
                 raise EventInvalid(
-                    f"an event must have a Step, or action drive, rotate or status; was {str(other)[:40]!r}",
+                    f"an event must have a Step, or action drive, rotate, status or install; was {str(other)[:40]!r}",
                     hint="see event.example.json",
                 )
 
 
-async def _drive(rotation: Rotation, settings: Settings, clients: Clients) -> dict[str, Any]:
+async def _all(
+    work: Callable[[str], Awaitable[Outcome]], secrets: Sequence[str], settings: Settings, clients: Clients
+) -> dict[str, Any]:
     failed: list[str] = []
 
     def failure(secret: str, error: Exception) -> None:
         failed.append(secret)
         _tell(clients, settings, f"rotation of {secret} failed", error)
 
-    outcomes = await drive_all(rotation, rotation.listed(), failure)
+    outcomes = await each(work, secrets, failure)
     for outcome in outcomes:
         _said(outcome)
         age_ns = now_ns() - outcome.since_ns
@@ -143,7 +149,7 @@ def _kinds(settings: Settings, clients: Clients, book: Administrator) -> dict[st
     def certificate() -> str:
         return str(authority().get("certificate", "")) if settings.ca_secret else ""
 
-    draw = secrets.token_bytes
+    draw = system_random.token_bytes
     engine = EngineDoor(settings.engine_addresses, now_ns) if settings.engine_addresses else None
     gateway = GatewayDoor(settings.gateway_url, certificate, now_ns) if settings.gateway_url else None
     kinds: list[Kind] = [ApiKey(draw, engine, gateway), Cookie(draw), Database(draw, book)]

@@ -7,6 +7,7 @@ Secrets Manager.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import secrets
@@ -27,7 +28,7 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from functions.common.aws import Clients, read_secret, told
+from functions.common.aws import Clients, told
 from functions.rotation.errors import KafkaRefused, NewSecretRefused
 from functions.rotation.settings import Settings
 from ironbook.topics import Resource, rules
@@ -156,19 +157,20 @@ class MskUsers(BrokerUsers):
         self._clients = clients
 
     def _give_password(self, user: str, password: str, mechanism: str) -> None:
-        secret_id = self._settings.kafka_user_secret_prefix + user
-        wanted = {"username": user, "password": password}
-        if read_secret(self._clients, secret_id) != wanted:
-            self._put(secret_id, wanted)
+        # The token names the very value, so that putting it again changes nothing.
+        self._put(user, password, hashlib.sha256(f"{user}\0{password}".encode()).hexdigest())
 
     def shut_out(self, user: str, mechanism: str) -> None:
         """A password that nobody has: MSK knows no user without one."""
-        secret_id = self._settings.kafka_user_secret_prefix + user
-        self._put(secret_id, {"username": user, "password": secrets.token_hex(PASSWORD_BYTES)})
+        self._put(user, secrets.token_hex(PASSWORD_BYTES), secrets.token_hex(PASSWORD_BYTES))
 
-    def _put(self, secret_id: str, value: Mapping[str, str]) -> None:
+    def _put(self, user: str, password: str, token: str) -> None:
+        secret_id = self._settings.kafka_user_secret_prefix + user
+        value = json.dumps({"username": user, "password": password})
         with told("a user's own secret must be writable", f"secret {secret_id}"):
-            self._clients.get("secretsmanager").put_secret_value(SecretId=secret_id, SecretString=json.dumps(value))
+            self._clients.get("secretsmanager").put_secret_value(
+                SecretId=secret_id, ClientRequestToken=token, SecretString=value
+            )
 
 
 def _mechanism(name: str) -> ScramMechanism:

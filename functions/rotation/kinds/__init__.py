@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 
 from functions.common.errors import SecretInvalid
 
-__all__ = ["Draw", "Kind", "Value", "need_hex", "need_pair", "need_text", "plain_name"]
+__all__ = ["Draw", "Kind", "Quiet", "Value", "need_hex", "need_pair", "need_text", "plain_name"]
 
 Value = Mapping[str, Any]
 Draw = Callable[[int], bytes]  # so many random bytes
@@ -35,6 +35,9 @@ class Kind(Protocol):
 
     def pair(self, new: Value, old: Value, where: str) -> None:
         """Raises SecretInvalid where the new value cannot follow the old one. Both are checked already."""
+
+    def made(self, value: Value) -> bool:
+        """Is there a secret in it yet? Some are named before they can be made."""
 
     def holder(self, value: Value) -> str:
         """Its name in secret_holders."""
@@ -56,6 +59,28 @@ class Kind(Protocol):
 
     async def end(self, old: Value, new: Value) -> list[str]:
         """Let the old one in no more; what was done."""
+
+
+class Quiet:
+    """A kind of which only followers and holders need to know: nothing to give out, to try or to take back."""
+
+    def pair(self, new: Value, old: Value, where: str) -> None:
+        """Any new value may follow any old one."""
+
+    def made(self, value: Value) -> bool:
+        return True
+
+    async def set(self, new: Value) -> list[str]:
+        return []
+
+    async def test(self, new: Value) -> list[str]:
+        return []
+
+    async def unused(self, old: Value, new: Value) -> list[str]:
+        return []
+
+    async def end(self, old: Value, new: Value) -> list[str]:
+        return []
 
 
 def need_text(value: Value, field: str, where: str, *, most: int = 200) -> str:

@@ -7,7 +7,7 @@ import re
 from typing import Any, ClassVar, Protocol
 
 from functions.common.errors import SecretInvalid
-from functions.rotation.kinds import SECRET_BYTES, Draw, Value, need_hex
+from functions.rotation.kinds import SECRET_BYTES, Draw, Quiet, Value, need_hex
 from ironbook.held import fingerprint
 from ironbook.keystore import parse_permissions
 
@@ -23,7 +23,7 @@ class Door(Protocol):
         """What was tried. Raises NewSecretRefused."""
 
 
-class ApiKey:
+class ApiKey(Quiet):
     """A key that signs orders."""
 
     name: ClassVar[str] = "api_key"
@@ -63,18 +63,9 @@ class ApiKey:
     def fresh(self, value: Value) -> dict[str, Any]:
         return {**value, "secret": self._draw(SECRET_BYTES).hex()}
 
-    async def set(self, new: Value) -> list[str]:
-        return []  # followers give it to whoever checks it
-
     async def test(self, new: Value) -> list[str]:
         if new.get("networks"):
             return ["key bound to networks: tried by nobody here, its holders have it"]
         secret = bytes.fromhex(new["secret"])
         doors = [self._engine, self._gateway if "read" in new.get("permissions", []) else None]
         return [door.try_key(new["key_id"], secret) for door in doors if door is not None]
-
-    async def unused(self, old: Value, new: Value) -> list[str]:
-        return []
-
-    async def end(self, old: Value, new: Value) -> list[str]:
-        return []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from functions.rotation.kinds import SECRET_BYTES, Draw, Value, need_hex
+from functions.rotation.kinds import SECRET_BYTES, Draw, Quiet, Value, need_hex
 from ironbook.held import fingerprint
 
 __all__ = ["Cookie"]
 
 
-class Cookie:
+class Cookie(Quiet):
     """New logins are signed with the current one; those signed with another labelled one go on."""
 
     name: ClassVar[str] = "cookie"
@@ -22,9 +22,6 @@ class Cookie:
     def check(self, value: Value, where: str) -> None:
         need_hex(value, "secret", where)
 
-    def pair(self, new: Value, old: Value, where: str) -> None:
-        pass
-
     def holder(self, value: Value) -> str:
         return "cookie"
 
@@ -33,15 +30,3 @@ class Cookie:
 
     def fresh(self, value: Value) -> dict[str, Any]:
         return {**value, "secret": self._draw(SECRET_BYTES).hex()}
-
-    async def set(self, new: Value) -> list[str]:
-        return []
-
-    async def test(self, new: Value) -> list[str]:
-        return []
-
-    async def unused(self, old: Value, new: Value) -> list[str]:
-        return []
-
-    async def end(self, old: Value, new: Value) -> list[str]:
-        return []

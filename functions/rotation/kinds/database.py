@@ -9,7 +9,7 @@ import re
 from typing import Any, ClassVar, Protocol
 
 from functions.common.errors import SecretInvalid
-from functions.rotation.kinds import SECRET_BYTES, Draw, Value, need_pair, need_text, plain_name
+from functions.rotation.kinds import SECRET_BYTES, Draw, Quiet, Value, need_pair, need_text, plain_name
 from ironbook.held import fingerprint, login_value
 
 __all__ = ["Database"]
@@ -34,7 +34,7 @@ class Logins(Protocol):
         """The user may log on no more. Sessions that are open stay."""
 
 
-class Database:
+class Database(Quiet):
     """A user of PostgreSQL."""
 
     name: ClassVar[str] = "database"

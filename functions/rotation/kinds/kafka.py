@@ -6,7 +6,7 @@ import re
 from typing import Any, ClassVar, Protocol
 
 from functions.common.errors import SecretInvalid
-from functions.rotation.kinds import SECRET_BYTES, Draw, Value, need_pair, need_text, plain_name
+from functions.rotation.kinds import SECRET_BYTES, Draw, Quiet, Value, need_pair, need_text, plain_name
 from ironbook.held import fingerprint, login_value
 
 __all__ = ["Kafka"]
@@ -29,8 +29,8 @@ class Users(Protocol):
         """The user may log on no more. Connections that are open stay."""
 
 
-class Kafka:
-    """A user of Kafka."""
+class Kafka(Quiet):
+    """A user of Kafka. A broker tells nobody who is connected, so only holders say who uses which one."""
 
     name: ClassVar[str] = "kafka"
     verified: ClassVar[bool] = False
@@ -70,9 +70,6 @@ class Kafka:
     async def test(self, new: Value) -> list[str]:
         self._users.try_login(new["username"], new["password"], new["mechanism"])
         return [f"user {new['username']} logged on to Kafka"]
-
-    async def unused(self, old: Value, new: Value) -> list[str]:
-        return []  # a broker tells nobody who is connected
 
     async def end(self, old: Value, new: Value) -> list[str]:
         if old["username"] == new["username"]:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from functions.common.errors import SecretInvalid
-from functions.rotation.kinds import Value
+from functions.rotation.kinds import Quiet, Value
 from ironbook.held import certificate_value, fingerprint
 
 __all__ = ["Authority", "Tls", "make_certificate"]
@@ -34,8 +34,8 @@ class Handshakes(Protocol):
         """Fingerprint of the certificate that a server shows; "" if it does not answer."""
 
 
-class Tls:
-    """A certificate."""
+class Tls(Quiet):
+    """A certificate. When nobody shows the old one any more, it lapses by itself."""
 
     name: ClassVar[str] = "tls"
     verified: ClassVar[bool] = False
@@ -68,6 +68,9 @@ class Tls:
         if new["names"] != old["names"]:
             raise SecretInvalid("a rotation must keep the names of a certificate, would change them", detail=where)
 
+    def made(self, value: Value) -> bool:
+        return bool(value["certificate"])
+
     def holder(self, value: Value) -> str:
         return f"tls/{value['names'][0]}"
 
@@ -78,9 +81,6 @@ class Tls:
         now = datetime.datetime.fromtimestamp(self._now_ns() / 10**9, datetime.UTC)
         chain, key = make_certificate(self._authority(), value["names"], value["days"], now)
         return {**value, "certificate": chain, "private_key": key}
-
-    async def set(self, new: Value) -> list[str]:
-        return []
 
     async def test(self, new: Value) -> list[str]:
         authority = need_text_pem(self._authority(), "certificate")
@@ -94,9 +94,6 @@ class Tls:
             for address in new.get("addresses", [])
             if self._handshakes.shown(address) != wanted
         ]
-
-    async def end(self, old: Value, new: Value) -> list[str]:
-        return []  # nobody shows it any more; it lapses by itself
 
 
 def need_text_pem(value: Value, field: str) -> str:

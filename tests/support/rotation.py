@@ -27,7 +27,6 @@ from functions.common.invoke import Context
 from functions.rotation import handler
 from functions.rotation.kinds import plain_name
 from ironbook.held import certificate_value, fingerprint, login_value
-from schemas.migrations import migrate
 from tests.support.aws import Aws
 
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
@@ -42,7 +41,7 @@ class World:
         self.aws, self.url, self.monkeypatch = aws, url, monkeypatch
         self._function = ""
         self.mark = f"r{secrets.token_hex(4)}"
-        migrate(url)
+        self.sql("TRUNCATE secret_holders")
         parts = urlsplit(url)
         self.host, self.port, self.dbname = parts.hostname or "", parts.port or 5432, parts.path.removeprefix("/")
         self.api = aws.client("secretsmanager")
@@ -50,6 +49,11 @@ class World:
             Name="admin", SecretString=json.dumps({"username": parts.username, "password": parts.password})
         )
         self.topic = aws.client("sns").create_topic(Name="alerts")["TopicArn"]
+        self._queue = aws.client("sqs")
+        self._queue_url = self._queue.create_queue(QueueName="told")["QueueUrl"]
+        arn = self._queue.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=["QueueArn"])["Attributes"]
+        aws.client("sns").subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+        self._alerts: list[str] = []
         self.settings(
             environment="test", database_host=self.host, database_port=self.port, database_name=self.dbname,
             database_admin_secret=admin["ARN"], database_tls="disable", alerts_topic_arn=self.topic, **settings,
@@ -88,7 +92,7 @@ class World:
         """The key of session cookies."""
         return self.secret("cookie", "cookie", {"secret": secrets.token_hex(32)}, "gateway=2")
 
-    def database(self, name: str = "gateway", *, make: bool = True, holders: str = "gateway=1") -> str:
+    def database(self, name: str = "gateway", *, make: bool = True, holders: str = "gateway=1", **more: Any) -> str:
         """A login of two users, the first of which exists and is in use."""
         users = [f"{self.mark}{name}_a", f"{self.mark}{name}_b"]
         value = {"host": self.host, "port": self.port, "dbname": self.dbname, "username": users[0],
@@ -96,7 +100,7 @@ class World:
         if make:
             self.sql(f"CREATE ROLE \"{users[0]}\" LOGIN PASSWORD '{value['password']}'")
             self.sql(f'GRANT ironbook_reader TO "{users[0]}"')
-        return self.secret(f"database/{name}", "database", value, holders)
+        return self.secret(f"database/{name}", "database", value | more, holders)
 
     def value(self, secret: str, stage: str = CURRENT) -> dict[str, Any]:
         """A version's value."""
@@ -198,10 +202,15 @@ class World:
         return self.handle({"action": "rotate", "secret_id": secret} | more)
 
     def alerts(self) -> list[str]:
-        """What SNS was given."""
-        path = f"{self.aws.url}/moto-api/data.json"
-        topics = json.load(urllib.request.urlopen(path, timeout=10))["sns"].get("Topic", [])
-        return [str(topic) for topic in topics]
+        """What people were told until now, oldest first: subject, then text."""
+        while True:
+            found = self._queue.receive_message(QueueUrl=self._queue_url, MaxNumberOfMessages=10).get("Messages", [])
+            if not found:
+                return self._alerts
+            for message in found:
+                said = json.loads(message["Body"])
+                self._alerts.append(f"{said['Subject']}\n{said['Message']}")
+                self._queue.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
 
     def everything(self) -> dict[str, Any]:
         """The whole state of Secrets Manager and PostgreSQL, to compare."""

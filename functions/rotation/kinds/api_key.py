@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 from functions.common.errors import SecretInvalid
 from functions.rotation.kinds import SECRET_BYTES, Draw, Quiet, Value, need_hex
 from ironbook.held import fingerprint
-from ironbook.keystore import parse_permissions
+from ironbook.keystore import KeyStoreError, parse_permissions
 
 __all__ = ["ApiKey"]
 
@@ -37,12 +37,16 @@ class ApiKey(Quiet):
         if not isinstance(key_id, str) or _KEY_ID.fullmatch(key_id) is None:
             raise SecretInvalid("key_id must be 1 to 16 of A-Z a-z 0-9 . _ -, is not", detail=where)
         need_hex(value, "secret", where)
+        for field in ("permissions", "networks"):
+            named = value.get(field, [])
+            if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+                raise SecretInvalid(f"{field} must be a list of names, is not", detail=where)
         try:
-            parse_permissions(",".join(value.get("permissions", [])))
+            parse_permissions(value.get("permissions", []))
             for network in value.get("networks", []):
                 ipaddress.ip_network(network)
-        except (ValueError, TypeError, KeyError) as error:
-            raise SecretInvalid(f"permissions and networks must be lists of names: {error}", detail=where) from None
+        except (KeyStoreError, ValueError) as error:
+            raise SecretInvalid(f"what a key may do must be known: {error}", detail=where) from None
 
     def pair(self, new: Value, old: Value, where: str) -> None:
         kept = {field: old.get(field) for field in ("key_id", "number", "permissions", "account", "networks")}

@@ -6,13 +6,24 @@ from collections.abc import Iterator
 
 import pytest
 
+from schemas.migrations import migrate
 from tests.support.aws import Aws
 from tests.support.rotation import World
+from tests.support.services import create_database, drop_database
+
+
+@pytest.fixture(scope="module")
+def holders_url(postgres_server: str) -> Iterator[str]:
+    """A database with secret_holders, one for a module."""
+    url = create_database(postgres_server)
+    migrate(url)
+    yield url
+    drop_database(url, postgres_server)
 
 
 @pytest.fixture
-def world(aws: Aws, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(aws: Aws, holders_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Secrets Manager, PostgreSQL with secret_holders, and an alerts topic."""
-    made = World(aws, postgres_url, monkeypatch)
+    made = World(aws, holders_url, monkeypatch)
     yield made
     made.close()

@@ -12,9 +12,12 @@ import pytest
 from engine_node import server, settings
 from engine_node.__main__ import _parser
 from gateway import settings as gateway_settings
+from ironbook.secret_store import run as secret_store_run
+from ironbook.secret_store import settings as secret_store_settings
 
 UNITS = Path(__file__).resolve().parents[2] / "ops" / "systemd"
 UNIT, GATEWAY = UNITS / "ironbook-engine.service", UNITS / "ironbook-gateway.service"
+SECRETS = UNITS / "ironbook-secrets.service"
 
 
 def values(name: str, unit: Path = UNIT) -> list[str]:
@@ -60,7 +63,19 @@ def test_the_gateways_command_and_environment_are_ones_that_it_takes() -> None:
     assert int(values("LimitNOFILE", GATEWAY)[0]) >= chosen.connection_count_max + 256
 
 
-@pytest.mark.parametrize("source", [UNIT, GATEWAY], ids=lambda unit: unit.stem)
+def test_the_secrets_come_before_who_reads_them_and_go_after() -> None:
+    words = values("ExecStart", SECRETS)[0].split()
+    assert words[1:6] == ["-P", "-m", "ironbook", "secrets", "follow"]
+    chosen = secret_store_settings.load(UNITS.parent / "secrets.example.toml")
+    assert words[6:] == ["--settings", "/etc/ironbook/secrets.toml"]
+    assert str(chosen.directory) == f"/var/lib/{values('StateDirectory', SECRETS)[0]}"
+    assert set(values("Before", SECRETS)[0].split()) == {UNIT.name, GATEWAY.name}
+    assert values("Type", SECRETS) == ["notify"]
+    assert values("User", SECRETS) == values("User"), "files are for their owner alone"
+    assert int(values("TimeoutStopSec", SECRETS)[0]) > secret_store_run.STOP_TIMEOUT_S * 2
+
+
+@pytest.mark.parametrize("source", [UNIT, GATEWAY, SECRETS], ids=lambda unit: unit.stem)
 def test_systemd_itself_finds_nothing_wrong(source: Path, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")

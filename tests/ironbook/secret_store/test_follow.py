@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -37,8 +39,14 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "secrets"
 
 
+@functools.cache
+def store(url: str) -> SecretsManager:
+    """One client of boto3 for all: to make one takes long."""
+    return SecretsManager(REGION)
+
+
 def made(directory: Path, files: dict[str, str] | None = None, **more: object) -> Follower:
-    return follower(SecretsManager(REGION), settings(directory, files, **more))
+    return follower(store(os.environ["AWS_ENDPOINT_URL"]), settings(directory, files, **more))
 
 
 def key_file(directory: Path) -> KeyFile:
@@ -306,26 +314,26 @@ def test_a_pending_version_without_a_value_is_asked_for_again(secrets: Secrets, 
 
     (first,) = secrets.stages("api_key/desk-1")
     secrets.put("api_key/desk-1", api_key(secret=SECRETS[1]), ["AWSPENDING"])
-    store = Slow(REGION)
-    one = follower(store, settings(directory, keys=wanted_keys(directory)))
+    slow = Slow(REGION)
+    one = follower(slow, settings(directory, keys=wanted_keys(directory)))
     look = one.look()
     assert (look.problems, look.complete, held(directory)) == ({}, True, [SECRETS[0]])
-    store.filled = True
+    slow.filled = True
     one.look()
     assert held(directory) == SECRETS[:2]
 
 
 def test_a_list_that_is_older_than_what_was_seen_changes_nothing(secrets: Secrets, directory: Path) -> None:
     secrets.make("api_key/desk-1", "api_key", api_key())
-    store = SecretsManager(REGION)
-    old_list = store.list(ENVIRONMENT)
-    one = follower(store, settings(directory, {"signer": "api_key/desk-1"}, keys=wanted_keys(directory)))
+    stale = SecretsManager(REGION)
+    old_list = stale.list(ENVIRONMENT)
+    one = follower(stale, settings(directory, {"signer": "api_key/desk-1"}, keys=wanted_keys(directory)))
     one.look()
     secrets.put("api_key/desk-1", api_key(secret=SECRETS[1]))
     secrets.move("api_key/desk-1", "AWSPREVIOUS", None)
     one.look()
     assert held(directory) == [SECRETS[1]]
-    store.list = lambda environment: old_list  # type: ignore[method-assign]
+    stale.list = lambda environment: old_list  # type: ignore[method-assign]
     assert one.look().changed == []
     assert held(directory) == [SECRETS[1]]
     assert Key.from_file(directory / "signer.key").secret.hex() == SECRETS[1]

@@ -1,0 +1,292 @@
+"""The follower as a process, beside a real engine whose clients trade on while versions move, and a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from ironbook import Key
+from ironbook.cli._app import run as ironbook
+from ironbook.held import fingerprint, process_name
+from ironbook.secret_store.relay import holders
+from schemas import migrations
+from schemas import vocabulary as v
+from tests.ironbook.secret_store.installation import ENVIRONMENT, SECRETS, Secrets, api_key, database
+from tests.support.aws import Aws
+from tests.support.node import ALL_PERMISSIONS, ROOT, Client, LogonRefused, Node, wait_until
+from tests.support.services import create_database, drop_database
+
+OLD, NEW = (fingerprint(bytes.fromhex(secret)) for secret in SECRETS[:2])
+ENGINE = process_name("engine-0")
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres_server: str) -> Iterator[str]:
+    """A migrated database."""
+    url = create_database(postgres_server)
+    migrations.migrate(url)
+    yield url
+    drop_database(url, postgres_server)
+
+
+class Process:
+    """A follower that runs, and what it told systemd."""
+
+    def __init__(self, directory: Path, settings: str, aws: Aws) -> None:
+        self.path = directory / "secrets.toml"
+        self.path.write_text(settings)
+        self.log_path = directory / "follower.log"
+        self.notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notified.settimeout(0.01)
+        self.notified.bind(str(directory / "notify"))
+        self.environment = {**os.environ, **aws.environment(), "NOTIFY_SOCKET": str(directory / "notify")}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Process:
+        arguments = ["secrets", "follow", "--settings", str(self.path)]
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ironbook", *arguments],
+                cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stderr=log,
+            )  # fmt: skip
+        return self
+
+    def told_ready(self) -> bool:
+        """Whether READY=1 came since the last time this was asked."""
+        told = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                told.append(self.notified.recv(1024))
+        return b"READY=1" in told
+
+    def wait_ready(self) -> None:
+        wait_until(self.told_ready, 60, "the follower did not get ready: " + self.log_path.read_text())
+
+    def events(self, event: str) -> list[dict[str, object]]:
+        lines = (line for line in self.log_path.read_text().splitlines() if line.startswith("{"))
+        return [line for line in map(json.loads, lines) if line["event"] == event]
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.end(signal.SIGKILL)
+        self.notified.close()
+
+
+class Trader(threading.Thread):
+    """Trades on and on with the key that its file holds, and logs on anew when the file changes. Counts refusals."""
+
+    def __init__(self, address: tuple[str, int], key_file: Path) -> None:
+        super().__init__(daemon=True)
+        self.address, self.key_file = address, key_file
+        self.accepted_count = 0
+        self.refusals: list[object] = []
+        self.secret = ""
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        client, changed = None, -1
+        while not self.ended.is_set():
+            try:
+                status = self.key_file.stat().st_ino
+                if client is None or status != changed:
+                    key, changed = Key.from_file(self.key_file), status
+                    newer = Client.connect(self.address, key.key_id, key.secret)
+                    if client is not None:
+                        client.close()
+                    client, self.secret = newer, key.secret.hex()
+                report = client.ask(client.order(v.Side.BUY, 100, 1))
+                if report.kind == v.EventKind.ACCEPTED:
+                    self.accepted_count += 1
+                else:
+                    self.refusals.append(report)
+            except LogonRefused as error:
+                self.refusals.append(error)
+                client = None
+            time.sleep(0.002)
+        if client is not None:
+            client.close()
+
+    def end(self) -> None:
+        self.ended.set()
+        self.join(10)
+
+
+def followed_settings(directory: Path, node: Node, *more: str) -> str:
+    """The settings of a follower beside that node."""
+    return "\n".join(
+        (
+            f'directory = "{directory}"',
+            f'environment = "{ENVIRONMENT}"',
+            "poll_interval_s = 1",
+            "relay_interval_s = 0.2",
+            f'held_files = ["{node.directory}/*.held.json"]',
+            'database_url_file = "follower.database-url"',
+            "[keys]",
+            f'file = "{node.directory}/keys.ironbook"',
+            f'passphrase_file = "{node.directory}/passphrase"',
+            "[[files]]",
+            f'secret = "{ENVIRONMENT}/database/follower"',
+            'name = "follower"',
+            *more,
+        )
+    )
+
+
+def database_secret(url: str) -> dict[str, object]:
+    """The value of the secret that leads to that database."""
+    parts = urlsplit(url)
+    return database(
+        unquote(parts.username or ""), unquote(parts.password or "none"),
+        host=parts.hostname, port=parts.port or 5432, dbname=parts.path[1:],
+    )  # fmt: skip
+
+
+def said(url: str) -> dict[str, tuple[str, ...]]:
+    """Which versions of which key the table says that the engine accepts."""
+    return {row.secret: row.accepts for row in asyncio.run(holders(url)) if row.process == ENGINE}
+
+
+def test_a_client_trades_through_a_whole_rotation_without_one_refusal(
+    aws: Aws, database_url: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secrets = Secrets(aws.client("secretsmanager"))
+    permissions = [bit.name.lower() for bit in v.Permission if bit.name and ALL_PERMISSIONS & bit]
+    secrets.make("api_key/trader", "api_key", api_key("trader", permissions=permissions))
+    secrets.make("database/follower", "database", database_secret(database_url))
+    node = Node(tmp_path / "node")
+    admin = node.make_key("admin")
+    directory = tmp_path / "secrets"
+    signer = ("[[files]]", f'secret = "{ENVIRONMENT}/api_key/trader"', 'name = "trader"')
+    follower = Process(tmp_path, followed_settings(directory, node, *signer), aws)
+    trader = None
+    try:
+        follower.start().wait_ready()
+        assert (directory / "ready").exists()
+        node.start()
+        Client.connect(node.address(), "admin", admin).define_market()
+        trader = Trader(node.address(), directory / "trader.key")
+        trader.start()
+
+        def wait_said(*accepts: str) -> None:
+            wait_until(lambda: said(database_url).get("api_key/trader") == accepts, 30, f"{said(database_url)}")
+
+        wait_said(OLD)
+        version = secrets.put("api_key/trader", api_key("trader", SECRETS[1], permissions=permissions), ["AWSPENDING"])
+        wait_said(OLD, NEW)
+        assert trader.secret == SECRETS[0], "nobody signs with the new one before it is current"
+        secrets.move("api_key/trader", "AWSCURRENT", version)
+        wait_until(lambda: trader.secret == SECRETS[1], 30)
+        follower.end(signal.SIGKILL)
+        follower.start().wait_ready()
+        secrets.move("api_key/trader", "AWSPREVIOUS", None)
+        wait_said(NEW)
+        with pytest.raises(LogonRefused):
+            Client.connect(node.address(), "trader", bytes.fromhex(SECRETS[0]))
+        count = trader.accepted_count
+        wait_until(lambda: trader.accepted_count > count + 100, 30)
+        assert trader.refusals == []
+        assert "api_key/admin" in said(database_url), "keys made by hand are said and stay"
+        trader.end()
+        assert node.stop() == 0
+        wait_until(lambda: said(database_url) == {}, 30, "a clean stop takes the rows away")
+        node.start()
+        wait_said(NEW)
+        node.stop(signal.SIGKILL)
+        wait_until(lambda: follower.events("held_problem"), 30)
+        assert said(database_url)["api_key/trader"] == (NEW,), "a crash leaves them"
+        assert ironbook(["secrets", "holders", "--url", database_url, "--secret", "api_key/trader", "--json"]) == 0
+        assert [row["process"] for row in json.loads(capfd.readouterr().out)["holders"]] == [ENGINE]
+        assert ironbook(["secrets", "forget", ENGINE, "--url", database_url, "--yes", "--json"]) == 0
+        assert said(database_url) == {}
+        assert follower.end() == 0
+        assert asyncio.run(holders(database_url)) == [], "the follower's own rows go with it"
+        log = follower.log_path.read_text()
+        assert not [secret for secret in SECRETS[:2] if secret in log]
+    finally:
+        if trader is not None:
+            trader.end()
+        node.end()
+        follower.close()
+
+
+def test_it_is_not_ready_before_everything_is_there_and_goes_on_through_trouble(
+    aws: Aws, database_url: str, tmp_path: Path
+) -> None:
+    secrets = Secrets(aws.client("secretsmanager"))
+    secrets.make("api_key/desk-1", "api_key", api_key())
+    node = Node(tmp_path / "node")
+    directory = tmp_path / "secrets"
+    follower = Process(tmp_path, followed_settings(directory, node), aws)
+    try:
+        follower.start()
+        wait_until(lambda: follower.events("secret_problem"), 60)
+        assert not follower.told_ready()
+        assert not (directory / "ready").exists()
+        assert node.keys().load().find("desk-1").number == 100, "what is there was brought all the same"
+        secrets.make("database/follower", "database", {**database_secret(database_url), "dbname": "none"})
+        follower.wait_ready()
+        assert (directory / "ready").exists()
+        wait_until(lambda: follower.events("holders_problem"), 30)
+        secrets.put("database/follower", database_secret(database_url))
+        assert follower.process is not None
+        follower.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: follower.events("holders_mended"), 60)
+        own = process_name("follower-secrets")
+        wait_until(lambda: own in [row.process for row in asyncio.run(holders(database_url))], 30)
+        assert len(follower.events("secret_problem")) == 1, "a problem is told once, not at every look"
+        again = subprocess.run(
+            [sys.executable, "-m", "ironbook", "secrets", "follow", "--settings", str(follower.path)],
+            cwd=ROOT, env=follower.environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert again.returncode == 1
+        assert "another one does already" in again.stderr
+    finally:
+        follower.close()
+
+
+def test_one_look_says_by_its_exit_code_whether_everything_is_there(
+    aws: Aws, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secrets = Secrets(aws.client("secretsmanager"))
+    path = tmp_path / "secrets.toml"
+    path.write_text(
+        f'directory = "{tmp_path}/secrets"\nenvironment = "{ENVIRONMENT}"\n'
+        f'[[files]]\nsecret = "{ENVIRONMENT}/cookie"\nname = "cookie"\n'
+    )
+    once = ["secrets", "follow", "--settings", str(path), "--once", "--json"]
+    assert ironbook(once) == 1
+    told = json.loads(capfd.readouterr().out)
+    assert told["error"] == "secrets_incomplete"
+    assert "is not listed" in told["detail"]
+    secrets.make("cookie", "cookie", {"secret": SECRETS[0]})
+    assert ironbook(once) == 0
+    assert json.loads(capfd.readouterr().out) == {"changed": ["cookie-secret"]}
+    assert ironbook(once) == 0
+    assert json.loads(capfd.readouterr().out) == {"changed": []}
+
+
+def test_a_database_without_the_table_and_settings_without_sense_are_told(
+    postgres_url: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert ironbook(["secrets", "holders", "--url", postgres_url, "--json"]) == 1
+    assert json.loads(capfd.readouterr().out)["error"] == "secret_holders_unavailable"
+    assert ironbook(["secrets", "follow", "--settings", str(tmp_path / "none.toml"), "--json"]) == 1
+    assert json.loads(capfd.readouterr().out)["error"] == "secrets_settings_invalid"

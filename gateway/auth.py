@@ -1,7 +1,7 @@
 """Who calls: keys ready to verify signatures with, and what each may do.
 
     key file ──thread──▶ LiveKey by id ◀── authenticate(request) ──▶ Caller, nonce, timestamp
-       ▲  again when its mark changes         │ HMAC-SHA256 over what was received, never over what was parsed
+       ▲  renew(), when its mark changes        │ HMAC-SHA256 over what was received, never over what was parsed
        └── edit(), of /api/v1/keys            ▼ wrong ones are counted by address: 429, then 418
 
 The secret of a client is the text of 64 hexadecimal digits that it was given, and its ASCII bytes are the HMAC's key.
@@ -24,7 +24,7 @@ import ipaddress
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -42,7 +42,8 @@ from gateway.errors import (
 )
 from gateway.limits import Limits
 from gateway.routing import Request
-from ironbook.keystore import Key, KeyFile, KeySet, KeyStoreError
+from ironbook.held import fingerprint
+from ironbook.keystore import Key, KeyFile, KeySet
 
 __all__ = ["KEY_HEADER", "Caller", "KeyRing", "LiveKey", "Say"]
 
@@ -139,9 +140,9 @@ NOBODY: Final = tuple(Pads(secrets.token_bytes(32), None) for _ in range(PADS_CO
 
 
 class KeyRing:
-    """The live keys. Verifies what callers signed; follows the key file while it changes.
+    """The live keys. Verifies what callers signed. Whoever runs it calls `renew` when the key file has changed.
 
-    failure  why the key file could not be read the last time; the keys read before go on. "" if it could
+    held  fingerprints of the secrets that are good, by their names in ironbook.held
     """
 
     def __init__(
@@ -150,30 +151,24 @@ class KeyRing:
         limits: Limits,
         *,
         recv_window_max_ms: int = 60_000,
-        poll_ms: int = 500,
         now_ns: Callable[[], int] = time.time_ns,
         say: Say = lambda level, event, fields: None,
     ) -> None:
-        self.failure = ""
+        self.held: Mapping[str, Sequence[str]] = {}
         self._store, self._limits = store, limits
-        self._recv_window_max_ms, self._poll_s = recv_window_max_ms, poll_ms / 1000
+        self._recv_window_max_ms = recv_window_max_ms
         self._now_ns, self._say = now_ns, say
         self._live: dict[str, LiveKey] = {}
-        self._mark = self._version = ""
+        self._version = ""
         self._listeners: list[Callable[[], None]] = []
         self._thread = ThreadPoolExecutor(1, "key file")  # a KeyFile is for one thread
-        self._poller: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Read the keys, and follow the file from here on. Raises KeyStoreError."""
-        await self.edit(lambda store: None)
-        self._poller = asyncio.get_running_loop().create_task(self._poll(), name="key file")
+        """Read the keys. Raises KeyStoreError."""
+        await self.renew()
 
     async def close(self) -> None:
-        """Follow it no longer."""
-        if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.gather(self._poller, return_exceptions=True)
+        """End its thread."""
         self._thread.shutdown(wait=False)
 
     # ---- The file ---------------------------------------------------------------------------------------------------
@@ -185,48 +180,36 @@ class KeyRing:
     async def edit(self, change: Callable[[KeyFile], Answer]) -> Answer:
         """Change the key file, in its thread; when this returns, the change rules here. Raises KeyStoreError."""
 
-        def work() -> tuple[Answer, str, KeySet]:
-            answer = change(self._store)
-            mark = self._store.mark()
-            return answer, mark, self._store.load()
-
-        answer, mark, found = await self._in_thread(work)
-        self._take(mark, found)
+        answer, found = await self._in_thread(lambda: (change(self._store), self._store.load()))
+        self._take(found)
         return answer
+
+    def mark(self) -> str:
+        """Differs when the file may have changed."""
+        return self._store.mark()
+
+    async def renew(self) -> bool:
+        """Read the file again; has it other keys? Raises KeyStoreError: those that were read before go on."""
+        return self._take(await self._in_thread(self._store.load))
 
     async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(self._poll_s)
-            try:
-                found = await self._in_thread(self._look)
-            except Exception as error:  # whatever it is, keys must be followed on
-                why = str(error) if isinstance(error, KeyStoreError) else repr(error)
-                if self.failure != why:
-                    self._say("warning", "keys_unreadable", {"error": why})
-                self.failure = why
-            else:
-                if found is not None:
-                    self._take(*found)
-
-    def _look(self) -> tuple[str, KeySet] | None:
-        mark = self._store.mark()
-        return None if mark == self._mark and not self.failure else (mark, self._store.load())
-
-    def _take(self, mark: str, found: KeySet) -> None:
-        self._mark, self.failure = mark, ""
+    def _take(self, found: KeySet) -> bool:
         if found.version == self._version:
-            return
+            return False
         self._version = found.version
         self._live = {key.key_id: LiveKey(key) for key in found.live()}
+        self.held = {
+            f"api_key/{key.key_id}": [fingerprint(secret.value) for secret in key.secrets] for key in found.live()
+        }
         self._say("info", "keys_read", {"count": len(self._live), "version": found.version})
         for listener in self._listeners:
             try:
                 listener()
             except Exception as error:  # the keys have changed all the same, and others must hear of it
                 self._say("error", "key_listener_failed", {"error": repr(error)})
+        return True
 
     # ---- Callers ----------------------------------------------------------------------------------------------------
 

@@ -88,7 +88,8 @@ _FAR: Final = (1 << 63) - 1
 class History:
     """The database of one gateway. `open` never fails: a database that is away may come.
 
-    A row is never changed here: the session is read-only.
+    A row is never changed here: the session is read-only. `renew` goes on with another user or password: the new pool
+    has answered before it is used, and what runs over the old one is finished there.
     """
 
     def __init__(self, url: str, market: Market, *, shard: int = 0, log: Log | None = None) -> None:
@@ -97,6 +98,7 @@ class History:
         self.seeded = False  # all that memory wants of before its beginning is there
         self._url, self._shard, self._log = url, shard, log
         self._pool: asyncpg.Pool[Any] | None = None
+        self._draining: set[asyncio.Task[None]] = set()
         self._waiting = 0
         self._seen = -1  # the last mark that was read: it only rises
         self._away = False
@@ -108,14 +110,30 @@ class History:
 
     async def open(self) -> None:
         """Connects when it is needed."""
-        self._pool = await asyncpg.create_pool(
-            self._url, min_size=0, max_size=CONNECTIONS, timeout=TIMEOUT_S, command_timeout=TIMEOUT_S,
-            max_inactive_connection_lifetime=60.0,
-            server_settings={
-                "application_name": "ironbook-gateway", "default_transaction_read_only": "on",
-                "statement_timeout": str(int(TIMEOUT_S * 1_000)),
-            },
-        )  # fmt: skip
+        self._pool = await _pool(self._url)
+
+    @property
+    def url(self) -> str:
+        """Of the database, with the user and the password that are in use."""
+        return self._url
+
+    async def renew(self, url: str) -> bool:
+        """Go on with this URL, once it has answered; is it another one? Raises AWAY, and then nothing has changed."""
+        if url == self._url:
+            return False
+        pool = await _pool(url)
+        try:
+            async with asyncio.timeout(2 * TIMEOUT_S):
+                await pool.fetchval("SELECT seq FROM stream_marks LIMIT 1")
+        except BaseException:
+            pool.terminate()
+            raise
+        old, self._pool, self._url = self._pool, pool, url
+        if old is not None:
+            task = asyncio.get_running_loop().create_task(_drain(old), name="old database pool")
+            self._draining.add(task)
+            task.add_done_callback(self._draining.discard)
+        return True
 
     async def settle(self, timeout_s: float) -> bool:
         """Wait until memory has what it wants of the database, so that the first answers are whole; is it so?
@@ -134,6 +152,9 @@ class History:
                 await self._warming
         if self._pool is not None:
             self._pool.terminate()
+        for task in list(self._draining):
+            task.cancel()
+        await asyncio.gather(*self._draining, return_exceptions=True)
 
     async def mark(self) -> int | None:
         """Up to which sequence the engine's events are in the tables; None: nobody knows now. Never raises."""
@@ -179,12 +200,13 @@ class History:
         return found
 
     async def _fetch(self, pool: asyncpg.Pool[Any], sql: str, values: tuple[object, ...]) -> list[Row]:
-        """Once more over another connection, if the one that was open has died meanwhile: the server was restarted."""
+        """Once more over another connection, if this one has died: the server was restarted, or the pool renewed."""
         try:
             return await pool.fetch(sql, *values)
         except DIED:
-            await pool.expire_connections()
-            return await pool.fetch(sql, *values)
+            if self._pool is pool or self._pool is None:
+                await pool.expire_connections()
+            return await (self._pool or pool).fetch(sql, *values)
 
     def _fail(self, error: BaseException) -> None:
         self.error_count += 1
@@ -372,6 +394,26 @@ class History:
                 order.fills += row["fill_count"]
                 if row["text"] or (not order.client_text and order.client_order_id):
                     self.market.name(order, row["text"] or str(order.client_order_id))
+
+
+async def _pool(url: str) -> asyncpg.Pool[Any]:
+    return await asyncpg.create_pool(
+        url, min_size=0, max_size=CONNECTIONS, timeout=TIMEOUT_S, command_timeout=TIMEOUT_S,
+        max_inactive_connection_lifetime=60.0,
+        server_settings={
+            "application_name": "ironbook-gateway", "default_transaction_read_only": "on",
+            "statement_timeout": str(int(TIMEOUT_S * 1_000)),
+        },
+    )  # fmt: skip
+
+
+async def _drain(pool: asyncpg.Pool[Any]) -> None:
+    """Close it once what runs over it has ended, at the latest when that must have."""
+    try:
+        async with asyncio.timeout(2 * TIMEOUT_S):
+            await pool.close()
+    except (*AWAY, asyncio.CancelledError):
+        pool.terminate()
 
 
 # ---- Rows ------------------------------------------------------------------------------------------------------------

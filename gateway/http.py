@@ -111,6 +111,11 @@ class HttpServer:
         self._look()
         return [_told(*listener.getsockname()[:2]) for listener in self._listening]
 
+    async def renew_tls(self) -> bool:
+        """Read certificate and key again, for handshakes from here on. Raises SettingsInvalid: the old ones stay."""
+        self._tls = await asyncio.to_thread(_tls_context, self.settings)
+        return True
+
     def _stop_listening(self) -> None:
         for listener in self._listening:
             self.loop.remove_reader(listener)
@@ -373,11 +378,15 @@ def _tls_context(settings: GatewaySettings) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key or None)
-    except (OSError, ssl.SSLError) as error:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key or None, password=_no_password)
+    except (OSError, ssl.SSLError, ValueError) as error:
         raise SettingsInvalid(
             "tls_certificate and tls_key must be PEM files that belong together",
             detail=f"{settings.tls_certificate}, {settings.tls_key}: {error}",
             hint="a chain stands in the certificate's file, leaf first",
         ) from None
     return context
+
+
+def _no_password() -> str:
+    raise ValueError("the private key is encrypted, and nobody is there to type its password")

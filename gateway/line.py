@@ -16,6 +16,14 @@ three things can happen, and a caller is told which:
 A new session begins with a ping. With it the engine ends whatever came before, and its pong names the last client
 sequence that is recorded; from there on no frame of an older connection can be. If such a frame came in between, the
 ping is a repeat, and the next attempt begins behind it.
+
+A new secret of the key is taken up without a gap. The session that it opens waits beside the old one; then commands are
+held back for two round trips: a ping tells that the old session has recorded all that it was sent, a ping in the new
+one ends the old. What was held is signed for the new session and goes on in order. Where anything goes wrong before
+that, it is signed for the old one, and nobody has noticed.
+
+    old   ──── commands ────▶ │ ping ▶ ◀ pong: all recorded │                          (session_replaced)
+    new     logon ▶ ◀ answer  │                             │ ping ▶ ◀ pong │ ──── held, then further commands ────▶
 """
 
 from __future__ import annotations
@@ -34,7 +42,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from engine_node._engine import Signer
 from gateway.auth import Say
 from gateway.errors import ENGINE_AWAY, OUTCOME_UNKNOWN, ApiError
-from ironbook import Key
+from ironbook import Key, KeyInvalid
 from ironbook._commands import Command, Prefixed, pack
 from ironbook._options import parse_address
 from ironbook._session import MAGIC, SESSION_LABEL
@@ -62,6 +70,7 @@ SWEEP_S: Final = 0.02  # how exactly time-outs are kept
 BACKOFF_S: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 STEADY_S: Final = 5.0  # a session that has lasted so long was a good one
 CONNECT_S: Final = 5.0
+HOLD_S: Final = 1.0  # each round trip of a hand-over, in which commands wait, must end within
 KEEP_ALIVE: Final = (
     ((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
     ((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 10),
@@ -71,6 +80,7 @@ KEEP_ALIVE: Final = (
     ((socket.IPPROTO_TCP, socket.TCP_NODELAY), 1),
 )
 _PING: Final = Ping(echo=1).pack()
+_LAST_PING: Final = Ping(echo=2).pack()  # of a session that is handed over
 _MESSAGE_MIN: Final = int(MessageKind.LOGON_ANSWER)
 _LOGON_ANSWER, _PONG = int(MessageKind.LOGON_ANSWER), int(MessageKind.PONG)
 _REFUSED, _SESSION_ENDED = int(MessageKind.REFUSED), int(MessageKind.SESSION_ENDED)
@@ -112,11 +122,16 @@ class _Again(Exception):
     """The session did not come about; another attempt may do better."""
 
 
+class _Refused(_Again):
+    """The engine does not take the key's secret, or does not show that it has it."""
+
+
 class Line:
     """One session of one key with the engine; comes back by itself. `name` stands in the log.
 
     address   host:port, or who knows it; asked at each attempt
-    key       or who reads it; asked at each attempt, so that a rotated secret is found
+    key       or who reads it; asked at each attempt and by `renew`. Where that key cannot be read or is refused, the
+              one that was good last goes on
     failure   why there is no session now; "" if there is one
     """
 
@@ -139,6 +154,11 @@ class Line:
         self._find_address = address if callable(address) else lambda: parse_address(address)
         self._find_key = key if callable(key) else lambda: key
         self._mirror, self._timeout_s, self._now_ns, self._say = mirror, timeout_s, now_ns, say
+        self._told: Callable[[Key], None] = lambda key: None
+        self._key: Key | None = None  # that the engine has taken last
+        self._not_taken: Key | None = None  # that it refused a moment ago
+        self._held: list[tuple[Sequence[bytes], int]] | None = None  # parts and first sequence, during a hand-over
+        self._last_pong: asyncio.Future[int] | None = None  # of a session that is handed over: what it has recorded
         self._waiting: deque[_Waiting] = deque()  # by rising client sequence
         self._entered = self._recorded = 0  # client sequences: the last one given, the last one known to be recorded
         self._refused_first = self._refused_last = 0  # client sequences refused and not taken back yet; 0: none
@@ -171,6 +191,12 @@ class Line:
             _fail(self._waiting.popleft().future, _unknown("the gateway stops"))
         if wire is not None:
             await asyncio.wait([wire.lost], timeout=1.0)
+
+    def on_key(self, told: Callable[[Key], None]) -> None:
+        """Tell of the key that the engine has taken now, and of each one that it takes."""
+        self._told = told
+        if self._key is not None:
+            told(self._key)
 
     @property
     def waiting_count(self) -> int:
@@ -205,7 +231,10 @@ class Line:
 
     def _enter(self, parts: Sequence[bytes]) -> asyncio.Future[Applied]:
         first, sequence = self._entered + 1, self._entered + len(parts)
-        self._output.append(self._signer.frames(parts, first))
+        if self._held is None:
+            self._output.append(self._signer.frames(parts, first))
+        else:
+            self._held.append((parts, first))
         self._entered = sequence
         future = self._mirror.when(self.key_number, sequence)
         loop = cast(asyncio.AbstractEventLoop, self._loop)
@@ -225,8 +254,8 @@ class Line:
             self._wire.transport.write(b"".join(self._output))
         self._output.clear()
 
-    def _ping(self) -> None:
-        self._output.append(self._signer.frames((_PING,), self._entered))
+    def _ping(self, ping: bytes = _PING) -> None:
+        self._output.append(self._signer.frames((ping,), self._entered))
         self._flush()
 
     def _trim(self) -> None:
@@ -267,6 +296,8 @@ class Line:
                     (reference,) = _reference_of(data, offset + _REFERENCE_AT)
                     if recorded < reference <= self._entered:
                         self._recorded = recorded = reference
+            elif kind == _PONG:
+                self._ponged(data, offset)
             elif kind == _REFUSED:
                 self._refuse(*_code_and_reference(data, offset))
             elif kind == _SESSION_ENDED:
@@ -275,6 +306,13 @@ class Line:
         if reports:
             self._mirror.advance()
             self._trim()
+
+    def _ponged(self, data: bytes, offset: int) -> None:
+        """A sign of life; where it ends a session that is handed over, what that session has recorded."""
+        (echo,) = _reference_of(data, offset + _REFERENCE_AT)
+        waiting, (last,) = self._last_pong, _reference_of(data, offset + _ORDER_ID_AT)
+        if waiting is not None and not waiting.done() and echo == 2:
+            waiting.set_result(last)
 
     def _refuse(self, code: int, sequence: int) -> None:
         """A frame was not recorded, and so none behind it. They are taken back once all of them are refused."""
@@ -312,6 +350,7 @@ class Line:
             return
         self.connected, self.failure = False, why
         self._output.clear()
+        self._held = None  # taken back with all that was not recorded
         self._refused_first = self._refused_last = self._refused_code = 0
         if wire.transport is not None:
             wire.transport.close()
@@ -329,7 +368,10 @@ class Line:
             try:
                 wire, idle_s = await self._connect()
                 tried.set()
-                await self._watch(wire, idle_s)
+                live: _Wire | None = wire
+                while live is not None:  # each of those to which the session is handed over
+                    await self._watch(live, idle_s)
+                    live = self._wire
                 if loop.time() - began_s >= STEADY_S:
                     attempt = 0
             except Exception as error:  # whatever it is, the next attempt may do better
@@ -353,37 +395,66 @@ class Line:
                 async with asyncio.timeout(idle_s):  # wait_for may swallow a cancellation that comes with the event
                     await wire.over.wait()
                 return
-            if self.sent_count == sent_count and not self._refused_first:
+            if self.sent_count == sent_count and not self._refused_first and self._held is None:
                 self._ping()
             sent_count = self.sent_count
 
     async def _connect(self) -> tuple[_Wire, float]:
         """One attempt: connect, log on, ping; then the session is live. Seconds between signs of life."""
         loop = cast(asyncio.AbstractEventLoop, self._loop)
-        key = self._find_key()
+        key = self._choose_key()
         host, port = self._find_address()
         wire = _Wire(self)
         try:
             async with asyncio.timeout(max(CONNECT_S, self._timeout_s)):
                 await loop.create_connection(lambda: wire, host, port)
-                answer = await self._log_on(wire, key)
-                wire.write(self._signer.frames((_PING,), answer.last_client_sequence))
-                pong = await wire.item()
+                answer, signer = await self._log_on(wire, key)
+                last = await self._first_ping(wire, signer, answer.last_client_sequence)
         except TimeoutError:
             wire.abort()
             raise _Again(f"no answer to a logon at {host}:{port}") from None
+        except _Refused:
+            wire.abort()
+            self._not_taken = key
+            raise
         except BaseException:
             wire.abort()
             raise
-        if pong[0] != _PONG:
-            wire.abort()
-            raise _Again(f"a first ping must be answered by a pong: {_said(pong)}")
-        self.key_id = key.key_id
-        self._begin(wire, answer, int.from_bytes(pong[_ORDER_ID_AT : _ORDER_ID_AT + 8], "little"))
+        self._signer = signer
+        self._take_key(key)
+        self._begin(wire, answer, last)
         return wire, max(0.05, (answer.idle_ms or 30_000) / 3000)
 
-    async def _log_on(self, wire: _Wire, key: Key) -> LogonAnswer:
-        """The logon; afterwards frames can be signed."""
+    def _choose_key(self) -> Key:
+        """That of the file; the one that was good last, if that cannot be read, or was refused a moment ago."""
+        try:
+            found = self._find_key()
+        except KeyInvalid as error:
+            if self._key is None:
+                raise
+            self._say("warning", "line_key_unreadable", {"line": self.name, "why": str(error)})
+            return self._key
+        if self._key is not None and found != self._key and found == self._not_taken:
+            self._not_taken = None
+            return self._key
+        return found
+
+    def _take_key(self, key: Key) -> None:
+        self.key_id, self._key = key.key_id, key
+        self._told(key)
+
+    async def _first_ping(self, wire: _Wire, signer: Signer, sequence: int) -> int:
+        """Begin the session: the engine ends whatever came before. The last client sequence that is recorded."""
+        wire.write(signer.frames((_PING,), sequence))
+        pong = await wire.item()
+        while pong[0] < _MESSAGE_MIN:  # reports since the logon was answered: the mirror has them
+            pong = await wire.item()
+        if pong[0] != _PONG:
+            raise _Again(f"a first ping must be answered by a pong: {_said(pong)}")
+        return int(_reference_of(pong, _ORDER_ID_AT)[0])
+
+    async def _log_on(self, wire: _Wire, key: Key) -> tuple[LogonAnswer, Signer]:
+        """The logon, and what signs frames afterwards."""
         head = LogonRequest(
             magic=MAGIC, key_id=key.key_id_bytes, client_nonce=os.urandom(16), timestamp_ns=self._now_ns(),
             last_report_number=RESUME_NEW_ONLY, options=0,
@@ -391,13 +462,12 @@ class Line:
         wire.write(head + hmac.digest(key.secret, head, "sha256"))
         data = await wire.item()
         if data[0] != _LOGON_ANSWER:
-            raise _Again(f"the logon of key {key.key_id} was refused: {_said(data)}")
+            raise _Refused(f"the logon of key {key.key_id} was refused: {_said(data)}")
         if not hmac.compare_digest(hmac.digest(key.secret, head + data[:64], "sha256"), data[64:LOGON_BYTES]):
-            raise _Again(f"the logon answer must be signed with the secret of key {key.key_id}, is not")
+            raise _Refused(f"the logon answer must be signed with the secret of key {key.key_id}, is not")
         answer = LogonAnswer.unpack(data)
         material = SESSION_LABEL + head[24:40] + answer.server_nonce + key.key_id_bytes
-        self._signer = Signer(hmac.digest(key.secret, material, "sha256"))
-        return answer
+        return answer, Signer(hmac.digest(key.secret, material, "sha256"))
 
     def _begin(self, wire: _Wire, answer: LogonAnswer, last: int) -> None:
         """The session lives, and `last` is what of this key is recorded."""
@@ -412,6 +482,85 @@ class Line:
         self._mirror.advance()
         self._say("info", "line_connected", {"line": self.name, "key": answer.key, "client_sequence": last})
         wire.go_live()
+
+    # ---- Another secret ---------------------------------------------------------------------------------------------
+
+    async def renew(self) -> bool:
+        """Go on with the secret that the key has now; was it another one? No command is refused meanwhile.
+
+        Raises what is wrong; the session then goes on as it was.
+        """
+        key = self._find_key()
+        if self._key is None or key == self._key:
+            return False
+        if key.key_id != self._key.key_id:
+            raise KeyInvalid(
+                f"the key of a line must stay {self._key.key_id}, the file has {key.key_id}",
+                hint="the other key is taken up at the next start",
+            )
+        old = self._wire
+        if old is None:
+            raise _Again(f"there is no session to hand over: {self.failure}")
+        wire = _Wire(self)
+        host, port = self._find_address()
+        try:
+            async with asyncio.timeout(max(CONNECT_S, self._timeout_s)):
+                await cast(asyncio.AbstractEventLoop, self._loop).create_connection(lambda: wire, host, port)
+                _, signer = await self._log_on(wire, key)
+            await self._hand_over(old, wire, signer)
+        except TimeoutError:
+            wire.abort()
+            raise _Again(f"no answer in time from the engine at {host}:{port}") from None
+        except BaseException:
+            wire.abort()
+            raise
+        self._take_key(key)
+        self.connect_count += 1
+        self._say("info", "line_handed_over", {"line": self.name, "client_sequence": self._entered})
+        return True
+
+    async def _hand_over(self, old: _Wire, wire: _Wire, signer: Signer) -> None:
+        """From one session to the other. Raises _Again, TimeoutError: the old one goes on."""
+        if self._wire is not old or self._refused_first:
+            raise _Again(self.failure or "the engine takes no commands now")
+        self._flush()
+        last = self._entered
+        self._held, self._last_pong = [], cast(asyncio.AbstractEventLoop, self._loop).create_future()
+        self._ping(_LAST_PING)
+        try:
+            async with asyncio.timeout(HOLD_S):
+                recorded = await self._last_pong
+            if self._wire is not old or self._refused_first or recorded != last:
+                raise _Again(f"the session must have recorded all of its {last} commands, has {recorded}")
+            self._wire = wire  # the old one says nothing any more but that it is replaced
+            try:
+                async with asyncio.timeout(max(CONNECT_S, self._timeout_s)):
+                    await self._first_ping(wire, signer, last)
+            except _Again:  # it was not taken: the old one lives on
+                self._wire = old
+                if old.lost.done():
+                    self._lost("the session was lost while it was handed over")
+                raise
+            except BaseException:  # nobody knows which of them lives
+                self._lost("no answer while the session was handed over")
+                raise
+        finally:
+            self._last_pong = None
+            if self._wire is wire:
+                self._signer = signer
+            self._release()
+            if self._wire is not old:
+                old.over.set()
+                old.close()
+        wire.go_live()
+        self._mirror.advance()
+
+    def _release(self) -> None:
+        """What was held goes on, in whichever session there is."""
+        held, self._held = self._held, None
+        if held and self._wire is not None:
+            self._output += [self._signer.frames(parts, first) for parts, first in held]
+            self._flush()
 
 
 class _Wire(asyncio.Protocol):
@@ -473,6 +622,10 @@ class _Wire(asyncio.Protocol):
     def abort(self) -> None:
         if self.transport is not None:
             self.transport.abort()
+
+    def close(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
 
 
 def _fail(future: asyncio.Future[Applied], error: ApiError) -> None:

@@ -35,10 +35,12 @@ from gateway.line import Line
 from gateway.market import Market
 from gateway.metrics import Metrics
 from gateway.mirror import Mirror
+from gateway.renewals import key_paths, renewing
 from gateway.routing import Route, SocketRoute
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
 from gateway.sources import open_source
+from gateway.topic_source import KafkaLogin
 from gateway.v1 import (
     account,
     analytics,
@@ -130,6 +132,9 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
             if line is not None:
                 await line.open()
                 stack.push_async_callback(line.close)
+        renewal = renewing(gateway, server, gateway.shared[KafkaLogin])
+        await renewal.open()
+        stack.push_async_callback(renewal.close)
         countdowns = Countdowns(data / COUNTDOWN_FILE, gateway.line, now_ns=gateway.now_ns, say=log.write)
         gateway.shared[Countdowns] = countdowns
         await countdowns.open()
@@ -163,12 +168,14 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
         select_passphrase(passphrase, None if passphrase else Path(file)),
     )
     keys_ring = KeyRing(
-        store, limits, recv_window_max_ms=settings.recv_window_max, poll_ms=settings.key_poll, say=log.write
+        store, limits, recv_window_max_ms=settings.recv_window_max, say=log.write
     )
-    mirror = Mirror(open_source(settings), settings, log=log, now_ns=time.time_ns)
+    source = open_source(settings)
+    mirror = Mirror(source, settings, log=log, now_ns=time.time_ns)
     market = Market(mirror, settings)
-    line = _line(settings, data, mirror, log, "orders", settings.engine_key or str(data / "client-keys/gateway.json"))
-    admin_line = _line(settings, data, mirror, log, "admin", settings.admin_key) if settings.admin_key else None
+    orders_key, admin_key = key_paths(settings)
+    line = _line(settings, data, mirror, log, "orders", orders_key)
+    admin_line = _line(settings, data, mirror, log, "admin", admin_key) if admin_key else None
     history = None
     if settings.database_url:
         history = History(settings.database_url, market, shard=settings.shard, log=log)
@@ -187,7 +194,7 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
         metrics=metrics,
         log=log,
         now_ns=time.time_ns,
-        shared={Ledger: ledger},
+        shared={Ledger: ledger, KafkaLogin: KafkaLogin(settings, source)},
     )
 
 

@@ -10,7 +10,8 @@ its key is revoked, the secret that opened it is rotated away, or the caller's a
 rights are what was asked for, as far as the key has them now. It survives a restart of the gateway.
 
 The file of cookie secrets has one or two lines of 64 hexadecimal digits: the first one signs, both are good. A new line
-put before the old one changes the secret without ending a session; the file is looked at while running.
+put before the old one changes the secret without ending a session; the gateway looks at the file while it runs, and one
+that cannot be used leaves the secrets that there were.
 
 A cookie goes with every request of the browser, so a call that changes something needs two proofs that a page of ours
 made it: the header X-Ironbook-Request, which other sites cannot set without our leave, and an Origin that is ours. The
@@ -19,6 +20,7 @@ header's 32 random digits are the call's nonce too: the core takes it once.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -49,7 +51,6 @@ SECRET_COUNT_MAX: Final = 2
 ENDED_COUNT_MAX: Final = 65_536
 LOGIN_COUNT_MAX: Final = 65_536
 LOGIN_KEPT_NS: Final = 120_000_000_000  # longer than any recvWindow and what clocks may differ
-LOOK_NS: Final = 1_000_000_000  # the file of secrets is looked at so often
 RIGHTS_MAX: Final = int(sum(Permission))
 _BODY: Final = struct.Struct("<BBHI4s8s")
 _VERSION: Final = 1
@@ -97,8 +98,6 @@ class Sessions:
         self._origins = frozenset(one.strip() for one in settings.allowed_origins.split(",") if one.strip())
         self._ended: dict[bytes, int] = {}  # session ids that were logged out, in this order: when they expire anyway
         self._logins: dict[bytes, int] = {}  # nonces of logins, in this order: until when they are kept
-        self._mark = 0
-        self._looked_ns = 0
         if not self._path.exists():
             write_secret(self._path, random_bytes(32).hex())
         self._secrets = self._read()
@@ -107,7 +106,6 @@ class Sessions:
 
     def make(self, caller: Caller, rights: int, request: Request, now_ns: int) -> tuple[Session, str]:
         """A session of who signed this request, with at most these rights; the value of Set-Cookie."""
-        self._look(now_ns)
         expires_s = now_ns // 1_000_000_000 + self._hours * 3600
         permissions, session_id = caller.permissions & rights, self._random_bytes(8)
         body = _BODY.pack(_VERSION, permissions, 0, expires_s, bytes.fromhex(caller.secret), session_id)
@@ -179,7 +177,6 @@ class Sessions:
         value = _cookie(request.headers.get("cookie", ""))
         if not value:
             raise ApiError(UNAUTHORIZED, "A call must be signed or have the dashboard's cookie.", hint="log in first")
-        self._look(now_ns)
         body = self._body(value)
         if body is None:
             raise _over("the cookie is none of this gateway's")
@@ -220,16 +217,23 @@ class Sessions:
 
     # ---- The file of secrets ----------------------------------------------------------------------------------------
 
-    def _look(self, now_ns: int) -> None:
-        """Read the file again if it has changed; one that cannot be used leaves the secrets that there were."""
-        if abs(now_ns - self._looked_ns) < LOOK_NS:
-            return
-        self._looked_ns = now_ns
-        try:
-            if os.stat(self._path).st_mtime_ns != self._mark:
-                self._secrets = self._read()
-        except (OSError, CookieSecretInvalid):
-            return
+    @property
+    def path(self) -> Path:
+        """Of the file of secrets."""
+        return self._path
+
+    @property
+    def live_secrets(self) -> tuple[bytes, ...]:
+        """The first one signs; cookies of all are good."""
+        return self._secrets
+
+    async def renew(self) -> bool:
+        """Read the file again; has it other secrets? Raises CookieSecretInvalid: those that there were stay."""
+        found = await asyncio.to_thread(self._read)
+        if found == self._secrets:
+            return False
+        self._secrets = found
+        return True
 
     def _read(self) -> tuple[bytes, ...]:
         try:
@@ -250,7 +254,6 @@ class Sessions:
                 "the file of cookie secrets must have one or two lines of 64 hexadecimal digits, has others",
                 detail=str(self._path), hint="for example: openssl rand -hex 32; or remove it, and a new one is made",
             )  # fmt: skip
-        self._mark = status.st_mtime_ns
         return tuple(bytes.fromhex(line) for line in lines)
 
 

@@ -78,7 +78,7 @@ class GatewaySettings:
     key_file: str = env.text("", "The encrypted key file. Default: in data.")
     key_passphrase: str = env.secret("Opens the key file. IRONBOOK_KEY_PASSPHRASE.", from_file=False)
     key_passphrase_file: str = env.text("", "File of mode 0600 whose first line opens it. Default: in data.")
-    key_poll: int = env.integer(500, 50, 600_000, "How often to look whether the key file changed.")
+    key_poll: int = env.integer(500, 50, 600_000, "How often to look whether a file of keys or secrets changed.")
     manage_keys: bool = env.flag(False, "May keys be made, rotated and revoked here? Needs write access to the file.")
     unsigned_listen_keys: bool = env.flag(False, "May a listen key be had by a key's name alone, as on Binance?")
     cookie_secret_file: str = env.text("", "Secrets of session cookies, made if it is not there. Default: in data.")
@@ -99,6 +99,7 @@ class GatewaySettings:
     orders_kept: int = env.integer(200_000, 100, 1 << 26, "Orders that ended, in memory.")
     events_kept: int = env.integer(200_000, 100, 1 << 26, "Events kept for subscribers that resume.")
 
+    held_file: str = env.text("", "Where it tells which secrets it holds. Default: <data>/gateway.held.json.")
     log_level: str = env.text("info", "Least level that is logged.", ("debug", "info", "warning", "error"))
     log_file: str = env.text("", "Where the log goes; empty: standard error.")
 

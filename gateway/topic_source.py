@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -23,9 +22,10 @@ from engine_node.errors import ReplicaError
 from engine_node.snapshots import BadSnapshot, newest_good
 from gateway.events import RECORD_BYTES
 from gateway.settings import GatewaySettings, SettingsInvalid
-from ironbook._kafka import PLAIN_TEXT, Security, aiokafka, check_servers
+from ironbook._errors import InputInvalid
+from ironbook._kafka import PLAIN_TEXT, Security, aiokafka, check_servers, client_of, read_login, renew_login, try_login
 
-__all__ = ["TopicSource", "kafka_security"]
+__all__ = ["KafkaLogin", "TopicSource", "kafka_security"]
 
 FIRST_SEQUENCE: Final = "first_sequence"
 REPLAY_MAX: Final = 5_000_000  # so far back at most, however far the database is behind: a minute or two
@@ -46,13 +46,32 @@ def kafka_security(settings: GatewaySettings) -> Security:
     if not settings.kafka_login:
         return PLAIN_TEXT
     try:
-        return Security(**json.loads(Path(settings.kafka_login).read_bytes()))
-    except (OSError, ValueError, TypeError) as error:
+        return read_login(Path(settings.kafka_login))
+    except InputInvalid as error:
         raise SettingsInvalid(
-            f"the login to Kafka must be JSON with username, password, mechanism, tls, ca_file: {type(error).__name__}",
-            detail=settings.kafka_login,
-            hint='for example {"username": "gateway", "password": "…", "tls": true}',
+            error.message, detail=error.detail, hint='for example {"username": "gateway", "password": "…", "tls": true}'
         ) from None
+
+
+class KafkaLogin:
+    """Who this gateway is to the brokers, for all of its parts; changes with the file. Raises SettingsInvalid."""
+
+    def __init__(self, settings: GatewaySettings, source: object) -> None:
+        self.security = kafka_security(settings)
+        self._settings = settings
+        self._source = source if isinstance(source, TopicSource) else None
+
+    async def renew(self) -> bool:
+        """Read the file again; was there another login? Raises what is wrong with it: the old one goes on."""
+        found = await asyncio.to_thread(kafka_security, self._settings)
+        if found == self.security:
+            return False
+        if self._source is not None:
+            await self._source.renew(found)
+        else:
+            await try_login(self._settings.kafka, found)
+        self.security = found
+        return True
 
 
 class TopicSource:
@@ -71,7 +90,8 @@ class TopicSource:
         capacities: Mapping[str, int] | None = None,
     ) -> None:
         self.arrived: Callable[[], object] | None = None
-        self._options: dict[str, Any] = {"bootstrap_servers": check_servers(servers).split(","), **security.options()}
+        self.security = security
+        self._servers = check_servers(servers).split(",")
         self._topic, self._snapshots, self._replay_records = topic, snapshots, replay_records
         usual = {name: value for name, value in _engine.Core().options().items() if name in POOLS}
         self._capacities = usual | dict(capacities or {})
@@ -91,9 +111,9 @@ class TopicSource:
             self._scale += 1
         module = aiokafka()
         self._consumer = module.AIOKafkaConsumer(
-            **self._options, client_id="ironbook-gateway", group_id=None, enable_auto_commit=False,
-            fetch_max_wait_ms=FETCH_WAIT_MS, max_partition_fetch_bytes=4 << 20, auto_offset_reset="none",
-            isolation_level="read_uncommitted",
+            bootstrap_servers=self._servers, **self.security.options(), client_id="ironbook-gateway", group_id=None,
+            enable_auto_commit=False, fetch_max_wait_ms=FETCH_WAIT_MS, max_partition_fetch_bytes=4 << 20,
+            auto_offset_reset="none", isolation_level="read_uncommitted",
         )  # fmt: skip
         await asyncio.wait_for(self._consumer.start(), START_TIMEOUT_S)
         if self._topic not in await asyncio.wait_for(self._consumer.topics(), START_TIMEOUT_S):
@@ -111,6 +131,15 @@ class TopicSource:
         self._position, self._failure = start, None
         self._task = asyncio.get_running_loop().create_task(self._read(place))
         return core
+
+    async def renew(self, security: Security) -> bool:
+        """Go on as another user, without reading anew; is it one? Raises what the brokers say: the old one goes on."""
+        if security == self.security:
+            return False
+        if self._consumer is not None:
+            await renew_login(client_of(self._consumer), security)
+        self.security = security
+        return True
 
     # ---- Where to begin ----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import inspect
 import ssl
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,7 @@ def aiokafka() -> Any:
     try:
         import aiokafka as module
         import aiokafka.admin
+        import aiokafka.conn
         import aiokafka.errors
         import aiokafka.partitioner
     except ImportError as error:
@@ -99,6 +102,137 @@ def aiokafka() -> Any:
             "aiokafka must be installed to read or write topics, is not", hint="pip install 'ironbook[streams]'"
         ) from error
     return module
+
+
+# ---- Another login for clients that run ------------------------------------------------------------------------------
+
+_CREDENTIALS = ("security_protocol", "ssl_context", "sasl_mechanism", "sasl_plain_username", "sasl_plain_password")
+_LOGIN = ("_sasl_mechanism", "_sasl_plain_username", "_sasl_plain_password")
+_CONNECTION_USED = (*_LOGIN, "_requests", "_request_timeout", "close", "connected", "host", "port")
+_CLIENT_USED = (
+    *(f"_{name}" for name in _CREDENTIALS), "_client_id", "_request_timeout_ms", "_connections_max_idle_ms", "_conns",
+    "_get_conn_lock", "_on_connection_closed", "cluster",
+)  # fmt: skip
+
+
+def client_of(user: Any) -> Any:
+    """The AIOKafkaClient of a producer, a consumer or an admin client."""
+    for name in ("client", "_client"):
+        if (found := getattr(user, name, None)) is not None:
+            return found
+    raise _changed(f"{type(user).__name__} has no client")
+
+
+def check_renewable(client: Any) -> None:
+    """Has this release of aiokafka what `renew_login` needs? Called at the start: not the first renewal should find it.
+
+    Raises DependencyMissing.
+    """
+    connection = aiokafka().conn.AIOKafkaConnection
+    known = set(inspect.signature(aiokafka().conn.create_conn).parameters)
+    made = inspect.getsource(connection.__init__)
+    missing = [f"AIOKafkaClient.{name}" for name in _CLIENT_USED if not hasattr(client, name)]
+    missing += [
+        f"AIOKafkaConnection.{name}"
+        for name in _CONNECTION_USED
+        if not hasattr(connection, name) and f"self.{name} =" not in made
+    ]
+    needed = {*_CREDENTIALS, "client_id", "request_timeout_ms", "max_idle_ms", "on_close"}
+    missing += [f"create_conn({name})" for name in sorted(needed - known)]
+    if missing:
+        raise _changed(f"it lacks {', '.join(missing)}")
+
+
+def _changed(found: str) -> DependencyMissing:
+    version = getattr(aiokafka(), "__version__", "?")
+    return DependencyMissing(
+        "aiokafka must be a release whose clients can be given another login while they run, is not",
+        detail=f"aiokafka {version}: {found}",
+        hint="install the release that pyproject.toml names; ironbook/_kafka.py says what it needs",
+    )
+
+
+async def renew_login(client: Any, security: Security) -> bool:
+    """Give a running AIOKafkaClient another login, in its own loop; had it another one?
+
+    The login is tried first: what the brokers refuse is raised and changes nothing. Then each connection gets its
+    successor before it goes, and goes when all that was asked over it is answered: no request fails, nothing overtakes
+    (of a partition one batch is under way at a time), and nothing stays logged on as the old user. What raises in
+    between is to be called again: it goes on with the connections that are left.
+    """
+    check_renewable(client)
+    wanted = security.options()
+    login = tuple(wanted.get(name.removeprefix("_")) for name in _LOGIN)
+    stale = [place for place, found in client._conns.items() if _login_of(found) != login]
+    if _login_of(client) == login and not stale:
+        return False
+    credentials = {name: wanted.get(name, getattr(client, f"_{name}")) for name in _CREDENTIALS}
+    lock = client._get_conn_lock  # who opens a connection meanwhile waits, and takes the new login
+    async with lock:
+        if _login_of(client) != login:
+            await _try(client, credentials)
+            for name, value in credentials.items():
+                setattr(client, f"_{name}", value)
+    failed: Exception | None = None
+    for place in [place for place, found in client._conns.items() if _login_of(found) != login]:
+        async with lock:
+            old = client._conns.get(place)
+            if old is None or _login_of(old) == login:
+                continue
+            try:
+                new = await _connect(client, old.host, old.port, client._on_connection_closed, credentials)
+            except (aiokafka().errors.KafkaError, OSError, TimeoutError) as error:
+                failed = error
+                continue
+            client._conns[place] = new
+        await _retire(old)
+    if failed is not None:
+        raise failed
+    return True
+
+
+async def try_login(servers: str, security: Security) -> None:
+    """Log on once, at the first broker that answers. Raises aiokafka's errors."""
+    failed: Exception = ConnectionError("no broker is named")
+    for server in servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            trial = await aiokafka().conn.create_conn(host.strip("[]"), int(port), **security.options())
+        except (OSError, TimeoutError, aiokafka().errors.KafkaConnectionError) as error:
+            failed = error
+        else:
+            await trial.close()
+            return
+    raise failed
+
+
+def _login_of(thing: Any) -> tuple[Any, ...]:
+    return tuple(getattr(thing, name) for name in _LOGIN)
+
+
+async def _try(client: Any, credentials: dict[str, Any]) -> None:
+    """Log on once to a broker that the client knows, and leave again. Raises what the brokers say."""
+    places = [(found.host, found.port) for found in client._conns.values() if found.connected()]
+    places += [(broker.host, broker.port) for broker in client.cluster.brokers()]
+    places += [(host, port) for host, port, _ in client.hosts]
+    trial = await _connect(client, *places[0], None, credentials)
+    await trial.close()
+
+
+async def _connect(client: Any, host: str, port: int, on_close: Any, credentials: dict[str, Any]) -> Any:
+    """As the client itself does it."""
+    return await aiokafka().conn.create_conn(
+        host, port, client_id=client._client_id, request_timeout_ms=client._request_timeout_ms,
+        max_idle_ms=client._connections_max_idle_ms, on_close=on_close, **credentials,
+    )  # fmt: skip
+
+
+async def _retire(connection: Any) -> None:
+    """Close it when nothing is under way on it any more, at the latest when that would be given up anyway."""
+    waiting = [future for _, _, future in connection._requests]
+    if waiting:
+        await asyncio.wait(waiting, timeout=connection._request_timeout)
+    connection.close(reason=aiokafka().conn.CloseReason.SHUTDOWN)
 
 
 def topic_named(name: str) -> Topic:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, Final
 
 from gateway import errors
 from gateway.context import Gateway
 from gateway.errors import ApiError
 from gateway.routing import Access, Call, Route
+from gateway.topic_source import KafkaLogin
 from gateway.v1 import shapes
 from gateway.v1.administration import audit, take_once
 from gateway.v1.models import DeadLetterInfo, LettersQuery, Replayed, ReplayQuery
@@ -19,7 +19,7 @@ from gateway.v1.system import brokers
 from gateway.v1.types import Page
 from ironbook import IronbookError
 from ironbook._errors import InputInvalid
-from ironbook._kafka import PLAIN_TEXT, Cluster, read_login
+from ironbook._kafka import Cluster
 from ironbook.dead_letters import Letter, find, pick, put_back
 
 __all__ = ["ROUTES", "cluster_of"]
@@ -34,8 +34,8 @@ def cluster_of(gateway: Gateway) -> Cluster:
     settings = gateway.settings
     if not settings.kafka:
         raise ApiError(errors.NO_KAFKA)
-    security = read_login(Path(settings.kafka_login)) if settings.kafka_login else PLAIN_TEXT
-    return Cluster(servers=settings.kafka, prefix=settings.topic_prefix, security=security)
+    login: KafkaLogin = gateway.shared[KafkaLogin]
+    return Cluster(servers=settings.kafka, prefix=settings.topic_prefix, security=login.security)
 
 
 @contextlib.asynccontextmanager

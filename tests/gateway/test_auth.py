@@ -35,10 +35,12 @@ from gateway.routing import Request
 from gateway.settings import GatewaySettings
 from ironbook import keystore
 from ironbook.keystore import KeyFile
+from ironbook.renewal import Renewal
 from schemas.vocabulary import Permission
 from tests.support.aio import in_loop, until
 
 NOW_MS = 1_700_000_000_000
+LOG: list[tuple[str, Any]] = []  # of renewals
 TRADER = Permission.TRADE | Permission.CANCEL | Permission.READ
 
 
@@ -54,11 +56,15 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyFile:
 async def opened(store: KeyFile, **limits: Any) -> AsyncIterator[KeyRing]:
     settings = dataclasses.replace(GatewaySettings(), **limits)
     reader = KeyFile(store.path, b"correct horse battery")
-    ring = KeyRing(reader, Limits(settings), poll_ms=10)
+    ring = KeyRing(reader, Limits(settings))
     await ring.open()
+    renewal = Renewal(0.01, lambda level, event, more: LOG.append((event, more)))
+    renewal.watch("key file", ring.mark, ring.renew)
+    await renewal.open()
     try:
         yield ring
     finally:
+        await renewal.close()
         await ring.close()
 
 
@@ -318,12 +324,14 @@ async def test_a_key_file_that_cannot_be_read_leaves_the_keys_that_were_read(sto
     secret = store.create_key("desk", permissions=TRADER).secret
     async with opened(store) as ring:
         whole = store.path.read_bytes()
+        LOG.clear()
         store.path.write_bytes(whole[:-1] + b"!")
-        await until(lambda: ring.failure)
+        await until(lambda: [event for event, _ in LOG] == ["secret_not_renewed"])
         assert ask(ring, signed(secret))
         store.path.write_bytes(whole)
         store.create_key("other", permissions=TRADER)
-        await until(lambda: not ring.failure and ring.lookup("other"))
+        await until(lambda: [event for event, _ in LOG] == ["secret_not_renewed", "secret_renewed"])
+        assert ring.lookup("other")
 
 
 @in_loop

@@ -1,0 +1,333 @@
+"""Secrets change under a gateway that is traded on flat out: nobody is refused, and it says what it holds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from ironbook import Key, held
+from ironbook.keystore import KeyFile
+from ironbook.renewal import database_holding
+from tests.support.gateway import Stack
+from tests.support.node import wait_until
+from tests.support.services import create_database, drop_database
+
+pytestmark = pytest.mark.timeout(180)
+WAIT_S = 30.0
+PRICE = "59000.00"
+
+
+class Users:
+    """Two users of a database that may read it; `enable` gives one a new password, `end` takes all from one."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        both = f"gateway_{secrets.token_hex(3)}"
+        self.names = [f"{both}_a", f"{both}_b"]
+        for name in self.names:
+            self.do(f"CREATE ROLE {name} NOLOGIN")
+            self.do(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}")
+
+    def do(self, statement: str) -> list[Any]:
+        """As the administrator."""
+
+        async def run() -> list[Any]:
+            connection = await asyncpg.connect(self.url)
+            try:
+                return list(await connection.fetch(statement))
+            finally:
+                await connection.close()
+
+        return asyncio.run(run())
+
+    def enable(self, index: int) -> str:
+        """The URL of the user with a new password."""
+        word = secrets.token_urlsafe(12) + "/@:"
+        self.do(f"ALTER ROLE {self.names[index]} LOGIN PASSWORD '{word}'")
+        parts = urlsplit(self.url)
+        place = parts.netloc.rpartition("@")[2]
+        return urlunsplit(parts._replace(netloc=f"{self.names[index]}:{quote(word, safe='')}@{place}"))
+
+    def sessions(self, index: int) -> int:
+        """How many are open."""
+        return len(self.do(f"SELECT pid FROM pg_stat_activity WHERE usename = '{self.names[index]}'"))
+
+    def end(self, index: int) -> None:
+        """It may log on no more, and what it has open is cut."""
+        self.do(f"ALTER ROLE {self.names[index]} NOLOGIN")
+        self.do(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{self.names[index]}'")
+
+    def drop(self) -> None:
+        """Both."""
+        for name in self.names:
+            self.do(f"DROP OWNED BY {name}")
+            self.do(f"DROP ROLE {name}")
+
+
+class Running:
+    """A gateway, its secrets' files, and what it says of them."""
+
+    def __init__(self, stack: Stack, users: Users, url_file: Path) -> None:
+        self.stack, self.users, self.url_file = stack, users, url_file
+        self.held_file = stack.directory / "gateway-1.held.json"
+        self.wrong: list[object] = []
+
+    def uses(self, secret: str) -> str | None:
+        """Fingerprint of what the gateway shows."""
+        return next((one.uses for one in held.read(self.held_file).holdings if one.secret == secret), None)
+
+    def accepts(self, secret: str) -> tuple[str, ...]:
+        """Fingerprints of what it lets in."""
+        return next((one.accepts for one in held.read(self.held_file).holdings if one.secret == secret), ())
+
+    def complaints(self, secret: str) -> list[dict[str, Any]]:
+        """What the log says of a secret that could not be taken up."""
+        return [line for line in self.stack.events("secret_not_renewed") if line["of"] == secret]
+
+    def until(self, holds: Callable[[], object]) -> None:
+        """Wait; the trading goes on meanwhile."""
+        try:
+            wait_until(lambda: self.wrong or holds(), WAIT_S)
+        except AssertionError:
+            raise AssertionError(told(self.stack)) from None
+        assert not self.wrong, (self.wrong[:3], told(self.stack))
+
+    @contextlib.contextmanager
+    def trading(self) -> Iterator[dict[int, int]]:
+        """Orders, cancels and reads of the database all the time; at the end none was refused."""
+        ended, found, wrong = threading.Event(), dict[int, int](), self.wrong
+        keys = ("alice", "bob", "carol")
+        tasks = [threading.Thread(target=self._trade, args=(key, ended, found, wrong)) for key in keys]
+        for task in tasks:
+            task.start()
+        try:
+            wait_until(lambda: sum(found.values()) > 50 or wrong, WAIT_S, "nobody trades")
+            yield found
+            count = sum(found.values())
+            wait_until(lambda: sum(found.values()) > count + 50 or wrong, WAIT_S, "nobody trades")
+        finally:
+            ended.set()
+            for task in tasks:
+                task.join(WAIT_S)
+        assert not wrong, wrong[:3]
+        assert set(found) == {200}, found
+
+    def _trade(self, key: str, ended: threading.Event, found: dict[int, int], wrong: list[object]) -> None:
+        line = http.client.HTTPConnection(self.stack.address, timeout=20)
+        count = 0
+
+        def ask(method: str, path: str, **said: object) -> None:
+            nonlocal count
+            count += 1
+            query = urlencode(said | {"timestamp": time.time_ns() // 1000 + count})
+            sign = self.stack.sign_v1(key, method, path, query) if "/v1/" in path else self.stack.sign(key, query)
+            line.request(method, f"{path}?{query}&signature={sign}", headers={"X-MBX-APIKEY": key})
+            answer = line.getresponse()
+            body = answer.read()
+            found[answer.status] = found.get(answer.status, 0) + 1
+            if answer.status != 200:
+                wrong.append((method, path, body))
+
+        try:
+            while not ended.is_set() and not wrong:
+                name = f"{key}-{secrets.token_hex(4)}"
+                limit = {"type": "LIMIT", "timeInForce": "GTC", "quantity": "0.001", "price": PRICE}
+                ask("POST", "/api/v3/order", symbol="BTCUSD", side="BUY", newClientOrderId=name, **limit)
+                ask("DELETE", "/api/v3/order", symbol="BTCUSD", origClientOrderId=name)
+                ask("GET", "/api/v1/positions")
+        except Exception as error:
+            wrong.append(error)
+        finally:
+            line.close()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, postgres_server: str) -> Iterator[Running]:
+    directory, url = tmp_path_factory.mktemp("renewals"), create_database(postgres_server)
+    url_file = directory / "gateway.database-url"
+    stack = Stack(
+        directory, database=url, engine={"key_poll_ms": 50}, database_url_file=url_file,
+        held_file=directory / "gateway-1.held.json",
+    )  # fmt: skip
+    users: Users | None = None
+    try:
+        stack.make_keys()
+        stack.node.start()
+        stack.define()
+        stack.start_analytics()
+        users = Users(url)
+        write(url_file, users.enable(0))
+        stack.start_gateway()
+        yield Running(stack, users, url_file)
+    finally:
+        stack.end()
+        if users is not None:
+            users.drop()
+        drop_database(url, postgres_server)
+
+
+def told(stack: Stack) -> str:
+    """The log without requests."""
+    lines = stack.log_path.read_text().splitlines()
+    return "\n".join([line for line in lines if '"event":"request"' not in line][-20:])
+
+
+def write(path: Path, text: str) -> None:
+    """Whole or not at all, as the follower of secrets does it."""
+    new = path.with_name(path.name + ".new")
+    new.touch(mode=0o600)
+    new.write_text(text)
+    new.rename(path)
+
+
+def test_a_gateway_says_what_it_holds_and_nothing_of_the_secrets_themselves(running: Running) -> None:
+    running.until(lambda: held.read(running.held_file).whole)
+    said = held.read(running.held_file)
+    assert said.process == held.process_name("gateway-1")
+    assert said.kind == "gateway"
+    assert said.alive()
+    stack = running.stack
+    for key in ("alice", "gateway", "gateway-admin"):
+        assert running.accepts(f"api_key/{key}") == (held.fingerprint(stack.keys[key]),)
+    running.until(lambda: running.uses("api_key/gateway") == held.fingerprint(stack.keys["gateway"]))
+    assert running.uses("api_key/gateway-admin") == held.fingerprint(stack.keys["gateway-admin"])
+    assert running.uses("api_key/alice") is None
+    cookie = bytes.fromhex((stack.directory / "cookie-secret").read_text().strip())
+    assert running.uses("cookie") == held.fingerprint(cookie)
+    name, value = database_holding(running.url_file.read_text())
+    assert running.uses(name) == value
+    assert cookie.hex() not in running.held_file.read_text()
+    assert running.held_file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("key_id", ["gateway", "gateway-admin"])
+def test_a_line_goes_on_with_a_new_secret_of_its_key_and_no_order_is_refused(running: Running, key_id: str) -> None:
+    stack = running.stack
+    path = stack.key_path(key_id)
+    before, name = stack.keys[key_id], f"api_key/{key_id}"
+    handed_over = len(stack.events("line_handed_over"))
+    with running.trading():
+        write(path, path.read_text()[:30])
+        line = "engine key of the line " + ("orders" if key_id == "gateway" else "admin")
+        running.until(lambda: len(running.complaints(line)) == 1)
+        Key(key_id=key_id, secret=secrets.token_bytes(32)).write(path)
+        running.until(lambda: len(running.complaints(line)) == 2)
+        assert "refused" in running.complaints(line)[1]["why"]
+        assert running.uses(name) == held.fingerprint(before)
+        store: KeyFile = stack.node.keys()
+        after = store.begin_rotation(key_id).secret
+        running.until(lambda: len(running.accepts(name)) == 2)
+        assert len(stack.events("line_lost")) == 0
+        Key(key_id=key_id, secret=after).write(path)
+        running.until(lambda: running.uses(name) == held.fingerprint(after))
+        stack.keys[key_id] = after
+        store.finish_rotation(key_id)
+        running.until(lambda: running.accepts(name) == (held.fingerprint(after),))
+    running.until(lambda: len(stack.events("line_handed_over")) == handed_over + 1)
+    assert len(stack.events("line_lost")) == 0, "the engine ended no session with the old secret: none was left"
+    assert len(running.complaints(line)) == 2, "told once for each reason"
+
+
+def test_two_users_of_the_database_take_turns_and_nothing_fails(running: Running) -> None:
+    users, name = running.users, database_holding(running.url_file.read_text())[0]
+    with running.trading():
+        for new, old in ((1, 0), (0, 1), (1, 0)):
+            good = running.url_file.read_text()
+            told = len(running.complaints("database"))
+            write(running.url_file, good.replace("postgresql://", "postgres"))
+            running.until(lambda told=told: len(running.complaints("database")) == told + 1)
+            url = users.enable(new)
+            parts = urlsplit(url)
+            write(running.url_file, url.replace(parts.password or "", "wrong"))
+            running.until(lambda told=told: len(running.complaints("database")) == told + 2)
+            assert "wrong" not in str(running.complaints("database"))
+            assert running.uses(name) == database_holding(good)[1]
+            write(running.url_file, url)
+            running.until(lambda url=url: running.uses(name) == database_holding(url)[1])
+            running.until(lambda old=old: users.sessions(old) == 0)
+            users.end(old)
+    assert not running.stack.events("history_away")
+
+
+def test_an_old_user_that_is_cut_off_at_once_is_noticed_by_nobody(running: Running) -> None:
+    users, name = running.users, database_holding(running.url_file.read_text())[0]
+    with running.trading():
+        url = users.enable(0)
+        write(running.url_file, url)
+        running.until(lambda: running.uses(name) == database_holding(url)[1])
+        users.end(1)
+    assert not running.stack.events("history_away")
+
+
+def test_logins_go_on_while_the_secret_of_cookies_changes(running: Running) -> None:
+    stack, path = running.stack, running.stack.directory / "cookie-secret"
+    old, new = path.read_text().strip(), secrets.token_hex(32)
+
+    def log_in() -> str:
+        query = urlencode({"timestamp": stack.timestamp_ms()})
+        sign = stack.sign_v1("dave", "POST", "/api/v1/session", query, "{}")
+        target, headers = f"/api/v1/session?{query}&signature={sign}", {"X-MBX-APIKEY": "dave"}
+        status, answer, found = stack.exchange(
+            "POST", target, "{}", headers | {"Content-Type": "application/json", "Origin": stack.url}
+        )
+        assert status == 201, answer
+        return found["set-cookie"].partition(";")[0]
+
+    def good(cookie: str) -> bool:
+        return stack.exchange("GET", "/api/v1/positions", headers={"Cookie": cookie})[0] == 200
+
+    def prints(*found: str) -> tuple[str, ...]:
+        return tuple(held.fingerprint(bytes.fromhex(one)) for one in found)
+
+    first = log_in()
+    write(path, f"{old}\n{new}\n")
+    running.until(lambda: running.accepts("cookie") == prints(old, new))
+    assert running.uses("cookie") == prints(old)[0]
+    second = log_in()
+    write(path, f"{new}\n{old}\n")
+    running.until(lambda: running.uses("cookie") == prints(new)[0])
+    third = log_in()
+    assert [good(one) for one in (first, second, third)] == [True, True, True]
+    write(path, f"{new}\nhalf of a secr")
+    running.until(lambda: len(running.complaints("cookie secret")) == 1)
+    assert [good(one) for one in (first, third)] == [True, True]
+    write(path, f"{new}\n")
+    running.until(lambda: running.accepts("cookie") == prints(new))
+    assert [good(one) for one in (first, second, third)] == [False, False, True]
+
+
+def test_both_secrets_of_a_trader_are_good_while_its_key_rotates(running: Running) -> None:
+    stack, store = running.stack, running.stack.node.keys()
+    old = stack.keys["alice"]
+    with running.trading():
+        new = store.begin_rotation("alice").secret
+        running.until(lambda: running.accepts("api_key/alice") == (held.fingerprint(old), held.fingerprint(new)))
+        stack.keys["alice"] = new
+        time.sleep(0.2)  # whoever signed with the old one a moment ago has been answered
+        store.finish_rotation("alice")
+        running.until(lambda: running.accepts("api_key/alice") == (held.fingerprint(new),))
+
+
+def test_a_clean_stop_holds_nothing_and_a_crash_leaves_what_was_said(running: Running) -> None:
+    stack = running.stack
+    stack.stop_gateway()
+    assert not running.held_file.exists()
+    stack.start_gateway()
+    running.until(lambda: running.held_file.exists() and held.read(running.held_file).whole)
+    assert stack.process is not None
+    stack.process.kill()
+    stack.process.wait()
+    assert not held.read(running.held_file).alive()
+    stack.start_gateway()
+    running.until(lambda: held.read(running.held_file).alive())

@@ -28,7 +28,7 @@ VALUE_BYTES_MAX: Final = 65_536  # of Secrets Manager
 TAG_KIND: Final = "ironbook:kind"
 TAG_ENVIRONMENT: Final = "ironbook:environment"
 DENIED: Final = frozenset(
-    {"AccessDeniedException", "AccessDenied", "DecryptionFailure", "KMSAccessDeniedException", "NotAuthorized"}
+    {"AccessDeniedException", "AccessDenied", "DecryptionFailure", "KMSAccessDeniedException", "NotAuthorized", "403"}
 )
 LACKING: Final = frozenset({"ResourceNotFoundException"})
 

@@ -3,7 +3,8 @@
     rows (16,384 at a time) ──▶ columns ──▶ decimal twins ──▶ record batch ──▶ Parquet (65,536 rows a group) and CSV
 
 A column in ticks, lots or units has a twin at the end of the table, without the suffix, which says the same as a
-decimal text for people: price_ticks and price. What is absent is null, in CSV nothing at all.
+decimal text for people: price_ticks and price; where two would have one name, filled_quantity and filled_amount. What
+is absent is null, in CSV nothing at all.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ GROUP_ROWS: Final = 65_536
 TEXTS_KEPT_MAX: Final = 100_000  # of a column: then they are forgotten, so that memory does not grow with rows
 COMPRESSION_LEVEL: Final = 3
 ARROW: Final = {int: pa.int64(), str: pa.string(), bool: pa.bool_()}
-SUFFIXES: Final = ("_ticks", "_lots", "_units")
+SUFFIXES: Final = {"_ticks": "_price", "_lots": "_quantity", "_units": "_amount"}
 HALVES: Final = "_half_units"  # have no twin: it would be twice what it says
 
 
@@ -49,15 +50,15 @@ def columns_of(row_type: type) -> tuple[Column, ...]:
     names = {column.name for column in own}
     if not names & {"symbol", "asset"}:
         return own
-    twins = (
-        Column(name=twin, kind=str, nullable=True, twin_of=column.name)
+    found = [
+        (column.name, column.name.removesuffix(suffix), suffix)
         for column in own
         for suffix in SUFFIXES
-        if column.name.endswith(suffix)
-        and not column.name.endswith(HALVES)
-        and (twin := column.name.removesuffix(suffix)) not in names
-    )
-    return own + tuple(twins)
+        if column.name.endswith(suffix) and not column.name.endswith(HALVES)
+    ]
+    stems = [stem for _, stem, _ in found] + list(names)
+    twins = ((name, stem + (SUFFIXES[suffix] if stems.count(stem) > 1 else "")) for name, stem, suffix in found)
+    return own + tuple(Column(name=twin, kind=str, nullable=True, twin_of=name) for name, twin in twins)
 
 
 def _column(name: str, hint: Any) -> Column:
@@ -150,7 +151,7 @@ class TableWriter:
 
     def _twin(self, column: Column, values: Sequence[Sequence[Any]]) -> list[str | None]:
         names, numbers = values[self._named], values[self._place[column.twin_of]]
-        suffix = "asset" if "asset" in self._place else column.twin_of[len(column.name) :]
+        suffix = "asset" if "asset" in self._place else column.twin_of[column.twin_of.rindex("_") :]
         known = self._texts.setdefault(column.name, {})
         if len(known) > TEXTS_KEPT_MAX:
             known.clear()

@@ -10,6 +10,7 @@ import pytest
 
 from functions.reporting.files import GROUP_ROWS, Column, Decimals, TableWriter, columns_of
 from functions.reporting.rows import Asset, Execution, Instrument, Reference
+from functions.reporting.run import TABLES
 
 INSTRUMENT = Instrument("BTC/USD", 1, "BTC", "USD", 8, 6, 10_000, 1, "0.01", "0.0001", 2, 4)
 THIRD = Instrument("ODD/USD", 2, "ODD", "USD", 0, 2, 3, 1, "1/300", "3", 4, 0)
@@ -110,6 +111,36 @@ def test_ticks_lots_and_units_have_exact_decimal_twins_without_the_suffix() -> N
 
 def test_half_units_have_no_twin_for_it_would_say_twice_as_much() -> None:
     assert "cost_half" not in {column.name for column in columns_of(Row)}
+
+
+class Filled(NamedTuple):
+    """Two columns of one stem."""
+
+    symbol: str
+    filled_lots: int
+    filled_units: int
+
+
+def test_two_columns_of_one_stem_have_twins_of_two_names() -> None:
+    parquet, csv = io.BytesIO(), io.BytesIO()
+    writer = TableWriter(Filled, Decimals(REFERENCE), parquet, csv)
+    writer.write([Filled("BTC/USD", 10_000, 2_000_000)])
+    writer.close()
+    assert pyarrow.parquet.read_table(parquet).to_pylist() == [
+        {
+            "symbol": "BTC/USD",
+            "filled_lots": 10_000,
+            "filled_units": 2_000_000,
+            "filled_quantity": "1.0000",
+            "filled_amount": "2.000000",
+        }
+    ]
+
+
+def test_no_table_has_two_columns_of_one_name() -> None:
+    for name, kind in TABLES.items():
+        columns = [column.name for column in columns_of(kind)]
+        assert len(columns) == len(set(columns)), name
 
 
 def test_an_amount_of_an_asset_has_the_assets_digits() -> None:

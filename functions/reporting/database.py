@@ -28,6 +28,7 @@ from functions.reporting.rows import (
     Position,
     Profit,
     Reach,
+    Realised,
     Reference,
 )
 
@@ -147,6 +148,7 @@ class Database:
             holdings=tuple(await self._rows(queries.HOLDINGS, Holding, time_ns)),
             cash=tuple(await self._rows(queries.CASH, CashTotal, time_ns)),
             fees=tuple(await self._rows(queries.FEES, FeeTotal, time_ns)),
+            realised=tuple(await self._rows(queries.REALISED, Realised, _day(time_ns))),
         )
 
     async def profits(self, start_ns: int) -> list[Profit]:

@@ -49,6 +49,10 @@ WITH flows AS (
 SELECT * FROM stood WHERE (position_lots, cost_units, realised_units, fees_units) <> (0, 0, 0, 0)
 ORDER BY account, symbol"""
 
+REALISED: Final = """
+SELECT account, symbol, sum(realised_units) AS realised_units FROM daily_pnl WHERE day < $1
+GROUP BY account, symbol HAVING sum(realised_units) <> 0 ORDER BY account, symbol"""
+
 # A row of balances says how an account stood after its own record: only what came up to there is taken back.
 _STOOD: Final = """
 WITH fills AS (

@@ -218,6 +218,14 @@ class FeeTotal(NamedTuple):
     fees_units: int  # deposits less withdrawals less all holdings
 
 
+class Realised(NamedTuple):
+    """What all days before a moment realised, by daily_pnl; what the position realised must be the same."""
+
+    account: int  # whose
+    symbol: str  # instrument's name
+    realised_units: int  # fees not in it
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
     """Everybody's positions and money at one moment: the day's start, or its end."""
@@ -226,6 +234,7 @@ class Books:
     holdings: tuple[Holding, ...]
     cash: tuple[CashTotal, ...]
     fees: tuple[FeeTotal, ...]
+    realised: tuple[Realised, ...] = ()
 
 
 class AuditEvent(NamedTuple):

@@ -18,6 +18,8 @@ from typing import Final
 
 XML: Final = '<?xml version="1.0"?><{0} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{1}</{0}>'
 
+ERROR: Final = '<?xml version="1.0"?><Error><Code>{}</Code></Error>'
+
 
 class Handler(BaseHTTPRequestHandler):
     """As much of S3 as a report's upload needs."""
@@ -37,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
         digest = b64encode(hashlib.sha256(self._body()).digest()).decode()
         wanted = self.headers.get("x-amz-checksum-sha256")
         if digest != wanted:
-            self._answer(400, XML.format("Error", "<Code>BadDigest</Code>"))
+            self._answer(400, ERROR.format("BadDigest"))
         else:
             self._answer(200, "")
 
@@ -47,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """There is nothing."""
-        self._answer(404, XML.format("Error", "<Code>NoSuchKey</Code>"))
+        self._answer(404, ERROR.format("NoSuchKey"))
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""

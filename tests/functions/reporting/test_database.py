@@ -57,6 +57,13 @@ def test_average_cost_of_the_past_is_what_it_was_when_the_past_was_now(market_ur
     assert sum(abs(one.cost_units) for one in then.positions) > 0
 
 
+@pytest.mark.parametrize("day", market.DAYS)
+def test_what_all_days_realised_is_what_the_positions_did(market_url: str, day: str) -> None:
+    found = books(market_url, market.end_ns(day))
+    by_days = {(one.account, one.symbol): one.realised_units for one in found.realised}
+    assert by_days == {(one.account, one.symbol): one.realised_units for one in found.positions if one.realised_units}
+
+
 def test_before_the_first_record_there_was_nothing(market_url: str) -> None:
     found = books(market_url, market.end_ns(market.DAYS[0]) - 86_400 * 10**9)
     assert (found.positions, found.holdings, found.cash) == ((), (), ())

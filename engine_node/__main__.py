@@ -6,7 +6,7 @@
     snapshotter  the process that writes snapshots; `run` starts it
     publisher    the process that publishes to Kafka; `run` starts it if kafka_bootstrap is set
     tls          the process that ends TLS; `run` starts it
-    restore      --kafka HOST:PORT --shard N --data DIR: a journal anew from its topic
+    restore      --kafka HOST:PORT --shard N --data DIR: a journal anew from its topic, and from its archive before that
 
 Exit codes: 0 done, 1 could not start or check found something bad, 2 wrong arguments, 70 a bug, 74 the disk failed.
 """
@@ -91,7 +91,7 @@ def _run_on_kafka(settings: Settings, log: Log, chosen: argparse.Namespace) -> i
     if chosen.command == "restore":
         from engine_node.publish import restore
 
-        return restore.run(settings, log)
+        return restore.run(settings, log, chosen.archive)
     from engine_node import publisher
 
     return publisher.run(settings, log, chosen.parent, chosen.cpus)
@@ -142,6 +142,12 @@ def _parser() -> argparse.ArgumentParser:
     tls.add_argument("--listen-fds", type=_numbers, required=True, metavar="N,N", help="listening sockets")
     restore = command("restore", "rebuild a journal from its Kafka topic, for a machine whose disk is gone")
     restore.set_defaults(named={})
+    restore.add_argument(
+        "--archive",
+        type=Path,
+        metavar="DIRECTORY",
+        help="a copy of the archive, for records that the topic has no more",
+    )
     for option, field, kind, metavar, about in (
         ("--kafka", "kafka_bootstrap", str, "HOST:PORT", "brokers to begin with; else kafka_bootstrap"),
         ("--prefix", "kafka_topic_prefix", str, "TEXT", "before topics' names; else kafka_topic_prefix"),

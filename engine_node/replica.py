@@ -12,7 +12,9 @@ shows has passed the survival level that acknowledgements have passed.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,10 +25,11 @@ from engine_node import _engine
 from engine_node.errors import ReplicaError
 from engine_node.snapshots import BadSnapshot, Snapshot, list_snapshots, newest_good
 
-__all__ = ["JOURNAL_DIRECTORY", "SNAPSHOT_DIRECTORY", "Replica", "Step", "first_kept"]
+__all__ = ["JOURNAL_DIRECTORY", "SNAPSHOT_DIRECTORY", "Replica", "Step", "first_kept", "read_mark", "write_mark"]
 
 JOURNAL_DIRECTORY: Final = "journal"
 SNAPSHOT_DIRECTORY: Final = "snapshots"
+MARK_NAME: Final = "published.mark"  # in the data directory: 20 digits
 RECORD_BYTES: Final = 64
 ROOM_RECORDS: Final = 4096
 POLL_S_MIN: Final = 0.001
@@ -161,6 +164,26 @@ def first_kept(journal: Path) -> int:
     """The first sequence of the oldest segment, from its name; 1 if there is none."""
     names = sorted(path.stem for path in journal.glob("*.jnl") if path.stem.isdigit())
     return int(names[0]) if names else 1
+
+
+def write_mark(data: Path, sequence: int) -> None:
+    """By the publisher: it will never again begin before this sequence. So a snapshot at or before it must stay.
+
+    A disk that refuses does no harm: the mark of before is lower.
+    """
+    beside = data / f".{MARK_NAME}.{os.getpid()}"
+    with contextlib.suppress(OSError):
+        beside.write_text(f"{sequence:020d}\n")
+        beside.rename(data / MARK_NAME)
+
+
+def read_mark(data: Path) -> int | None:
+    """What the publisher wrote last; None: nothing, or nothing that can be read."""
+    try:
+        text = (data / MARK_NAME).read_text()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return int(text) if len(text) == 21 and text[:20].isdecimal() and text[20] == "\n" else None
 
 
 def _open_reader(journal: Path, from_sequence: int) -> _engine.JournalReader:

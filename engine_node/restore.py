@@ -89,7 +89,7 @@ def _append(writer: _engine.JournalWriter, building: Path, first: int, records: 
         raise RestoreError(
             f"the next record must be sequence {last + 1}, was {first}",
             detail=where,
-            hint="bring the records between from an archive: a journal is restored from sequence 1 on",
+            hint="bring the records between from the archive (--archive): a journal is restored from sequence 1 on",
         )
     known = min(last + 1 - first, count)
     if known and _written(building, first, known) != records[: known * RECORD_BYTES]:

@@ -44,6 +44,7 @@ from engine_node.children import Child
 from engine_node.errors import DataDirectoryError, EngineNodeError, StartError
 from engine_node.held_keys import HeldKeys
 from engine_node.logs import Log
+from engine_node.replica import read_mark
 from engine_node.settings import Address, Settings, child_environment
 from engine_node.snapshots import BadSnapshot, newest_good, prune, set_aside
 from engine_node.snapshotter import save_verified
@@ -610,7 +611,7 @@ class Server:
 
     def _save(self, engine: _engine.Engine) -> None:
         snapshot, size = save_verified(self.settings.snapshot_path, engine, self.settings.core_options())
-        prune(self.settings.snapshot_path, self.settings.snapshot_keep_count)
+        prune(self.settings.snapshot_path, self.settings.snapshot_keep_count, read_mark(self.settings.data_path))
         self.log.info("snapshot_written", file=snapshot.path.name, bytes=size)
 
     def _remove_state_file(self) -> None:

@@ -145,9 +145,14 @@ def set_aside(bad: BadSnapshot) -> None:
         bad.path.rename(bad.path.with_name(bad.path.name + ".bad"))
 
 
-def prune(directory: Path, keep_count: int) -> list[Path]:
-    """Remove all but the newest `keep_count` snapshots, and temporary files left by a crash. Returns what went."""
-    gone = [snapshot.path for snapshot in list_snapshots(directory)[keep_count:]]
+def prune(directory: Path, keep_count: int, mark: int | None = None) -> list[Path]:
+    """Remove all but the newest `keep_count` snapshots, and temporary files left by a crash. Returns what went.
+
+    mark  a sequence that a reader begins at: the newest snapshot that is not behind it stays too.
+    """
+    found = list_snapshots(directory)
+    needed = next((snapshot for snapshot in found if mark is not None and snapshot.sequence <= mark), None)
+    gone = [snapshot.path for snapshot in found[keep_count:] if snapshot is not needed]
     gone += [path for path in directory.glob(f".*.snap.*{TEMPORARY_SUFFIX}") if not _writer_lives(path)]
     for path in gone:
         path.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from typing import Final
 from engine_node import _engine, machine
 from engine_node.errors import EngineNodeError, SnapshotError, SnapshotUnsound
 from engine_node.logs import Log
-from engine_node.replica import Replica
+from engine_node.replica import Replica, read_mark
 from engine_node.settings import Settings
 from engine_node.snapshots import Snapshot, load_snapshot, prune, write_snapshot
 
@@ -90,7 +90,8 @@ class Snapshotter:
         except SnapshotError as error:
             self.log.error("snapshot_failed", error)
             return
-        gone = prune(self.settings.snapshot_path, self.settings.snapshot_keep_count)
+        mark = read_mark(self.settings.data_path)
+        gone = prune(self.settings.snapshot_path, self.settings.snapshot_keep_count, mark)
         self.log.info(
             "snapshot_written",
             file=snapshot.path.name,

@@ -260,18 +260,14 @@ class App:
         call = Call(gateway, request, caller, given, body, path, nonce, timestamp_ns)
         return route.handler(call), headers
 
-    def _know(
-        self, bound: Bound, request: Request, sent: dict[str, str], now_ns: int
-    ) -> tuple[Caller, bytes, int]:
+    def _know(self, bound: Bound, request: Request, sent: dict[str, str], now_ns: int) -> tuple[Caller, bytes, int]:
         permission = PERMISSION[bound.route.access]
         if bound.v1 and "x-mbx-apikey" not in request.headers:
             _take_signing(sent)
             return self.gateway.sessions.authenticate(request, permission, now_ns)
         return self.gateway.keys.authenticate(request, sent, permission, now_ns)
 
-    def _answer(
-        self, bound: Bound, request: Request, result: Any, headers: Headers
-    ) -> Response:
+    def _answer(self, bound: Bound, request: Request, result: Any, headers: Headers) -> Response:
         if isinstance(result, Response):
             result.headers += SECURITY + headers + self._cross_origin(request)
             return result
@@ -297,9 +293,7 @@ class _Reply:
 
     __slots__ = ("_app", "_began_ns", "_bound", "_deliver", "_headers", "_later", "_request", "_response")
 
-    def __init__(
-        self, app: App, bound: Bound, request: Request, headers: Headers, began_ns: int, later: Later
-    ) -> None:
+    def __init__(self, app: App, bound: Bound, request: Request, headers: Headers, began_ns: int, later: Later) -> None:
         self._app, self._bound, self._request, self._headers = app, bound, request, headers
         self._began_ns, self._later = began_ns, later
         self._response: Response | None = None
@@ -415,5 +409,3 @@ def _unfit(said: str, *, v1: bool) -> ApiError:
     if problem is errors.ILLEGAL:
         return ApiError(problem, f"Illegal characters found in parameter '{name}'; {rule[:200]}.")
     return ApiError(problem)
-
-

@@ -1,8 +1,8 @@
 """The built dashboard: files read once at the start, and served from memory.
 
-    /assets/<name with a hash of its content>   kept by browsers for a year
-    /positions, /risk, ...                      pages of one application: index.html
-    /docs                                       the rendered OpenAPI document
+/assets/<name with a hash of its content>   kept by browsers for a year
+/positions, /risk, ...                      pages of one application: index.html
+/docs                                       the rendered OpenAPI document
 """
 
 from __future__ import annotations

@@ -74,9 +74,7 @@ OUTCOME_UNKNOWN = _problem(
 TOO_MANY_ORDERS = _problem(429, -1015, "too_many_orders", "Too many new orders.")
 STOPPING = _problem(503, -1016, "stopping", "This service is no longer available.")
 TIMESTAMP = _problem(400, -1021, "timestamp", "Timestamp for this request is outside of the recvWindow.")
-TIMESTAMP_AHEAD = _problem(
-    400, -1021, "timestamp", "Timestamp for this request was 1000ms ahead of the server's time."
-)
+TIMESTAMP_AHEAD = _problem(400, -1021, "timestamp", "Timestamp for this request was 1000ms ahead of the server's time.")
 REPEATED = _problem(400, -1021, "repeated", "This request was received before; sign each request anew.")
 SIGNATURE = _problem(400, -1022, "signature", "Signature for this request is not valid.")
 NOT_FOUND = _problem(404, -1000, "not_found", "There is nothing at this path.")
@@ -126,9 +124,7 @@ MARKET_CLOSED = _problem(400, -1013, "market_closed", "Market is closed.")
 FILTER = _problem(400, -1013, "filter", "Filter failure.")
 NO_DEPTH = _problem(400, -1112, "no_depth", "No orders on book for symbol.")
 ORDER_REJECTED = _problem(400, -2010, "order_rejected", "Order was rejected.")
-INSUFFICIENT = _problem(
-    400, -2010, "insufficient_funds", "Account has insufficient balance for requested action."
-)
+INSUFFICIENT = _problem(400, -2010, "insufficient_funds", "Account has insufficient balance for requested action.")
 ACCOUNT_HALTED = _problem(400, -2010, "account_halted", "This account may not place or cancel orders.")
 TRIGGER_MET = _problem(400, -2010, "trigger_already_met", "Stop price would trigger immediately.")
 UNFILLABLE = _problem(400, -2010, "unfillable", "Order would not be filled at once as far as it demands.")

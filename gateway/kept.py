@@ -1,6 +1,6 @@
 """What is kept of one owner in one instrument, in the order in which it came, so that any part is found at once.
 
-    things  [gone, gone, #7, #9, gone, #12]      by number, place and time: all of them rise
+things  [gone, gone, #7, #9, gone, #12]      by number, place and time: all of them rise
 """
 
 from __future__ import annotations

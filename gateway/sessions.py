@@ -116,9 +116,7 @@ class Sessions:
 
     def end(self, session: Session, request: Request, now_ns: int) -> str:
         """Log out: this process refuses the session from now on. The value of Set-Cookie that makes it forgotten."""
-        while self._ended and (
-            len(self._ended) >= ENDED_COUNT_MAX or next(iter(self._ended.values())) < now_ns
-        ):
+        while self._ended and (len(self._ended) >= ENDED_COUNT_MAX or next(iter(self._ended.values())) < now_ns):
             del self._ended[next(iter(self._ended))]
         self._ended[session.session_id] = session.expires_ns
         return self._header("", 0, request)

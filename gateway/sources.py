@@ -8,6 +8,7 @@ A source is opened, read until it fails, closed, and opened again: whoever uses 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
@@ -71,8 +72,10 @@ class LocalSource:
             released, snapshot = newest.limit(), newest.snapshot
         wanted = max(0, released - self._replay_records)
         wanted = wanted if before is None else max(min(wanted, before), released - REPLAY_MAX)
-        if any(one.sequence <= wanted for one in list_snapshots(self._data / SNAPSHOT_DIRECTORY)):
-            return Replica.open(self._data, event_mask=_engine.EVENTS_ALL, before=wanted)
+        known = list_snapshots(self._data / SNAPSHOT_DIRECTORY)
+        if any(first - 1 <= one.sequence <= wanted for one in known):  # the journal goes on from it
+            with contextlib.suppress(_engine.JournalError):  # unless it is bad, and an older one too old
+                return Replica.open(self._data, event_mask=_engine.EVENTS_ALL, before=wanted)
         whole = first == 1 and (snapshot is None or wanted <= 0)
         return Replica.open(self._data, event_mask=_engine.EVENTS_ALL, use_snapshot=not whole)
 

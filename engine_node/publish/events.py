@@ -22,7 +22,7 @@ from engine_node.publish.lanes import Lane, Lanes, Mark, Message
 from engine_node.publish.progress import Place, Progress
 from engine_node.publish.ship import RECORD_BYTES, Shipper
 from engine_node.publish.topics import PROGRESS_TOPIC, Topics
-from engine_node.replica import Replica
+from engine_node.replica import Replica, write_mark
 from engine_node.settings import Settings
 
 __all__ = ["EVENT_MASK", "Events"]
@@ -76,6 +76,8 @@ class Events:
         self._progress_s = time.monotonic()
         self._progress_seq = progress.seq
         self._telling: asyncio.Task[None] | None = None
+        self._told_seq = progress.seq  # what the newest progress message on its way says
+        write_mark(settings.data_path, progress.seq)
         if progress.seq == 0 and self.applied > 0:  # the journal's beginning is gone: what it made is told as states
             self._feed.touch_everything(replica.core)
             self._untold = True
@@ -130,6 +132,7 @@ class Events:
         if self._telling is not None:
             await self._telling
         await self.lanes.reached(self.lanes.mark())
+        write_mark(self.settings.data_path, self._told_seq)
 
     def close(self) -> None:
         """Give the journal back."""
@@ -210,8 +213,10 @@ class Events:
         return touched
 
     async def _tell_progress(self, mark: Mark, seq: int, last: Mapping[str, list[Place]]) -> None:
-        await self.lanes.reached(mark)
+        await self.lanes.reached(mark)  # the progress before this one too
         self.published = max(self.published, seq)
+        write_mark(self.settings.data_path, self._told_seq)
+        self._told_seq = seq
         offsets = {
             name: [self.lanes.lane(name, partition).end_offset for partition in range(self._topics.counts[name])]
             for name in self._topics.events

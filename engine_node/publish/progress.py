@@ -41,9 +41,7 @@ class Progress:
         """From a message's value. Raises PublishError."""
         try:
             found = orjson.loads(value)
-            last = {
-                topic: [(int(seq), int(n)) for seq, n in places] for topic, places in dict(found["last"]).items()
-            }
+            last = {topic: [(int(seq), int(n)) for seq, n in places] for topic, places in dict(found["last"]).items()}
             offsets = {topic: [int(offset) for offset in ends] for topic, ends in dict(found["offsets"]).items()}
             return cls(seq=int(found["seq"]), offsets=offsets, last=last)
         except (ValueError, KeyError, TypeError) as error:

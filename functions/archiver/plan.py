@@ -66,11 +66,11 @@ def floor(archived: int, keep_records: int, snapshots: Sequence[int], keep_snaps
     Whoever begins from the topic (a gateway, a standby) takes a published snapshot and needs the very record that it
     was taken at, and all behind it. So the topic goes back to the oldest of the newest few: one may prove bad.
     """
-    usable = sorted((sequence for sequence in snapshots if 0 < sequence <= archived), reverse=True)
-    if len(usable) < keep_snapshots:
-        return Floor(0, f"{keep_snapshots} published snapshots within the archive are needed, there are {len(usable)}")
+    newest = sorted(snapshots, reverse=True)[:keep_snapshots]
+    if len(newest) < keep_snapshots:
+        return Floor(0, f"{keep_snapshots} published snapshots are needed, there are {len(newest)}")
     kept = max(0, archived - keep_records)
-    oldest = usable[keep_snapshots - 1]
+    oldest = newest[-1]
     if kept <= oldest:
         return Floor(kept, "keep_records")
     return Floor(oldest, "the oldest snapshot that must stay a beginning")

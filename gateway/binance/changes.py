@@ -89,9 +89,7 @@ def target(
     return Target(0, number, cancel_text)
 
 
-def find_open(
-    gateway: Gateway, account: int, instrument: Instrument, order_id: int | None, text: str | None
-) -> Order:
+def find_open(gateway: Gateway, account: int, instrument: Instrument, order_id: int | None, text: str | None) -> Order:
     """An open order of the account, by either name or both. Raises ApiError, Unknown order sent."""
     market = gateway.market
     order = market.order(order_id) if order_id is not None else market.order_by_text(account, text or "")
@@ -343,9 +341,7 @@ async def amend(call: Call) -> AmendResult:
             if event.code == Code.UNKNOWN_ORDER:
                 raise ApiError(errors.NO_SUCH_ORDER)
             raise refusal(event.code)
-    return AmendResult(
-        applied.received_ns // NS_PER_MS, applied.sequence, _amended(order, instrument, quantity_lots)
-    )
+    return AmendResult(applied.received_ns // NS_PER_MS, applied.sequence, _amended(order, instrument, quantity_lots))
 
 
 def _amended(order: Order, instrument: Instrument, quantity_lots: int) -> AmendedOrder:

@@ -156,9 +156,7 @@ async def klines(call: Call) -> list[Kline]:
     start_ns, end_ns = span(asked.startTime, asked.endTime)
     if start_ns is not None:
         start_ns = max(start_ns, await _first_start(gateway, instrument, asked.interval, start_ns))
-    found = await past.candles(
-        gateway, instrument, asked.interval, start_ns=start_ns, end_ns=end_ns, limit=asked.limit
-    )
+    found = await past.candles(gateway, instrument, asked.interval, start_ns=start_ns, end_ns=end_ns, limit=asked.limit)
     return [kline(one, asked.interval, instrument) for one in found]
 
 

@@ -27,9 +27,7 @@ OrderId = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Milliseconds = Annotated[int, Meta(ge=0, le=2**53, description="Milliseconds since the epoch.")]
 Count = Annotated[int, Meta(ge=1, le=1000)]
 SideName = Literal["BUY", "SELL"]
-TypeName = Literal[
-    "LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"
-]
+TypeName = Literal["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"]
 TimeInForceName = Literal["GTC", "IOC", "FOK"]
 PreventionName = Literal["NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT"]
 AnswerName = Literal["ACK", "RESULT", "FULL"]

@@ -448,9 +448,9 @@ def _result(
         selfTradePreventionMode=order.selfTradePreventionMode,
         fills=fills,
         stopPrice=instrument.price_text(entry.trigger_price_ticks) if order.stopPrice is not None else UNSET,
-        icebergQty=UNSET if order.icebergQty is None else instrument.quantity_text(
-            instrument.quantity_lots(order.icebergQty)
-        ),
+        icebergQty=UNSET
+        if order.icebergQty is None
+        else instrument.quantity_text(instrument.quantity_lots(order.icebergQty)),
         trailingDelta=UNSET if order.trailingDelta is None else order.trailingDelta,
         trailingTime=UNSET if order.trailingDelta is None else received_ms,
     )

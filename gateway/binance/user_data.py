@@ -393,6 +393,7 @@ ROUTES: Final = (
     ),
 )  # fmt: skip
 
+
 def hub(gateway: Gateway) -> Hub:
     """The gateway's one hub, made when it is first asked for."""
     found = gateway.shared.get(Hub)

@@ -1,8 +1,8 @@
 """/api/v1/audit: who changed what, and when: risk's audit, and administrators' commands in the journal.
 
-    audit (risk.audit) ──┐
-                         ├──▶ by time, newest first
-    executions, applied and rejected commands of administration ──┘
+audit (risk.audit) ──┐
+                     ├──▶ by time, newest first
+executions, applied and rejected commands of administration ──┘
 """
 
 from __future__ import annotations

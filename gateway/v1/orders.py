@@ -1,6 +1,6 @@
 """/api/v1/orders: list, look up, enter, amend, cancel. Everything that the engine knows of can be said here.
 
-    NewOrderBody ──▶ frames (nonce, text, terms, link, order) ──Line──▶ engine ──▶ replica ──▶ OrderResult
+NewOrderBody ──▶ frames (nonce, text, terms, link, order) ──Line──▶ engine ──▶ replica ──▶ OrderResult
 """
 
 from __future__ import annotations

@@ -125,3 +125,60 @@ def _state_local(data: Path, shard: int, day: int) -> Closed:
             made.end()
 
     return one_day(replay, day, str(journal))
+
+
+def retain(
+    data: DataOption = DATA,
+    archive: ArchiveOption = None,
+    keep: Annotated[
+        int, typer.Option("--keep", help="Records to keep behind what nobody needs any more.", min=0)
+    ] = 10_000_000,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Remove segments that are archived and that no start and no reader needs; publish the newest snapshots first.
+
+    A segment goes when all its records are below the archive's newest manifest, below the two newest good snapshots and
+    below the snapshot that the publisher would begin at, and when no process has it or an older one open.
+
+    Example:  ironbook journal retain --data /var/lib/ironbook --archive s3://firm-archive/ --keep 10000000
+    """
+    from ironbook.archive import retention
+    from ironbook.cli.journal import damage, require_journal
+
+    if archive is None:
+        raise typer.BadParameter("--archive must name the archive: nothing is removed that is not in it")
+    require_journal(data)
+    with damage(data):
+        done = retention.retain(data, open_store(archive), keep_records=keep, dry_run=dry_run)
+
+    def render(console: Any) -> None:
+        verb = "would remove" if dry_run else "removed"
+        console.print(f"{verb} {len(done.removed)} segments; all below sequence {done.floor_sequence + 1} may go")
+        for name, bound in done.bounds.items():
+            console.print(f"  [dim]{name:<18}[/] {bound or 'nothing may go'}")
+        for name in done.kept_for_readers:
+            console.print(f"  [dim]kept for a reader [/] {name}")
+        for key in done.published:
+            console.print(f"  [dim]published         [/] {escape(key)}")
+
+    show(json, done.to_json(), render)
+
+
+def fetch_snapshot(
+    to: Annotated[Path, typer.Option("--to", help="Directory for the snapshot.")],
+    archive: ArchiveOption = None,
+    shard: ShardOption = 0,
+    keep: Annotated[int, typer.Option("--keep", help="Snapshots to keep in that directory.", min=1, max=100)] = 2,
+    json: JsonOption = False,
+) -> None:
+    """Copy the newest good published snapshot here, for a gateway or standby that begins at the journal's topic.
+
+    Example:  ironbook journal snapshot --archive s3://firm-archive/ --to /var/lib/ironbook-gateway/snapshots
+    """
+    from ironbook.archive import retention
+
+    if archive is None:
+        raise typer.BadParameter("--archive must name the archive")
+    path = retention.fetch_snapshot(open_store(archive), shard, to, keep_count=keep)
+    show(json, {"file": str(path)}, lambda console: console.print(escape(str(path))))

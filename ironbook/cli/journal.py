@@ -3,6 +3,8 @@
 verify    replays every record in a core of its own: the CRC chain, the rules, and each digest record must agree;
           those of the engine's data directory, or of the journal's archive
 statement the ledger at the end of a day, and the best prices that each order of the day met
+retain    remove segments that are archived and that nobody here needs
+snapshot  the newest published snapshot, for a gateway or standby elsewhere
 show      records as they are, decoded
 export    commands or events to CSV or Parquet, in a stream: a journal of any length in little memory
 """
@@ -27,7 +29,7 @@ import typer
 from rich.markup import escape
 
 from ironbook import DependencyMissing, EngineFailed, InputInvalid, JournalInvalid
-from ironbook.cli._archive import ArchiveOption, ShardOption, say_statement, verify_archive
+from ironbook.cli._archive import ArchiveOption, ShardOption, fetch_snapshot, retain, say_statement, verify_archive
 from ironbook.cli._output import JsonOption, progress, say_json, show, stdout
 from ironbook.cli._place import DATA, DataOption
 from schemas.vocabulary import (
@@ -119,7 +121,9 @@ def verify(
     require_journal(data)
     found = {"records": 0, "digest_records": 0, "terms": 0, "logons": 0}
     began_s = time.monotonic()
-    with damage(data), replicas.Replica.open(data, event_mask=0, use_snapshot=from_snapshot) as replica:
+    before = None if from_snapshot else _begin(data)
+    chosen = from_snapshot or before is not None
+    with damage(data), replicas.Replica.open(data, event_mask=0, use_snapshot=chosen, before=before) as replica:
         last = replica.reader.written()
         first = replica.core.sequence() + 1
         checked = 0
@@ -134,6 +138,7 @@ def verify(
         held = len(replica._held) // RECORD_BYTES
         answer = {
             "sound": True,
+            "snapshot": replica.snapshot.path.name if replica.snapshot else "",
             "first_sequence": first,
             "last_sequence": replica.core.sequence(),
             **found,
@@ -152,6 +157,24 @@ def verify(
                 console.print(f"  [dim]{name:<18}[/] {value}")
 
     show(json, answer, render)
+
+
+def _begin(data: Path) -> int | None:
+    """The oldest snapshot that the journal goes on from, where its first segment is gone; None: it begins at 1."""
+    from engine_node.replica import first_kept
+    from engine_node.snapshots import list_snapshots
+
+    first = first_kept(data / "journal")
+    if first == 1:
+        return None
+    usable = [one.sequence for one in list_snapshots(data / "snapshots") if one.sequence >= first - 1]
+    if not usable:
+        raise JournalInvalid(
+            f"a journal that begins at sequence {first} must have a snapshot that it goes on from, has none",
+            detail=str(data / "snapshots"),
+            hint="fetch one from the archive (ironbook journal snapshot), or verify the archive (--archive)",
+        )
+    return min(usable)
 
 
 def _count(records: bytes, found: dict[str, int]) -> None:
@@ -173,6 +196,8 @@ def _check(core: Any) -> None:
 
 
 app.command("statement")(say_statement)
+app.command("retain")(retain)
+app.command("snapshot")(fetch_snapshot)
 
 
 @app.command("show")
@@ -514,7 +539,7 @@ def _command_row(sequence: int, records: bytes, offset: int) -> Row:
 def _event_rows(data: Path, first: int, last: int | None, quiet: bool) -> Iterator[Iterator[list[Row]]]:
     from engine_node.replica import Replica
 
-    with Replica.open(data, use_snapshot=False) as replica:
+    with Replica.open(data, use_snapshot=(before := _begin(data)) is not None, before=before) as replica:
         end = min(replica.reader.written(), last or replica.reader.written())
         with progress("exporting", end, quiet=quiet) as at:
 

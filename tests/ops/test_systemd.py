@@ -12,12 +12,13 @@ import pytest
 from engine_node import server, settings
 from engine_node.__main__ import _parser
 from gateway import settings as gateway_settings
+from ironbook.cli._app import run
 from ironbook.secret_store import run as secret_store_run
 from ironbook.secret_store import settings as secret_store_settings
 
 UNITS = Path(__file__).resolve().parents[2] / "ops" / "systemd"
 UNIT, GATEWAY = UNITS / "ironbook-engine.service", UNITS / "ironbook-gateway.service"
-SECRETS = UNITS / "ironbook-secrets.service"
+SECRETS, RETENTION = UNITS / "ironbook-secrets.service", UNITS / "ironbook-retention.service"
 
 
 def values(name: str, unit: Path = UNIT) -> list[str]:
@@ -75,12 +76,25 @@ def test_the_secrets_come_before_who_reads_them_and_go_after() -> None:
     assert int(values("TimeoutStopSec", SECRETS)[0]) > secret_store_run.STOP_TIMEOUT_S * 2
 
 
-@pytest.mark.parametrize("source", [UNIT, GATEWAY, SECRETS], ids=lambda unit: unit.stem)
+def test_retention_runs_a_command_that_there_is_and_waits_for_the_next_hour(capsys: pytest.CaptureFixture[str]) -> None:
+    words = values("ExecStart", RETENTION)[0].replace("${IRONBOOK_RETENTION_KEEP}", "10").split()
+    assert words[0].endswith("/ironbook")
+    assert run([*words[1:], "--archive", "/nowhere"]) == 1
+    assert "a journal must be there to be read" in capsys.readouterr().out, "it was understood as far as that"
+    assert values("User", RETENTION) == values("User"), "or it could not see which segments are open"
+    assert values("OnUnitInactiveSec", RETENTION.with_suffix(".timer")) == ["1h"]
+
+
+@pytest.mark.parametrize("source", [UNIT, GATEWAY, SECRETS, RETENTION], ids=lambda unit: unit.stem)
 def test_systemd_itself_finds_nothing_wrong(source: Path, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     unit = tmp_path / source.name
-    unit.write_text(source.read_text().replace("/opt/ironbook/bin/python", "/bin/true"))
+    unit.write_text(
+        source.read_text()
+        .replace("/opt/ironbook/bin/python", "/bin/true")
+        .replace("/opt/ironbook/bin/ironbook", "/bin/true")
+    )
     ran = subprocess.run(
         ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False
     )

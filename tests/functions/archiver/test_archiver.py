@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from engine_node import _engine
+from engine_node.replica import read_mark
 from functions.archiver.archive import Archiver
 from functions.archiver.errors import ArchiveTaken, BrokersFailed, TopicInvalid
 from functions.archiver.handler import handle
@@ -379,9 +380,9 @@ def test_the_topic_keeps_what_the_newest_snapshots_need_and_what_is_to_be_kept(
     two = dataclasses.replace(SETTINGS, keep_snapshots=2)
     answer = archive(kafka, topic_prefix, store, settings=two)
     assert answer["trimmed_to_offset"] is None
-    assert answer["floor_why"] == "2 published snapshots within the archive are needed, there are 0"
-    publish_snapshot(store, LAST + 5)  # of what is not archived yet: no beginning that the archive vouches for
+    assert answer["floor_why"] == "2 published snapshots are needed, there are 0"
     publish_snapshot(store, 500)
+    assert archive(kafka, topic_prefix, store, settings=two)["floor_sequence"] == 0
     publish_snapshot(store, 900)
     for settings, floor in (
         (dataclasses.replace(two, keep_records=LAST), 0),
@@ -395,6 +396,9 @@ def test_the_topic_keeps_what_the_newest_snapshots_need_and_what_is_to_be_kept(
             assert oldest(kafka, topic_prefix) == max(m[0] for m in MESSAGES if m[0] <= floor), "its message stays"
     assert first_offset(kafka, topic_prefix) == answer["trimmed_to_offset"]
     assert archive(kafka, topic_prefix, store)["trimmed_to_offset"] is None, "once is enough"
+    publish_snapshot(store, LAST + 5)  # newer than what is archived
+    ends = archive(kafka, topic_prefix, store)
+    assert (ends["floor_sequence"], oldest(kafka, topic_prefix)) == (LAST, MESSAGES[-1][0]), "the last message stays"
     ship(kafka, f"{topic_prefix}journal.0", messages_of(more(), LAST + 1))
     archive(kafka, topic_prefix, store)
     assert archived(store) == RECORDS + more(), "it goes on in a topic that was trimmed"
@@ -452,6 +456,7 @@ def test_the_handler_archives_what_a_real_engine_and_publisher_shipped(
     records = journal_records(node)
     assert answer["archived_records"] == len(records) // 64 > 2500
     assert archived(store) == records
+    assert read_mark(node.directory) == len(records) // 64, "the publisher's mark, for the node's retention"
     found = verify(store, 0)
     assert found["digest_records"] >= 4
     (metric,) = [line for line in capsys.readouterr().out.splitlines() if "ArchiveLagSeconds" in line]

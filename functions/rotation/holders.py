@@ -91,13 +91,13 @@ def not_used(rows: Iterable[Holder], new: str, required: Required, *, verified: 
         accepts, uses = new in row.accepts, row.uses == new
         if row.seen_ns < alive_since_ns:
             waiting.append(_silent(row))
-        elif row.accepts and not accepts:
+            continue
+        if row.accepts and not accepts:
             waiting.append(f"{row.process} does not accept the new one")
-        elif row.uses is not None and not uses:
+        if row.uses is not None and not uses:
             waiting.append(f"{row.process} still uses another one")
-        else:
-            holding[row.kind] += accepts if verified else uses
-            using[row.kind] += uses
+        holding[row.kind] += accepts if verified else uses
+        using[row.kind] += uses
     held = "accept the new one" if verified else "use the new one"
     return waiting + _too_few(holding, required.holders, held) + _too_few(using, required.users, "use the new one")
 

@@ -25,8 +25,7 @@ import asyncpg
 
 from functions.common.invoke import Context
 from functions.rotation import handler
-from functions.rotation.kinds import plain_name
-from ironbook.held import certificate_value, fingerprint, login_value
+from ironbook.held import alternating, certificate_value, fingerprint, login_value
 from tests.support.aws import Aws
 
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
@@ -243,7 +242,7 @@ def holder_name(kind: str, value: Mapping[str, Any]) -> str:
         return kind
     if kind == "tls":
         return f"tls/{value['names'][0]}"
-    return f"{kind}/{value['key_id'] if kind == 'api_key' else plain_name(value['username'])}"
+    return f"{kind}/{value['key_id'] if kind == 'api_key' else alternating(value['username'])}"
 
 
 async def _sql(url: str, statement: str, arguments: tuple[Any, ...]) -> list[Any]:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 
 from functions.common.errors import SecretInvalid
 
-__all__ = ["Draw", "Kind", "Quiet", "Value", "need_hex", "need_pair", "need_text", "plain_name"]
+__all__ = ["Draw", "Kind", "Quiet", "Value", "need_hex", "need_pair", "need_text"]
 
 Value = Mapping[str, Any]
 Draw = Callable[[int], bytes]  # so many random bytes
@@ -114,8 +114,3 @@ def need_pair(value: Value, where: str) -> tuple[str, str]:
         )
     first, second = users
     return (first, second) if username == first else (second, first)
-
-
-def plain_name(username: str) -> str:
-    """The name of two users that alternate: gateway_a and gateway_b are gateway."""
-    return username[:-2] if username[-2:] in ("_a", "_b") and len(username) > 2 else username

@@ -9,8 +9,8 @@ import re
 from typing import Any, ClassVar, Protocol
 
 from functions.common.errors import SecretInvalid
-from functions.rotation.kinds import SECRET_BYTES, Draw, Quiet, Value, need_pair, need_text, plain_name
-from ironbook.held import fingerprint, login_value
+from functions.rotation.kinds import SECRET_BYTES, Draw, Quiet, Value, need_pair, need_text
+from ironbook.held import alternating, fingerprint, login_value
 
 __all__ = ["Database"]
 
@@ -64,7 +64,7 @@ class Database(Quiet):
             raise SecretInvalid(f"a rotation must change user and password only, would change {wrong}", detail=where)
 
     def holder(self, value: Value) -> str:
-        return f"database/{plain_name(value['username'])}"
+        return f"database/{alternating(value['username'])}"
 
     def fingerprint(self, value: Value) -> str:
         return fingerprint(login_value(value["username"], value["password"]))

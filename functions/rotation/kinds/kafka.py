@@ -6,8 +6,8 @@ import re
 from typing import Any, ClassVar, Protocol
 
 from functions.common.errors import SecretInvalid
-from functions.rotation.kinds import SECRET_BYTES, Draw, Quiet, Value, need_pair, need_text, plain_name
-from ironbook.held import fingerprint, login_value
+from functions.rotation.kinds import SECRET_BYTES, Draw, Quiet, Value, need_pair, need_text
+from ironbook.held import alternating, fingerprint, login_value
 
 __all__ = ["Kafka"]
 
@@ -54,7 +54,7 @@ class Kafka(Quiet):
             raise SecretInvalid(f"a rotation must change user and password only, would change {wrong}", detail=where)
 
     def holder(self, value: Value) -> str:
-        return f"kafka/{plain_name(value['username'])}"
+        return f"kafka/{alternating(value['username'])}"
 
     def fingerprint(self, value: Value) -> str:
         return fingerprint(login_value(value["username"], value["password"]))

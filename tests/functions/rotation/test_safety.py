@@ -1,0 +1,219 @@
+"""Nothing of a secret in logs, answers and alerts; two at once; dry runs; what people are told."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import concurrent.futures
+import contextlib
+import functools
+import hashlib
+import json
+import time
+from typing import Any
+
+import asyncpg
+import pytest
+
+from functions.rotation import handler
+from functions.rotation.database import LOCK_CLASS, scram_verifier
+from functions.rotation.errors import DatabaseRefused, DriveFailed, RotationBusy, RotationError
+from tests.support.rotation import CURRENT, PENDING, PREVIOUS, STEPS, World, mark
+
+
+def all_values(world: World) -> set[str]:
+    """Everything secret that ever stood in any version."""
+    found = set()
+    for secret in world.api.list_secrets()["SecretList"]:
+        for version in secret["SecretVersionsToStages"]:
+            value = json.loads(world.stored(secret["ARN"], version) or "{}")
+            found |= {value[field] for field in ("secret", "password", "private_key") if value.get(field)}
+    return found
+
+
+def test_no_secret_is_in_any_log_answer_alert_or_error(world: World, capfd: pytest.CaptureFixture[str], caplog: Any):
+    caplog.set_level("DEBUG")
+    said: list[str] = []
+    secrets = [world.database(), world.api_key(), world.cookie()]
+    for secret in secrets:
+        said.append(str(world.rotate(secret, dry_run=True)))
+        said.append(str(world.rotate(secret)))
+        world.hold(secret)
+        said += [str(world.drive(secret)), str(world.handle({"action": "status"}))]
+        world.hold(secret)
+        said += [str(world.drive(secret)), str(world.rotate(secret))]
+        pending = world.labels(secret).get(PENDING, world.labels(secret)[CURRENT])
+        for step in STEPS:
+            with contextlib.suppress(RotationError):
+                said.append(str(world.step(step, secret, pending)))
+    broken = json.dumps({**world.value(secrets[0]), "role": "nobody", "username": world.value(secrets[0])["users"][0]})
+    world.hold(secrets[0])
+    world.drive(secrets[0])
+    world.api.put_secret_value(SecretId=secrets[0], SecretString=broken, VersionStages=[PENDING])
+    with pytest.raises(DriveFailed) as failed:
+        world.handle({"action": "drive"})
+    out, err = capfd.readouterr()
+    # boto3's own debug lines are of its logger, which Lambda keeps at warning; ours are what this function says.
+    ours = [record.getMessage() + str(record.__dict__) for record in caplog.records if "ironbook" in record.name]
+    text = "\n".join([out, err, *said, *ours, str(failed.value), *world.alerts()])
+    assert len(text) > 5000
+    found = all_values(world)
+    assert len(found) > 8
+    assert not [value for value in found if value in text]
+
+
+def test_postgres_is_given_a_verifier_and_never_the_password(world: World):
+    secret = world.database()
+    world.hold(secret)
+    world.rotate(secret)
+    value = world.value(secret)
+    stored = world.sql("SELECT rolpassword FROM pg_authid WHERE rolname = $1", value["username"])[0][0]
+    salt = base64.b64decode(stored.split("$")[1].split(":")[1])
+    assert stored == scram_verifier(value["password"], salt)
+    assert world.may_log_on(value)
+
+
+def test_two_at_once_cannot_clash(world: World):
+    """Secrets Manager, drive and people all at the same time: one works, the others are told so, one secret is left."""
+    secret = world.database()
+    for _ in range(3):
+        world.hold(secret)
+        before = world.labels(secret)[CURRENT]
+        token = world.begin(secret)
+        calls = [
+            *(functools.partial(world.step, step, secret, token) for step in STEPS),
+            *[functools.partial(world.rotate, secret)] * 2,
+            *[functools.partial(world.handle, {"action": "drive"})] * 2,
+        ]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            done = [pool.submit(call) for call in calls]
+        for one in done:
+            error = one.exception()
+            assert error is None or isinstance(error, RotationError), error
+        held = world.value(secret)
+        assert world.may_log_on(held)
+        for _ in range(3):
+            world.hold(secret)
+            world.drive(secret)
+        assert set(world.labels(secret)) == {CURRENT}
+        assert world.labels(secret)[CURRENT] != before
+        assert world.may_log_on(world.value(secret))
+
+
+def test_who_comes_second_is_told_that_another_one_is_at_it(world: World):
+    secret = world.cookie()
+    number = int.from_bytes(hashlib.sha256(b"cookie").digest()[:4], signed=True)
+
+    async def hold_the_lock() -> None:
+        connection = await asyncpg.connect(world.url)
+        await connection.fetch("SELECT pg_advisory_lock($1, $2)", LOCK_CLASS, number)
+        before = await asyncio.to_thread(world.everything)
+        with pytest.raises(RotationBusy, match="another one is at it"):
+            await asyncio.to_thread(world.rotate, secret)
+        answer = await asyncio.to_thread(world.handle, {"action": "drive"})
+        assert [one["state"] for one in answer["secrets"]] == ["busy"]
+        assert await asyncio.to_thread(world.everything) == before
+        await connection.close()  # as when the other function is killed
+
+    asyncio.run(hold_the_lock())
+    assert world.rotate(secret)["state"] == "unfinished"
+
+
+def test_a_dry_run_says_what_would_be_done_and_changes_nothing(world: World):
+    secret = world.database()
+    world.hold(secret)
+    before = world.everything()
+    answer = world.rotate(secret, dry_run=True)
+    assert answer["state"] == "would"
+    assert answer["did"][:2] == ["would make a new version", "would set it"]
+    assert world.everything() == before
+    world.rotate(secret)
+    before = world.everything()
+    assert world.rotate(secret, dry_run=True)["did"] == ["would end the old version when nobody needs it"]
+    assert world.rotate(secret, dry_run=True)["waiting"]
+    assert world.everything() == before
+    world.settings(database_port=1)
+    with pytest.raises(DatabaseRefused):
+        world.rotate(secret, dry_run=True)
+
+
+def test_a_rotation_that_waits_too_long_is_told_of_again_and_again_until_it_ends(world: World, monkeypatch: Any):
+    secret = world.cookie()
+    world.hold(secret)
+    world.rotate(secret)
+    world.settings(unfinished_alert_minutes=30, holder_silent_s=86_400)
+    world.drive(secret)
+    assert world.alerts() == []
+    monkeypatch.setattr(handler, "now_ns", lambda: time.time_ns() + 31 * 60 * 10**9)
+    world.drive(secret)
+    world.drive(secret)
+    assert len(world.alerts()) == 2
+    assert "rotation of cookie waits" in world.alerts()[0]
+    assert "- gateway-0 does not accept the new one yet" in world.alerts()[0]
+    world.hold(secret)
+    world.drive(secret)
+    assert "- gateway-0 still uses another one" in world.alerts()[2]
+    world.hold(secret)
+    assert world.drive(secret)["state"] == "rest"
+    assert len(world.alerts()) == 3
+
+
+def test_one_secret_that_fails_keeps_no_other_one_from_going_on(world: World):
+    broken = world.secret("a-broken", "cookie", {"secret": "none"}, "gateway=0")
+    good = world.cookie()
+    world.hold(good)
+    world.rotate(good)
+    world.hold(good)
+    with pytest.raises(DriveFailed, match="1 of 2 failed"):
+        world.handle({"action": "drive"})
+    assert set(world.labels(good)) <= {CURRENT, PREVIOUS}
+    assert len(world.alerts()) == 1
+    assert "secret must be 64 hexadecimal digits" in world.alerts()[0]
+    assert broken in world.alerts()[0] or "a-broken" in world.alerts()[0]
+
+
+def test_an_alert_that_cannot_be_published_hides_no_failure(world: World):
+    world.settings(alerts_topic_arn="arn:aws:sns:eu-central-1:123456789012:nowhere", database_port=1)
+    with pytest.raises(DatabaseRefused):
+        world.handle({"action": "drive"})
+
+
+def test_the_trial_call_of_a_new_schedule_changes_nothing_and_is_answered(world: World):
+    secret = world.database(make=False)
+    for value in (world.value(secret), None):
+        if value is None:
+            token = world.begin(secret)
+        else:
+            answer = world.api.put_secret_value(
+                SecretId=secret, SecretString=json.dumps(value), VersionStages=[PENDING]
+            )
+            token = answer["VersionId"]
+        before = world.everything()
+        assert world.step("testSecret", secret, token)["did"][0].startswith("a trial")
+        assert world.everything() == before
+        world.api.update_secret_version_stage(SecretId=secret, VersionStage=PENDING, RemoveFromVersionId=token)
+
+
+def test_install_makes_the_users_that_current_secrets_name_and_again_changes_no_login(world: World):
+    secret = world.database(make=False)
+    world.cookie()
+    value = world.value(secret)
+    assert not world.may_log_on(value)
+    for _ in range(2):
+        answers = world.handle({"action": "install"})["secrets"]
+        assert [one["state"] for one in answers] == ["rest", "rest"]
+        assert world.may_log_on(value)
+    assert set(world.labels(secret)) == {CURRENT}
+
+
+def test_a_user_of_a_secret_that_must_be_seen_keeps_the_old_one_alive(world: World):
+    """A client outside: its key's old secret lives until the client is seen with the new one."""
+    secret = world.api_key("desk-9", holders="engine=1", users="client=1")
+    world.hold(secret, "engine-0")
+    world.rotate(secret)
+    world.hold(secret, "engine-0")
+    assert world.drive(secret)["waiting"] == ["1 of kind client must use the new one, 0 do"]
+    world.row("client-9", "api_key/desk-9", [], mark("api_key", world.value(secret, PREVIOUS)))
+    assert world.drive(secret)["waiting"][0] == "client-9 still uses another one"
+    world.row("client-9", "api_key/desk-9", [], mark("api_key", world.value(secret)))
+    assert world.drive(secret)["state"] == "rest"

@@ -1,0 +1,172 @@
+"""Certificates: signed by the firm's authority, tried by a real handshake, retired when servers show the new one."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from functions.common.errors import SecretInvalid
+from functions.rotation.errors import NewSecretRefused
+from functions.rotation.kinds.tls import make_certificate
+from tests.support.rotation import CURRENT, PENDING, World
+
+NOW = datetime.datetime.now(datetime.UTC)
+NAMES = ["localhost", "gateway.internal", "127.0.0.1"]
+
+
+def authority(days: int = 3650, name: str = "Firm") -> dict[str, str]:
+    """A firm's own authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    made = (
+        x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(NOW - datetime.timedelta(days=30))
+        .not_valid_after(NOW + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return {"certificate": made.public_bytes(serialization.Encoding.PEM).decode(), "private_key": private.decode()}
+
+
+@pytest.fixture
+def firm(world: World) -> dict[str, str]:
+    """The world has an authority."""
+    made = authority()
+    arn = world.secret("ca", "ca", made, environment="elsewhere")
+    world.settings(ca_secret=arn)
+    return made
+
+
+def certificate(world: World, **more: Any) -> str:
+    """A secret whose certificate is not made yet."""
+    value = {"certificate": "", "private_key": "", "names": NAMES, "days": 90}
+    return world.secret("tls/gateway", "tls", value | more, "gateway=1")
+
+
+def test_the_first_certificate_and_every_later_one_are_signed_and_of_these_names(world: World, firm: dict[str, str]):
+    secret = certificate(world)
+    seen = set()
+    for turn in range(3):
+        answer = world.handle({"action": "install"}) if turn == 0 else world.rotate(secret)
+        assert answer is not None
+        world.hold(secret)
+        assert world.drive(secret)["state"] == "rest"
+        value = world.value(secret)
+        leaf, signer = x509.load_pem_x509_certificates(value["certificate"].encode())
+        leaf.verify_directly_issued_by(signer)
+        assert signer.public_bytes(serialization.Encoding.PEM).decode() == firm["certificate"]
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert names.get_values_for_type(x509.DNSName) == NAMES[:2]
+        assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == NAMES[2:]
+        assert 89 <= (leaf.not_valid_after_utc - NOW).days <= 90
+        seen.add(leaf.serial_number)
+    assert len(seen) == 3
+    assert set(world.labels(secret)) == {CURRENT}
+
+
+class Server:
+    """Shows a certificate, another one when told."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        owner = self
+
+        class Handler(BaseRequestHandler):
+            def handle(self) -> None:
+                try:
+                    owner.context.wrap_socket(self.request, server_side=True).close()
+                except OSError:
+                    return
+
+        self.server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def show(self, value: dict[str, Any]) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        for field in ("certificate", "private_key"):
+            (self.directory / field).write_text(value[field])
+        context.load_cert_chain(self.directory / "certificate", self.directory / "private_key")
+        self.context = context
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    made = Server(tmp_path)
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def test_the_old_certificate_is_retired_when_servers_show_the_new_one(
+    world: World, firm: dict[str, str], server: Server
+):
+    address = f"127.0.0.1:{server.server.server_address[1]}"
+    chain, key = make_certificate(firm, NAMES, 90, NOW)
+    secret = certificate(world, certificate=chain, private_key=key, addresses=[address])
+    server.show(world.value(secret))
+    world.hold(secret)
+    world.rotate(secret)
+    world.hold(secret)
+    assert world.drive(secret)["waiting"] == [f"{address} does not show the new certificate"]
+    server.show(world.value(secret))
+    assert world.drive(secret)["state"] == "rest"
+
+
+def test_a_certificate_that_no_client_would_accept_never_becomes_current(world: World, firm: dict[str, str]):
+    good, key = make_certificate(firm, NAMES, 90, NOW)
+    secret = certificate(world, certificate=good, private_key=key)
+    stranger = authority(name="Stranger")
+    wrong = [
+        make_certificate(stranger, NAMES, 90, NOW),  # who is that?
+        make_certificate(firm, ["other.internal"], 90, NOW),  # another name
+        make_certificate(firm, NAMES, 1, NOW - datetime.timedelta(days=2)),  # it has ended
+        (make_certificate(firm, NAMES, 90, NOW)[0], key),  # another one's key
+    ]
+    current = world.labels(secret)[CURRENT]
+    for chain, private in wrong:
+        value = world.value(secret) | {"certificate": chain, "private_key": private}
+        put = json.dumps(value)
+        world.api.put_secret_value(SecretId=secret, SecretString=put, VersionStages=[PENDING])
+        pending = world.labels(secret)[PENDING]
+        for step in ("testSecret", "finishSecret"):
+            with pytest.raises(NewSecretRefused, match="a client must accept the new certificate, would not"):
+                world.step(step, secret, pending)
+        assert world.labels(secret)[CURRENT] == current
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ({"certificate": "", "private_key": ""}, "certificate of the authority must be PEM"),
+        ({**authority(), "private_key": authority()["private_key"]}, "must belong to its certificate"),
+        (authority(days=-1), "the authority must still be valid"),
+        ({**authority(), "private_key": "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"}, "must be PEM"),
+    ],
+)
+def test_an_authority_that_cannot_sign_makes_nothing(value: dict[str, str], what: str):
+    with pytest.raises(SecretInvalid, match=what):
+        make_certificate(value, NAMES, 90, NOW)
+
+
+def test_no_certificate_outlives_its_authority():
+    chain, _ = make_certificate(authority(days=10), NAMES, 90, NOW)
+    leaf, signer = x509.load_pem_x509_certificates(chain.encode())
+    assert leaf.not_valid_after_utc == signer.not_valid_after_utc

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from functions.reporting.market import Market, rounded
-from functions.reporting.sketch import Sketch
+from functions.reporting.sketch import Sketch, add
 
 __all__ = ["EDGES_PPM", "Group", "Orders", "Quality", "Spread", "ppm"]
 
@@ -46,7 +46,7 @@ def ppm(cost: int, of: int) -> int | None:
 class Quality:
     """What is counted of the orders of one account, symbol and order type."""
 
-    __slots__ = ("account", "market", "order_type", "spreads", *COUNTS)
+    __slots__ = ("account", "market", "order_type", "of_account", "of_kind", *COUNTS)
     orders: int
     filled_orders: int
     full_orders: int
@@ -73,8 +73,9 @@ class Quality:
     sell_lots: int
     sell_units: int
 
-    def __init__(self, account: int, order_type: str, market: Market, spreads: tuple[Spread, ...]) -> None:
-        self.account, self.order_type, self.market, self.spreads = account, order_type, market, spreads
+    def __init__(self, account: int, order_type: str, market: Market, of_account: Spread, of_kind: Spread) -> None:
+        self.account, self.order_type, self.market = account, order_type, market
+        self.of_account, self.of_kind = of_account, of_kind
         for name in COUNTS:
             setattr(self, name, 0)
 
@@ -86,6 +87,12 @@ class Spread:
 
     def __init__(self) -> None:
         self.arrival_ppm, self.first_fill_ns, self.done_ns = Sketch(), Sketch(), Sketch()
+
+    def merge(self, other: Spread) -> None:
+        """The orders of another group too."""
+        self.arrival_ppm.merge(other.arrival_ppm)
+        self.first_fill_ns.merge(other.first_fill_ns)
+        self.done_ns.merge(other.done_ns)
 
 
 class _Order:
@@ -155,9 +162,9 @@ class Orders:
 
     def __init__(self) -> None:
         self.qualities: dict[tuple[int, str, str], Quality] = {}
-        self.spreads: dict[tuple[str, str, str], Spread] = {}  # kind, name, quote
+        self._of_account: dict[tuple[int, str], Spread] = {}  # account, quote
+        self._of_kind: dict[tuple[str, str], Spread] = {}  # symbol, order type
         self.histogram = [0] * (len(EDGES_PPM) + 1)  # orders by cost against arrival
-        self.overall = Spread()
         self.untracked_count = 0
         self._open: dict[int, dict[int, _Order]] = {}
 
@@ -229,14 +236,15 @@ class Orders:
         key = account, market.instrument.symbol, order_type
         quality = self.qualities.get(key)
         if quality is None:
-            spreads = self._spreads(account, order_type, market)
-            quality = self.qualities[key] = Quality(account, order_type, market, spreads)
+            symbol, quote = market.instrument.symbol, market.instrument.quote
+            quality = self.qualities[key] = Quality(
+                account,
+                order_type,
+                market,
+                self._of_account.setdefault((account, quote), Spread()),
+                self._of_kind.setdefault((symbol, order_type), Spread()),
+            )
         return quality
-
-    def _spreads(self, account: int, order_type: str, market: Market) -> tuple[Spread, ...]:
-        symbol, quote = market.instrument.symbol, market.instrument.quote
-        keys = ("account", str(account), quote), ("symbol", symbol, quote), ("type", order_type, quote)
-        return (self.overall, *(self.spreads.setdefault(key, Spread()) for key in keys))
 
     def _first_fill(self, order: _Order, time_ns: int) -> None:
         quality = order.quality
@@ -244,15 +252,14 @@ class Orders:
         quality.filled_orders += 1
         if time_ns == order.entered_ns:
             quality.immediate_orders += 1
-        for spread in quality.spreads:
-            spread.first_fill_ns.add(time_ns - order.entered_ns)
+        took_ns = time_ns - order.entered_ns
+        add(took_ns, quality.of_account.first_fill_ns, quality.of_kind.first_fill_ns)
 
     def _end(self, row: Row, orders: dict[int, _Order]) -> None:
         order = orders.pop(row["order_id"])
         if order.lots:
             took_ns = row["received_ns"] - order.entered_ns
-            for spread in order.quality.spreads:
-                spread.done_ns.add(took_ns)
+            add(took_ns, order.quality.of_account.done_ns, order.quality.of_kind.done_ns)
             self._measure(order)
 
     def _measure(self, order: _Order) -> None:
@@ -277,8 +284,11 @@ class Orders:
         quality.arrival_cost_halves += cost
         if (paid := ppm(cost, due)) is not None:
             self.histogram[bisect.bisect_left(EDGES_PPM, paid)] += 1
-            for spread in quality.spreads:
-                spread.arrival_ppm.add(paid)
+            add(paid, quality.of_account.arrival_ppm, quality.of_kind.arrival_ppm)
+
+    def overall(self) -> Spread:
+        """All orders."""
+        return merged(self._of_kind.values())
 
     # ---- what came of it ---------------------------------------------------------------------------------------------
 
@@ -296,6 +306,8 @@ class Orders:
     def _group(self, kind: str, name: str | int, quote: str, qualities: list[Quality]) -> Group:
         counts = {count: sum(getattr(quality, count) for quality in qualities) for count in COUNTS}
         costs = [day_cost(quality) for quality in qualities]
+        kept = [quality.of_account if kind == "account" else quality.of_kind for quality in qualities]
+        spreads = {id(spread): spread for spread in kept}  # each once: several qualities share one
         return Group(
             name=str(name),
             quote=quote,
@@ -303,8 +315,16 @@ class Orders:
             counts=counts,
             day_cost_units=sum(cost for cost, _ in costs),
             day_units=sum(of for _, of in costs),
-            spread=self.spreads[kind, str(name), quote],
+            spread=merged(spreads.values()),
         )
+
+
+def merged(spreads: Iterable[Spread]) -> Spread:
+    """All of them as one."""
+    found = Spread()
+    for spread in spreads:
+        found.merge(spread)
+    return found
 
 
 def _by_name(key: tuple[str | int, str]) -> tuple[int, str, str]:

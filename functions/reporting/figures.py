@@ -386,7 +386,7 @@ class DayFigures:
             by_account=tuple(orders.groups("account")),
             by_symbol=tuple(orders.groups("symbol")),
             by_type=tuple(orders.groups("type")),
-            overall=orders.overall,
+            overall=orders.overall(),
             histogram=tuple(orders.histogram),
             untracked_count=orders.untracked_count,
             has_arrivals=self._has_arrivals,
@@ -565,7 +565,7 @@ def _best_rows(orders: Orders) -> Iterator[BestExecution]:
 
 
 def _latency_rows(orders: Orders) -> Iterator[Latency]:
-    groups = [("all", "", "", orders.overall)]
+    groups = [("all", "", "", orders.overall())]
     for kind in ("account", "symbol", "type"):
         groups += [(kind, group.name, group.quote, group.spread) for group in orders.groups(kind)]
     for by, name, quote, spread in groups:

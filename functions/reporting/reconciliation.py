@@ -125,7 +125,8 @@ class Ledger:
             if isinstance(said, Missing):
                 self._note_missing(said)
             elif said.partial and not reference.partial:
-                self.note(f"The statement of shard {said.shard} is of a part of the day: as of record {said.sequence:,}.")
+                part = f"as of record {said.sequence:,}"
+                self.note(f"The statement of shard {said.shard} is of a part of the day: {part}.")
         self.from_nothing = self._begin(before, opening)
 
     # ---- where it begins ---------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ integers; 64-bit values can make 14,464 buckets at most. Equal values give equal
 
 from __future__ import annotations
 
-__all__ = ["Sketch"]
+__all__ = ["Sketch", "add"]
 
 HALF = 128
 EXACT = 2 * HALF
@@ -39,30 +39,40 @@ def middle_of(bucket: int) -> int:
 class Sketch:
     """Counts by bucket, and the least and greatest value exactly."""
 
-    __slots__ = ("count", "counts", "greatest", "least")
+    __slots__ = ("counts", "greatest", "least")
 
     def __init__(self) -> None:
         self.counts: dict[int, int] = {}
-        self.least = self.greatest = self.count = 0
+        self.least: int | None = None
+        self.greatest: int | None = None
 
-    def add(self, value: int) -> None:
-        """One value more."""
-        bucket = bucket_of(value)
-        self.counts[bucket] = self.counts.get(bucket, 0) + 1
-        if self.count == 0:
-            self.least = self.greatest = value
-        elif value < self.least:
+    @property
+    def count(self) -> int:
+        """How many values."""
+        return sum(self.counts.values())
+
+    def merge(self, other: Sketch) -> None:
+        """The values of another one too."""
+        for bucket, count in other.counts.items():
+            self.counts[bucket] = self.counts.get(bucket, 0) + count
+        for value in (other.least, other.greatest):
+            self._reach(value)
+
+    def _reach(self, value: int | None) -> None:
+        if value is None:
+            return
+        if self.least is None or value < self.least:
             self.least = value
-        elif value > self.greatest:
+        if self.greatest is None or value > self.greatest:
             self.greatest = value
-        self.count += 1
 
     def quantile(self, part: int, whole: int) -> int | None:
         """The value that part/whole of all do not exceed, to 1/128; None when there is none."""
-        if self.count == 0:
+        if self.least is None or self.greatest is None:
             return None
-        rank = max(1, -(-self.count * part // whole))
-        if rank >= self.count:
+        count = self.count
+        rank = max(1, -(-count * part // whole))
+        if rank >= count:
             return self.greatest
         seen = 0
         for bucket in sorted(self.counts):
@@ -70,3 +80,18 @@ class Sketch:
             if seen >= rank:
                 return min(max(middle_of(bucket), self.least), self.greatest)
         return self.greatest
+
+
+def add(value: int, *sketches: Sketch) -> None:
+    """One value more in each of them."""
+    bucket = value if 0 <= value < EXACT else bucket_of(value)
+    for sketch in sketches:
+        counts = sketch.counts
+        counts[bucket] = counts.get(bucket, 0) + 1
+        least, greatest = sketch.least, sketch.greatest
+        if least is None or greatest is None:
+            sketch.least = sketch.greatest = value
+        elif value < least:
+            sketch.least = value
+        elif value > greatest:
+            sketch.greatest = value

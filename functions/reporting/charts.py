@@ -15,7 +15,7 @@ from html import escape
 __all__ = ["Bar", "Line", "bars", "columns", "lines", "log_bars", "nice_ticks"]
 
 WIDTH, HEIGHT = 460, 236
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 26
+LEFT, RIGHT, TOP, BOTTOM = 40, 12, 12, 26
 TICKS_MAX = 5
 ROW = 23
 
@@ -78,6 +78,12 @@ def label(x: int, y: int, text: str, kind: str) -> str:
     return f'<text x="{tenths(x)}" y="{tenths(y)}" class="{kind}">{escape(text)}</text>'
 
 
+def grid_line(edge: int, at: int, text: str) -> list[str]:
+    """A line across, and what it stands for. edge: where the frame begins; at: tenths from the top."""
+    line = f'<path class="grid" d="M{edge} {tenths(at)}H{WIDTH - RIGHT}"/>'
+    return [line, label(edge * 10 - 60, at + 35, text, "axis end")]
+
+
 class Scale:
     """From least … greatest to from … to, in tenths."""
 
@@ -124,15 +130,15 @@ def lines(
         margin = max(1, (high - low) // 16)
         low, high = low - margin, high + margin
     left, right = min(point[0] for point in points), max(point[0] for point in points)
-    x, y = Scale(left, right, LEFT, WIDTH - RIGHT), Scale(low, high, HEIGHT - BOTTOM, TOP)
+    told = [(tick, y_text(tick)) for tick in nice_ticks(low, high)]
+    edge = max(LEFT, room_of(text for _, text in told))
+    x, y = Scale(left, right, edge, WIDTH - RIGHT), Scale(low, high, HEIGHT - BOTTOM, TOP)
     body = []
-    for tick in nice_ticks(low, high):
-        at = tenths(y(tick))
-        body.append(f'<path class="grid" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>')
-        body.append(label(LEFT * 10 - 60, y(tick) + 35, y_text(tick), "axis end"))
+    for tick, text in told:
+        body += grid_line(edge, y(tick), text)
     ticks = [tick for tick in x_ticks if left <= tick <= right] or [left, right]
     for tick in ticks:
-        place = min(max(x(tick), (LEFT + 8) * 10), (WIDTH - 26) * 10)
+        place = min(max(x(tick), (edge + 8) * 10), (WIDTH - 32) * 10)
         body.append(label(place, (HEIGHT - 8) * 10, x_text(tick), "axis middle"))
     for line in drawn:
         if not line.points:
@@ -233,11 +239,11 @@ def columns(
         return nothing(name, title)
     greatest = max(bar.value for bar in counts)
     y = Scale(0, greatest, HEIGHT - BOTTOM, TOP)
-    x = Scale(0, len(counts), LEFT, WIDTH - RIGHT)
+    edge = max(LEFT, room_of(f"{tick:,}" for tick in nice_ticks(0, greatest)))
+    x = Scale(0, len(counts), edge, WIDTH - RIGHT)
     body = []
     for tick in nice_ticks(0, greatest):
-        body.append(f'<path class="grid" d="M{LEFT} {tenths(y(tick))}H{WIDTH - RIGHT}"/>')
-        body.append(label(LEFT * 10 - 60, y(tick) + 35, f"{tick:,}", "axis end"))
+        body += grid_line(edge, y(tick), f"{tick:,}")
     for index, bar in enumerate(counts):
         if bar.value:
             top = min(y(bar.value), (HEIGHT - BOTTOM) * 10 - 10)

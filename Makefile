@@ -23,7 +23,7 @@ C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocab
 DASHBOARD_FILES = $(shell find dashboard -path dashboard/node_modules -prune -o -type f ! -name .npmrc -print)
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
-.PHONY: help venv engine build dashboard functions screenshots test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python services soak fuzz \
+.PHONY: help venv engine build dashboard functions screenshots test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python test-terraform terraform-tools terraform-docs services soak fuzz \
 	up demo bench-ingress bench-replay bench-match bench-depth bench-streams bench-gateway bench-cold-start clean
 
 help: ## this list
@@ -138,6 +138,16 @@ test-fuzz: $(VENV)/.ready $(FUZZ)/.built
 functions: $(VENV)/.ready ## the zips that AWS Lambda runs, in build/functions (incremental)
 	@$(BIN)/ironbook functions package
 
+terraform-tools: ## the AWS provider, tflint, terraform-docs and checkov, found or built outside the checkout (about an hour, once a machine)
+	@ops/terraform-tools
+
+terraform-docs: ## the tables in the READMEs of terraform/
+	@$(PYTHON) terraform/modules/identity/table.py
+	@ops/terraform-check docs
+
+test-terraform: ## terraform/: format, validity, tests with a mocked provider, tflint, checkov (where make terraform-tools was run)
+	@ops/terraform-check
+
 services: $(VENV)/.ready
 	@ops/system-packages services
 	@ops/system-packages bench
@@ -156,6 +166,7 @@ test: ## all checks and all tests; the last line is pytest's
 	@$(MAKE) --no-print-directory test-core
 	@$(MAKE) --no-print-directory test-sanitize
 	@$(MAKE) --no-print-directory test-fuzz
+	@$(MAKE) --no-print-directory test-terraform
 	@$(MAKE) --no-print-directory test-python
 
 soak: build services ## 1,000 kills, long property runs, 100,000,000 commands against the plain book (some hours)

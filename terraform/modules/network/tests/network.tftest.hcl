@@ -31,7 +31,7 @@ run "three_zones_have_a_public_a_private_and_an_isolated_subnet_each" {
   }
 
   assert {
-    condition     = [for subnet in aws_subnet.private : subnet.availability_zone] == var.zone_names
+    condition     = tolist([for subnet in aws_subnet.private : subnet.availability_zone]) == var.zone_names
     error_message = "private subnets must be in the order of the zones"
   }
 

@@ -48,7 +48,7 @@ run "each_reads_its_own_secrets_only" {
   }
 }
 
-run "only_rotation_writes_secrets_and_only_archiver_and_verifier_write_the_archive" {
+run "only_rotation_writes_secrets_and_only_archiver_and_verifier_write_the_archives_records" {
   command = apply
 
   assert {
@@ -57,7 +57,7 @@ run "only_rotation_writes_secrets_and_only_archiver_and_verifier_write_the_archi
   }
 
   assert {
-    condition     = [for who, document in data.aws_iam_policy_document.this : who if anytrue([for statement in document.statement : contains(statement.actions, "s3:PutObject") && anytrue([for resource in statement.resources : startswith(resource, "arn:aws:s3:::archive")])])] == ["function-archiver", "function-verifier"]
+    condition     = [for who, document in data.aws_iam_policy_document.this : who if anytrue([for statement in document.statement : contains(statement.actions, "s3:PutObject") && anytrue([for resource in statement.resources : startswith(resource, "arn:aws:s3:::archive/") && resource != "arn:aws:s3:::archive/snapshots/*"])])] == ["function-archiver", "function-verifier"]
     error_message = "nobody but archiver and verifier may write the archive"
   }
 

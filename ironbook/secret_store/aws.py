@@ -71,7 +71,7 @@ class SecretsManager:
                 f"following secrets needs the package {error.name}", hint="pip install 'ironbook[cloud]'"
             ) from None
         self._failures = (BotoCoreError, ClientError)
-        config = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=10)
+        config = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=5)
         try:
             session = boto3.session.Session(region_name=region or None)
             self._client: Any = session.client("secretsmanager", config=config)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import json
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -80,9 +81,14 @@ class Follower:
         self._key_file: KeyFile | None = None
         self._key_mark = ""  # of the key file after the last look
         self._keys_taken: dict[str, FollowedKey] = {}
+        self._stopped = threading.Event()
 
     def __repr__(self) -> str:
         return f"Follower({str(self._directory.path)!r})"
+
+    def stop(self) -> None:
+        """The look that is under way asks for nothing more; from any thread."""
+        self._stopped.set()
 
     def look(self) -> Look:
         """Bring everything up to date, as far as it goes."""
@@ -142,6 +148,8 @@ class Follower:
         """The versions that count of each secret, without those that have a problem. Raises StoreUnreachable."""
         found = {}
         for arn, one in wanted.items():
+            if self._stopped.is_set():
+                raise StoreUnreachable("a follower that stops asks no more")
             try:
                 found[arn] = self._versions_of(one)
             except StoreUnreachable:

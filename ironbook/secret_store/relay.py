@@ -18,19 +18,10 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 from ironbook._errors import DependencyMissing
-from ironbook.held import (
-    HeldUnreadable,
-    Holding,
-    Statement,
-    alternating,
-    fingerprint,
-    login_value,
-    process_name,
-    read,
-)
+from ironbook.held import HeldUnreadable, Holding, Statement, process_name, read
+from ironbook.renewal import SecretUnusable, database_holding, database_url
 from ironbook.secret_store.errors import HoldersUnavailable, SecretStoreError
 
 __all__ = ["Gathered", "HolderRow", "Relay", "forget", "gather", "holders"]
@@ -159,12 +150,9 @@ class Relay:
 
     async def _connected(self) -> Any:
         try:
-            url = self._url_file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise HoldersUnavailable(
-                "the file of the database's address must be readable, is not",
-                detail=f"{self._url_file}: {error.strerror if isinstance(error, OSError) else 'no UTF-8'}",
-            ) from None
+            url = database_url(self._url_file)
+        except SecretUnusable as error:
+            raise HoldersUnavailable(error.message, detail=error.detail, hint=error.hint) from None
         if self._connection is not None and (url != self._url or self._connection.is_closed()):
             if not self._connection.is_closed():
                 await self._connection.close()
@@ -174,13 +162,8 @@ class Relay:
         return self._connection
 
     def _own_statement(self, now_ns: int) -> Sequence[Statement]:
-        parts = urlsplit(self._url)
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        if not user or not password:
-            return ()
         if self._own is None or self._own[0] != self._url:
-            uses = fingerprint(login_value(user, password))
-            secret = f"database/{alternating(user)}"
+            secret, uses = database_holding(self._url)
             self._own = self._url, Holding(secret=secret, accepts=(), uses=uses, since_ns=now_ns)
         return (
             Statement(

@@ -1,6 +1,6 @@
 """The process `ironbook secrets follow`: looks again and again, relays what is held, and says when all is there.
 
-    look   every poll_interval_s, a fifth more or less; after a failure ever later, up to BACKOFF_S_MAX; SIGHUP: at once
+    look   every poll_interval_s, a fifth more or less; later after each failure, up to 5 minutes; SIGHUP: at once
     relay  every relay_interval_s, by a connection of its own; ever later while the database is away
     ready  systemd's READY=1 and the file <directory>/ready, as soon as everything wanted is there
     stop   SIGTERM, SIGINT: what stopped meanwhile is relayed once more, then the follower's own rows go
@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from ironbook._errors import IronbookError
 from ironbook.secret_store.aws import SecretsManager, Store
-from ironbook.secret_store.errors import FollowIncomplete, SecretStoreError
+from ironbook.secret_store.errors import FilesUnwritable, FollowIncomplete, SecretStoreError
 from ironbook.secret_store.files import Directory
 from ironbook.secret_store.follow import READY_FILE, Follower, Look
 from ironbook.secret_store.relay import Relay, gather
@@ -32,8 +32,9 @@ from ironbook.secret_store.settings import FollowSettings
 
 __all__ = ["follow", "follow_once"]
 
-BACKOFF_S_MAX: Final = 300.0
-JITTER: Final = 0.2
+LOOK_WAIT_S_MAX: Final = 300.0  # while Secrets Manager is away
+RELAY_WAIT_S_MAX: Final = 60.0  # while the database is away
+JITTER: Final = 0.2  # of a wait, more or less: followers that start together do not ask together
 STOP_TIMEOUT_S: Final = 8.0
 RELAYED_FILE: Final = "relayed.json"
 Tell = Callable[[str, str, dict[str, object]], None]
@@ -46,8 +47,15 @@ def tell_standard_error(level: str, event: str, fields: dict[str, object]) -> No
     sys.stderr.flush()
 
 
+def next_wait_s(interval_s: float, failed_count: int, most_s: float, unit: float) -> float:
+    """Seconds until the next attempt: the interval, doubled with each failure in a row. unit: 0 to 1, for jitter."""
+    wait_s = max(interval_s, min(interval_s * 2.0 ** min(failed_count, 16), most_s))
+    return wait_s * (1 - JITTER + 2 * JITTER * unit)
+
+
 def follow(settings: FollowSettings, tell: Tell = tell_standard_error) -> None:
     """Follow until a signal. Raises what keeps it from beginning."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is somebody to look again
     directory = Directory(settings.directory)
     directory.take()
     try:
@@ -124,6 +132,7 @@ class _Process:
         stop = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         _notify("STOPPING=1")
+        self._follower.stop()
         for task in (*tasks, stop):
             task.cancel()
         await asyncio.wait([*tasks, stop], timeout=STOP_TIMEOUT_S)
@@ -154,8 +163,7 @@ class _Process:
         while True:
             look = await self._look()
             failed_count = 0 if look.reached else failed_count + 1
-            wait_s = min(self._settings.poll_interval_s * 2.0 ** min(failed_count, 16), BACKOFF_S_MAX)
-            wait_s = max(wait_s, self._settings.poll_interval_s) * (1 - JITTER + 2 * JITTER * self._random_unit())
+            wait_s = next_wait_s(self._settings.poll_interval_s, failed_count, LOOK_WAIT_S_MAX, self._random_unit())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._again.wait(), wait_s)
             self._again.clear()
@@ -167,10 +175,11 @@ class _Process:
         self._told.now("secret", "error", {what: _parts(error) for what, error in look.problems.items()})
         self._told.now("secret_warning", "warning", {what: _parts(error) for what, error in look.warnings.items()})
         if look.complete and not self._ready:
-            self._ready = True
-            await asyncio.to_thread(self._directory.write, READY_FILE, b"everything was brought\n")
-            self._tell("info", "ready", {})
-            _notify("READY=1")
+            with contextlib.suppress(FilesUnwritable):  # the next look tries again
+                await asyncio.to_thread(self._directory.write, READY_FILE, b"everything was brought\n")
+                self._ready = True
+                self._tell("info", "ready", {})
+                _notify("READY=1")
         _notify(f"STATUS={len(look.problems)} problems" if look.problems else "STATUS=up to date")
         return look
 
@@ -180,8 +189,8 @@ class _Process:
         failed_count = 0
         while self._relay is not None:
             failed_count = 0 if await self._relay_once() else failed_count + 1
-            wait_s = min(self._settings.relay_interval_s * 2.0 ** min(failed_count, 16), BACKOFF_S_MAX / 5)
-            await asyncio.sleep(wait_s * (1 - JITTER + 2 * JITTER * self._random_unit()))
+            interval_s = self._settings.relay_interval_s
+            await asyncio.sleep(next_wait_s(interval_s, failed_count, RELAY_WAIT_S_MAX, self._random_unit()))
         await asyncio.Event().wait()
 
     async def _relay_once(self) -> bool:

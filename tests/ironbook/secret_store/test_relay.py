@@ -71,6 +71,7 @@ class Beside:
 
     def __init__(self, directory: Path, url: str) -> None:
         self.url_file = directory / "follower.database-url"
+        self.url_file.touch(0o600)
         self.url_file.write_text(url + "\n")
         self.pattern = str(directory / "*.held.json")
         self.known: dict[str, str] = {}

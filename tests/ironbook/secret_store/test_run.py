@@ -22,6 +22,7 @@ from ironbook import Key
 from ironbook.cli._app import run as ironbook
 from ironbook.held import fingerprint, process_name
 from ironbook.secret_store.relay import holders
+from ironbook.secret_store.run import next_wait_s
 from schemas import migrations
 from schemas import vocabulary as v
 from tests.ironbook.secret_store.installation import ENVIRONMENT, SECRETS, Secrets, api_key, database
@@ -260,6 +261,13 @@ def test_it_is_not_ready_before_everything_is_there_and_goes_on_through_trouble(
         assert "another one does already" in again.stderr
     finally:
         follower.close()
+
+
+def test_waits_double_while_nobody_answers_and_differ_between_followers() -> None:
+    waits = [next_wait_s(30, failures, 300, 0.5) for failures in (0, 1, 2, 3, 4, 100)]
+    assert waits == [30, 60, 120, 240, 300, 300]
+    assert next_wait_s(3600, 3, 300, 0.5) == 3600, "a long interval never becomes a short one"
+    assert (next_wait_s(30, 0, 300, 0.0), next_wait_s(30, 0, 300, 1.0)) == pytest.approx((24, 36))
 
 
 def test_one_look_says_by_its_exit_code_whether_everything_is_there(

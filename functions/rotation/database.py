@@ -130,13 +130,14 @@ class Administrator:
         """All rows of a secret. It cannot be known who holds it where they cannot be read."""
         rows = await self._ask(
             "secret_holders must be readable (schemas/sql/0007)",
-            "SELECT process, kind, accepts, uses, seen_ns FROM secret_holders WHERE secret = $1 ORDER BY process",
+            "SELECT process, kind, accepts, uses, since_ns, seen_ns FROM secret_holders"
+            " WHERE secret = $1 ORDER BY process",
             secret,
         )
         return [
             Holder(
                 process=row["process"], kind=row["kind"], accepts=frozenset(row["accepts"]), uses=row["uses"],
-                seen_ns=row["seen_ns"],
+                since_ns=row["since_ns"], seen_ns=row["seen_ns"],
             )
             for row in rows
         ]  # fmt: skip

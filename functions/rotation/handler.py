@@ -29,7 +29,7 @@ from functions.rotation.kinds.cookie import Cookie
 from functions.rotation.kinds.database import Database
 from functions.rotation.kinds.kafka import Kafka
 from functions.rotation.kinds.tls import Tls
-from functions.rotation.rotation import SECOND_NS, Outcome, Rotation, Rules, each, text_of
+from functions.rotation.rotation import MINUTE_NS, Outcome, Rotation, Rules, each, text_of
 from functions.rotation.settings import Settings
 from functions.rotation.steps import step_named
 from functions.rotation.store import Store
@@ -38,7 +38,7 @@ __all__ = ["handle"]
 
 LOG = logger("rotation")
 CLIENTS = Clients()  # kept while Lambda keeps the process
-MINUTE_NS = 60 * SECOND_NS
+SECOND_NS = 10**9
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -64,6 +64,7 @@ async def _answer(event: Mapping[str, Any], settings: Settings, clients: Clients
             environment=settings.environment,
             required_holders=settings.required_holders,
             silent_ns=settings.holder_silent_s * SECOND_NS,
+            login_ns=settings.session_hours * 60 * MINUTE_NS,
         )
         rotation = Rotation(Store(clients), book, _kinds(settings, clients, book), rules, now_ns)
         if "Step" in event:
@@ -103,7 +104,10 @@ async def _all(
     for outcome in outcomes:
         _said(outcome)
         age_ns = now_ns() - outcome.since_ns
-        if outcome.state == "unfinished" and age_ns > settings.unfinished_alert_minutes * MINUTE_NS:
+        allowed_minutes = settings.unfinished_alert_minutes
+        if outcome.kind in (ApiKey.name, Cookie.name):
+            allowed_minutes += settings.session_hours * 60
+        if outcome.state == "unfinished" and age_ns > allowed_minutes * MINUTE_NS:
             overdue = f"unfinished for {age_ns // MINUTE_NS} minutes; the old secret works on"
             waiting = "".join(f"\n- {who}" for who in outcome.waiting)
             _alert(clients, settings, f"rotation of {outcome.secret} waits", f"{outcome.secret}: {overdue}{waiting}")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from functions.rotation.errors import HoldersUnnamed
 
-__all__ = ["Holder", "Required", "not_accepted", "not_used", "required_of"]
+__all__ = ["Holder", "Required", "lived_out", "not_accepted", "not_used", "required_of"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,7 @@ class Holder:
     kind: str
     accepts: frozenset[str]
     uses: str | None
+    since_ns: int
     seen_ns: int
 
 
@@ -100,6 +101,11 @@ def not_used(rows: Iterable[Holder], new: str, required: Required, *, verified: 
         using[row.kind] += uses
     held = "accept the new one" if verified else "use the new one"
     return waiting + _too_few(holding, required.holders, held) + _too_few(using, required.users, "use the new one")
+
+
+def lived_out(rows: Iterable[Holder], changed_ns: int, lifetime_ns: int) -> int:
+    """When the last login that an old key made is over: so long after everybody had the new one."""
+    return max([changed_ns, *(row.since_ns for row in rows)]) + lifetime_ns
 
 
 def _silent(row: Holder) -> str:

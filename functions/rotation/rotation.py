@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from functions.common.errors import EventInvalid, SecretInvalid
 from functions.rotation.errors import KindUnknown, NewSecretRefused, RotationBusy, RotationError, RotationUnfinished
-from functions.rotation.holders import Holder, Required, not_accepted, not_used, required_of
+from functions.rotation.holders import Holder, Required, lived_out, not_accepted, not_used, required_of
 from functions.rotation.kinds import Kind, Value
 from functions.rotation.steps import PENDING, Labels, Next, Step, is_done, labels_of, next_step
 from functions.rotation.store import ENVIRONMENT_TAG, HOLDERS_TAG, KIND_TAG, USERS_TAG, Found, Store, Version
@@ -24,7 +24,7 @@ from functions.rotation.store import ENVIRONMENT_TAG, HOLDERS_TAG, KIND_TAG, USE
 __all__ = ["Book", "Outcome", "Rotation", "Rules", "each", "text_of"]
 
 PARTS_MAX: Final = 8  # of one drive of one secret: create, carry, tidy, retire; more would go in a circle
-SECOND_NS: Final = 10**9
+MINUTE_NS: Final = 60 * 10**9
 
 
 class Book(Protocol):
@@ -47,6 +47,7 @@ class Rules:
     environment: str
     required_holders: str
     silent_ns: int
+    login_ns: int = 0  # how long a login may live that an old key or cookie key signed
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -277,7 +278,8 @@ class Rotation:
 
     async def _waiting(self, case: _Case, step: Next) -> list[str]:
         """Who must confirm before this step, and has not."""
-        alive_since_ns = self._now_ns() - self._rules.silent_ns
+        now_ns = self._now_ns()
+        alive_since_ns = now_ns - self._rules.silent_ns
         new = case.new if step is Next.CARRY else case.old
         rows = await self._book.holders(case.kind.holder(new))
         fingerprint = case.kind.fingerprint(new)
@@ -286,6 +288,10 @@ class Rotation:
                 return []
             return not_accepted(rows, fingerprint, case.required, alive_since_ns=alive_since_ns)
         waiting = not_used(rows, fingerprint, case.required, verified=case.kind.verified, alive_since_ns=alive_since_ns)
+        over_ns = lived_out(rows, case.found.changed_ns, self._rules.login_ns)
+        if case.kind.verified and self._rules.login_ns and now_ns < over_ns:
+            left_minutes = -((now_ns - over_ns) // MINUTE_NS)
+            waiting.append(f"logins that the old one signed may live on for {left_minutes} minutes")
         return waiting + (await case.kind.unused(case.before, new) if case.before is not None else [])
 
     async def _would(self, secret_id: str) -> Outcome:

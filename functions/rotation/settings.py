@@ -18,6 +18,9 @@ class Settings:
         "", "Who must hold secrets that have no tag ironbook:holders: api_key:engine=1,gateway=2;cookie:gateway=2"
     )
     holder_silent_s: int = env.integer(60, 10, 86_400, "A process not heard of for so long has not confirmed, in s.")
+    session_hours: int = env.integer(
+        12, 0, 720, "A login lives for so long (IRONBOOK_GATEWAY_SESSION_HOURS): old keys and cookie keys stay for it."
+    )
     unfinished_alert_minutes: int = env.integer(60, 1, 100_000, "A rotation unfinished for longer raises an alert.")
     alerts_topic_arn: str = env.text("", "SNS topic of alerts. Empty: nobody is told.")
 

@@ -13,7 +13,9 @@ ENGINE_AND_GATEWAY = Required(holders={"engine": 1, "gateway": 1})
 
 def row(process: str, accepts: str = "", uses: str | None = None, seen_ns: int = NOW_NS) -> Holder:
     kind = process.rpartition("-")[0]
-    return Holder(process=process, kind=kind, accepts=frozenset(accepts.split()), uses=uses, seen_ns=seen_ns)
+    return Holder(
+        process=process, kind=kind, accepts=frozenset(accepts.split()), uses=uses, since_ns=0, seen_ns=seen_ns
+    )
 
 
 def accepted(*rows: Holder, required: Required = ENGINE_AND_GATEWAY) -> list[str]:

@@ -217,3 +217,24 @@ def test_a_user_of_a_secret_that_must_be_seen_keeps_the_old_one_alive(world: Wor
     assert world.drive(secret)["waiting"][0] == "client-9 still uses another one"
     world.row("client-9", "api_key/desk-9", [], mark("api_key", world.value(secret)))
     assert world.drive(secret)["state"] == "rest"
+
+
+def test_old_keys_live_as_long_as_the_logins_that_they_signed(world: World, monkeypatch: Any):
+    """A cookie that the old key signed is good until its hours are over, and so is the key."""
+    for secret in (world.cookie(), world.api_key()):
+        world.settings(session_hours=12, unfinished_alert_minutes=60)
+        monkeypatch.setattr(handler, "now_ns", time.time_ns)
+        world.hold(secret)
+        world.rotate(secret)
+        world.hold(secret)
+        world.drive(secret)
+        world.hold(secret)
+        assert PREVIOUS in world.labels(secret)
+        assert world.drive(secret)["waiting"] == ["logins that the old one signed may live on for 720 minutes"]
+        world.settings(holder_silent_s=86_400)
+        monkeypatch.setattr(handler, "now_ns", lambda: time.time_ns() + 11 * 3600 * 10**9)
+        assert world.drive(secret)["state"] == "unfinished"
+        assert world.alerts() == []
+        monkeypatch.setattr(handler, "now_ns", lambda: time.time_ns() + (12 * 3600 + 1) * 10**9)
+        assert world.drive(secret)["state"] == "rest"
+        assert set(world.labels(secret)) == {CURRENT}

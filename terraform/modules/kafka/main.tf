@@ -77,8 +77,8 @@ resource "aws_msk_cluster" "this" {
   kafka_version          = var.kafka_version
   number_of_broker_nodes = length(var.subnet_ids)
 
-  # Per topic and partition: how far each consumer group is behind is what the alarms look at.
-  enhanced_monitoring = "PER_TOPIC_PER_PARTITION"
+  # Has what the alarms look at, how far consumer groups are behind included; finer levels are billed by the partition.
+  enhanced_monitoring = "PER_BROKER"
 
   broker_node_group_info {
     instance_type   = var.broker_instance_type

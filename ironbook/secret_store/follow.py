@@ -310,7 +310,7 @@ class Follower:
             if key_id in names or (followed and name in look.problems):
                 continue
             try:
-                why = "another key's now" if followed else self._why_ended(arn)
+                why = "another key's now" if followed else self._why_ended(arn, listed)
                 if why != DELETED or not revoke:
                     raise SecretMissing(
                         f"the secret of a key that is here must be followed, is {why}",
@@ -325,11 +325,18 @@ class Follower:
             except (SecretStoreError, KeyStoreError) as error:
                 look.warnings[name] = error
 
-    def _why_ended(self, arn: str) -> str:
+    def _why_ended(self, arn: str, listed: Mapping[str, Listed]) -> str:
+        """Why a secret is followed no more. One that cannot be found is deleted only if its neighbours are found:
+
+        in another region or account, or at a server that forgot everything, no secret can be found.
+        """
         found = self._store.describe(arn)
-        if found is None or found.deleted:
+        if found is not None:
+            return DELETED if found.deleted else "there, but not among the ones that the settings follow"
+        place = arn.split(":")[:5]  # arn, partition, service, region, account
+        if any(one.arn.split(":")[:5] == place and not one.deleted for one in listed.values()):
             return DELETED
-        return "there, but not among the ones that the settings follow"
+        return "not found, nor is any other one of its environment, region and account"
 
     # ---- What a later life must know ---------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from ironbook.secret_store.settings import FollowSettings
 __all__ = ["follow", "follow_once"]
 
 LOOK_WAIT_S_MAX: Final = 300.0  # while Secrets Manager is away
+UNREADY_WAIT_S_MAX: Final = 30.0  # the same, while processes wait for their first files
 RELAY_WAIT_S_MAX: Final = 60.0  # while the database is away
 JITTER: Final = 0.2  # of a wait, more or less: followers that start together do not ask together
 STOP_TIMEOUT_S: Final = 8.0
@@ -163,7 +164,8 @@ class _Process:
         while True:
             look = await self._look()
             failed_count = 0 if look.reached else failed_count + 1
-            wait_s = next_wait_s(self._settings.poll_interval_s, failed_count, LOOK_WAIT_S_MAX, self._random_unit())
+            most_s = LOOK_WAIT_S_MAX if self._ready else UNREADY_WAIT_S_MAX
+            wait_s = next_wait_s(self._settings.poll_interval_s, failed_count, most_s, self._random_unit())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._again.wait(), wait_s)
             self._again.clear()

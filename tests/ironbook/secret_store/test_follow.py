@@ -8,6 +8,7 @@ import os
 import stat
 from pathlib import Path
 
+import boto3
 import pytest
 
 from ironbook import Key
@@ -229,10 +230,25 @@ def test_a_key_whose_secret_is_deleted_is_revoked_only_where_the_settings_say_so
 
 def test_a_key_whose_secret_is_gone_is_revoked_after_a_restart_too(secrets: Secrets, directory: Path) -> None:
     secrets.make("api_key/desk-1", "api_key", api_key())
+    secrets.make("api_key/desk-2", "api_key", api_key("desk-2", number=101))
     made(directory, keys=wanted_keys(directory)).look()
     secrets.client.delete_secret(SecretId=f"{ENVIRONMENT}/api_key/desk-1", ForceDeleteWithoutRecovery=True)
     look = made(directory, keys=wanted_keys(directory, revoke_deleted=True)).look()
     assert look.changed == ["key desk-1 revoked"]
+
+
+def test_a_store_in_which_nothing_is_found_at_all_revokes_nothing(aws: Aws, secrets: Secrets, directory: Path) -> None:
+    secrets.make("api_key/desk-1", "api_key", api_key())
+    made(directory, keys=wanted_keys(directory)).look()
+    strict = wanted_keys(directory, revoke_deleted=True)
+    elsewhere = SecretsManager("eu-west-1")
+    Secrets(boto3.client("secretsmanager", region_name="eu-west-1")).make("cookie", "cookie", {"secret": SECRETS[1]})
+    look = follower(elsewhere, settings(directory, keys=strict)).look()
+    assert "not found, nor is any other one" in str(next(iter(look.warnings.values())))
+    aws.reset()
+    look = made(directory, keys=strict).look()
+    assert "not found, nor is any other one" in str(next(iter(look.warnings.values())))
+    assert held(directory) == [SECRETS[0]]
 
 
 def test_a_secret_that_only_lost_its_tags_revokes_nothing(secrets: Secrets, directory: Path) -> None:

@@ -287,6 +287,8 @@ class Rotation:
             if not case.kind.verified:
                 return []
             return not_accepted(rows, fingerprint, case.required, alive_since_ns=alive_since_ns)
+        if case.before is not None and not case.kind.made(case.before):
+            return []  # there was nothing before the first one
         waiting = not_used(rows, fingerprint, case.required, verified=case.kind.verified, alive_since_ns=alive_since_ns)
         over_ns = lived_out(rows, case.found.changed_ns, self._rules.login_ns)
         if case.kind.verified and self._rules.login_ns and now_ns < over_ns:

@@ -12,6 +12,7 @@ does for processes that took in the versions they are given.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import secrets
 import time
@@ -22,6 +23,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from functions.common.invoke import Context
 from functions.rotation import handler
@@ -82,15 +87,18 @@ class World:
         )  # fmt: skip
         return str(answer["ARN"])
 
-    def api_key(self, key_id: str = "desk-1", **more: Any) -> str:
+    def api_key(
+        self, key_id: str = "desk-1", *, holders: str = "engine=1 gateway=2", users: str = "", number: int = 7,
+        permissions: list[str] | None = None, account: int = 1,
+    ) -> str:  # fmt: skip
         """An API key that an engine and two gateways check."""
-        value = {"key_id": key_id, "secret": secrets.token_hex(32), "number": 7, "permissions": ["trade", "read"],
-                 "account": 1, "networks": []}  # fmt: skip
-        return self.secret(f"api_key/{key_id}", "api_key", value, **({"holders": "engine=1 gateway=2"} | more))
+        value = {"key_id": key_id, "secret": secrets.token_hex(32), "number": number,
+                 "permissions": permissions or ["trade", "read"], "account": account, "networks": []}  # fmt: skip
+        return self.secret(f"api_key/{key_id}", "api_key", value, holders, **({"users": users} if users else {}))
 
-    def cookie(self) -> str:
+    def cookie(self, holders: str = "gateway=2") -> str:
         """The key of session cookies."""
-        return self.secret("cookie", "cookie", {"secret": secrets.token_hex(32)}, "gateway=2")
+        return self.secret("cookie", "cookie", {"secret": secrets.token_hex(32)}, holders)
 
     def database(self, name: str = "gateway", *, make: bool = True, holders: str = "gateway=1", **more: Any) -> str:
         """A login of two users, the first of which exists and is in use."""
@@ -226,6 +234,25 @@ class World:
         members = "SELECT roleid::regrole::text, member::regrole::text FROM pg_auth_members ORDER BY 1, 2"
         rows = [[tuple(row) for row in self.sql(text)] for text in (roles, members, "TABLE secret_holders")]
         return {"secrets": stored, "postgres": rows}
+
+
+def authority(days: int = 3650, name: str = "Firm") -> dict[str, str]:
+    """A firm's own authority."""
+    now = datetime.datetime.now(datetime.UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    made = (
+        x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=30))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return {"certificate": made.public_bytes(serialization.Encoding.PEM).decode(), "private_key": private.decode()}
 
 
 def mark(kind: str, value: Mapping[str, Any]) -> str:

@@ -13,35 +13,15 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
 
 from functions.common.errors import SecretInvalid
 from functions.rotation.errors import NewSecretRefused
 from functions.rotation.kinds.tls import make_certificate
-from tests.support.rotation import CURRENT, PENDING, World
+from tests.support.rotation import CURRENT, PENDING, World, authority
 
 NOW = datetime.datetime.now(datetime.UTC)
 NAMES = ["localhost", "gateway.internal", "127.0.0.1"]
-
-
-def authority(days: int = 3650, name: str = "Firm") -> dict[str, str]:
-    """A firm's own authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    made = (
-        x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
-        .serial_number(x509.random_serial_number()).not_valid_before(NOW - datetime.timedelta(days=30))
-        .not_valid_after(NOW + datetime.timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return {"certificate": made.public_bytes(serialization.Encoding.PEM).decode(), "private_key": private.decode()}
 
 
 @pytest.fixture

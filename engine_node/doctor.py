@@ -43,25 +43,28 @@ class Reader(Protocol):
 
 
 class Machine:
-    """The machine itself."""
+    """The machine itself; or, with a root, one whose /proc, /sys and disks stand below that directory."""
+
+    def __init__(self, root: str = "") -> None:
+        self._root = root
 
     def read(self, path: str) -> str | None:
         """The text of a file, or None."""
         try:
-            return Path(path).read_text(errors="replace")
+            return Path(self._root + path).read_text(errors="replace")
         except OSError:
             return None
 
     def names(self, path: str) -> list[str]:
         """What a directory holds, sorted."""
         try:
-            return sorted(os.listdir(path))
+            return sorted(os.listdir(self._root + path))
         except OSError:
             return []
 
     def free_bytes(self, path: str) -> int | None:
         """Room for this user where the path is or will be."""
-        place = Path(path).absolute()
+        place = Path(self._root + str(Path(path).absolute()))
         while not place.exists() and place != place.parent:
             place = place.parent
         try:

@@ -4,7 +4,7 @@
                         │  Kafka: whole (clusters, configurations, users' secrets, topics)
                         │  Grafana: workspaces
                         │  CloudWatch over CBOR: said again to moto in its older protocol
-                        └  EC2, S3: single calls
+                        └  EC2: placement groups; single calls of EC2 and S3
 
 The service that a request is for stands in its signature's scope. It keeps state and runs nothing, as moto does.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 import io
 import json
 import re
@@ -44,6 +45,16 @@ class Gaps:
         self._inner = inner
         self._kafka = Kafka()
         self._grafana = Grafana()
+        self._ec2 = Ec2()
+        self._lifecycles: dict[str, tuple[str, bytes]] = {}
+        self._scaling_tags: dict[str, dict[str, str]] = {}
+        self._budget_tags: dict[str, list[dict[str, str]]] = {}
+        self._targets: dict[str, Callable[[Environ], Answer | None]] = {
+            "RegisterScalableTarget": self._register_scaling,
+            "CreateBudget": self._create_budget,
+            "ListTagsForResource": self._list_tags,
+            "DescribeSubscribersForNotification": self._subscribers,
+        }
         self._cloudwatch = botocore.session.get_session().get_service_model("cloudwatch")
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -56,7 +67,11 @@ class Gaps:
         elif service == "monitoring" and environ.get("HTTP_SMITHY_PROTOCOL") == "rpc-v2-cbor":
             answer = self._cbor(environ)
         elif service == "ec2":
-            answer = self._monitor(environ)
+            answer = self._ec2.answer(environ)
+        elif service == "s3" and environ.get("QUERY_STRING", "").split("=")[0] == "lifecycle":
+            answer = self._lifecycle(environ)
+        elif environ.get("HTTP_X_AMZ_TARGET", "").rsplit(".", 1)[-1] in self._targets:
+            answer = self._targets[environ["HTTP_X_AMZ_TARGET"].rsplit(".", 1)[-1]](environ)
         if answer is None:
             if service == "s3" and environ["REQUEST_METHOD"] == "PUT":
                 return self._put_bucket(environ, start_response)
@@ -95,28 +110,59 @@ class Gaps:
             parsed = {"__type": error.get("Code", "Unknown"), "message": error.get("Message", "")}
         return status, {"Content-Type": "application/cbor", "Smithy-Protocol": "rpc-v2-cbor"}, cbor(parsed)
 
-    def _monitor(self, environ: Environ) -> Answer | None:
-        """EC2: detailed monitoring of an instance, on and off."""
-        form = urllib.parse.parse_qs(_body(environ).decode(errors="replace"))
-        action = form.get("Action", [""])[0]
-        if action not in ("MonitorInstances", "UnmonitorInstances"):
-            return None
-        from moto.ec2.models import ec2_backends
+    def _lifecycle(self, environ: Environ) -> Answer | None:
+        """S3: a lifecycle's rules as they were given; moto drops sizes from filters."""
+        bucket, header = environ["PATH_INFO"].strip("/"), "x-amz-transition-default-minimum-object-size"
+        body = _body(environ)
+        if environ["REQUEST_METHOD"] == "GET" and bucket in self._lifecycles:
+            size, rules = self._lifecycles[bucket]
+            return 200, {"Content-Type": "application/xml", header: size}, rules
+        answer = self._ask(environ, body)
+        if answer[0] < 300 and environ["REQUEST_METHOD"] == "PUT":
+            size = environ.get("HTTP_" + header.upper().replace("-", "_"), "all_storage_classes_128K")
+            self._lifecycles[bucket] = (size, body)
+        elif answer[0] < 300 and environ["REQUEST_METHOD"] == "DELETE":
+            self._lifecycles.pop(bucket, None)
+        return answer
 
-        state = "enabled" if action == "MonitorInstances" else "disabled"
-        backend = ec2_backends[ACCOUNT][_scope(environ)[1]]
-        names = [value for name, values in form.items() if name.startswith("InstanceId.") for value in values]
-        for name in names:
-            backend.get_instance(name).monitoring_state = state
-        items = "".join(
-            f"<item><instanceId>{name}</instanceId><monitoring><state>{state}</state></monitoring></item>"
-            for name in names
-        )
-        text = (
-            f'<{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>{uuid.uuid4()}</requestId>'
-            f"<instancesSet>{items}</instancesSet></{action}Response>"
-        )
-        return 200, {"Content-Type": "text/xml"}, text.encode()
+    def _register_scaling(self, environ: Environ) -> Answer:
+        """Application Auto Scaling: tags that a target is registered with."""
+        body = _body(environ)
+        status, headers, answer = self._ask(environ, body)
+        if status < 300:
+            self._scaling_tags.setdefault(json.loads(answer)["ScalableTargetARN"], {}).update(
+                json.loads(body).get("Tags", {})
+            )
+        return status, headers, answer
+
+    def _create_budget(self, environ: Environ) -> None:
+        """Budgets: tags that one is made with; the rest is moto's."""
+        given = json.loads(_body(environ))
+        arn = f"arn:aws:budgets::{given['AccountId']}:budget/{given['Budget']['BudgetName']}"
+        self._budget_tags[arn] = given.get("ResourceTags", [])
+
+    def _list_tags(self, environ: Environ) -> Answer | None:
+        """Application Auto Scaling and Budgets: tags of a target and of a budget."""
+        tags: dict[str, Any]
+        service = environ["HTTP_X_AMZ_TARGET"].split(".")[0]
+        if service == "AnyScaleFrontendService":
+            tags = {"Tags": self._scaling_tags.get(json.loads(_body(environ))["ResourceARN"], {})}
+        elif service == "AWSBudgetServiceGateway":
+            tags = {"ResourceTags": self._budget_tags.get(json.loads(_body(environ))["ResourceARN"], [])}
+        else:
+            return None
+        return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(tags).encode()
+
+    def _subscribers(self, environ: Environ) -> Answer:
+        """Budgets: who is told by a notification."""
+        from moto.budgets.models import budgets_backends
+
+        given = json.loads(_body(environ))
+        budget = budgets_backends[ACCOUNT]["aws"].budgets[given["AccountId"]][given["BudgetName"]]
+        asked = given["Notification"]
+        found = [one.subscribers for one in budget.notifications if asked.items() <= one.details.items()]
+        said = json.dumps({"Subscribers": found[0] if found else []}).encode()
+        return 200, {"Content-Type": "application/x-amz-json-1.1"}, said
 
     def _put_bucket(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """S3: tags that a bucket is made with."""
@@ -347,6 +393,81 @@ class Kafka:
             for name in query.get("tagKeys", []):
                 tags.pop(name, None)
         return {"tags": tags}
+
+
+# ---- EC2 -------------------------------------------------------------------------------------------------------------
+
+
+class Ec2:
+    """Detailed monitoring of instances, and placement groups. What moto knows is left to it."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, dict[str, str]] = {}
+        self._calls: dict[str, Callable[[dict[str, str], str], tuple[str, str] | None]] = {
+            "MonitorInstances": functools.partial(self._monitor, "enabled"),
+            "UnmonitorInstances": functools.partial(self._monitor, "disabled"),
+            "CreatePlacementGroup": self._create_group,
+            "DescribePlacementGroups": self._describe_groups,
+            "DeletePlacementGroup": self._delete_group,
+        }
+
+    def answer(self, environ: Environ) -> Answer | None:
+        """One call; None: not one of these."""
+        form = {name: values[0] for name, values in urllib.parse.parse_qs(_body(environ).decode("latin-1")).items()}
+        action = form.get("Action", "")
+        if action not in self._calls:
+            return None
+        said = self._calls[action](form, _scope(environ)[1])
+        if said is None:
+            text = "<Response><Errors><Error><Code>InvalidPlacementGroup.Unknown</Code><Message>no such group</Message>"
+            return 400, {"Content-Type": "text/xml"}, f"{text}</Error></Errors></Response>".encode()
+        name, inner = said
+        text = (
+            f'<{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>{uuid.uuid4()}</requestId>'
+            f"<{name}>{inner}</{name}></{action}Response>"
+        )
+        return 200, {"Content-Type": "text/xml"}, text.encode()
+
+    def _monitor(self, state: str, form: dict[str, str], region: str) -> tuple[str, str]:
+        from moto.ec2.models import ec2_backends
+
+        names = [value for name, value in form.items() if name.startswith("InstanceId.")]
+        for name in names:
+            ec2_backends[ACCOUNT][region].get_instance(name).monitoring_state = state
+        item = "<item><instanceId>{}</instanceId><monitoring><state>{}</state></monitoring></item>"
+        return "instancesSet", "".join(item.format(name, state) for name in names)
+
+    def _create_group(self, form: dict[str, str], region: str) -> tuple[str, str]:
+        tags = {
+            form[f"{front}.Key"]: form.get(f"{front}.Value", "")
+            for front in (name.removesuffix(".Key") for name in form if name.endswith(".Key"))
+        }
+        listed = "".join(f"<item><key>{key}</key><value>{value}</value></item>" for key, value in tags.items())
+        name, number = form["GroupName"], f"pg-{uuid.uuid4().hex[:17]}"
+        self._groups[name] = {
+            "groupName": name,
+            "groupId": number,
+            "groupArn": f"arn:aws:ec2:{region}:{ACCOUNT}:placement-group/{name}",
+            "strategy": form["Strategy"],
+            "state": "available",
+            "tagSet": listed,
+        }
+        return "placementGroup", _elements(self._groups[name])
+
+    def _describe_groups(self, form: dict[str, str], _region: str) -> tuple[str, str] | None:
+        wanted = {value for name, value in form.items() if name.startswith(("GroupName.", "GroupId."))}
+        groups = self._groups.values()
+        found = [group for group in groups if not wanted or wanted & {group["groupName"], group["groupId"]}]
+        if wanted and not found:
+            return None
+        return "placementGroupSet", "".join(f"<item>{_elements(group)}</item>" for group in found)
+
+    def _delete_group(self, form: dict[str, str], _region: str) -> tuple[str, str] | None:
+        return None if self._groups.pop(form["GroupName"], None) is None else ("return", "true")
+
+
+def _elements(values: dict[str, str]) -> str:
+    return "".join(f"<{name}>{value}</{name}>" for name, value in values.items())
 
 
 # ---- Grafana ---------------------------------------------------------------------------------------------------------

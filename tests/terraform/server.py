@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import sys
-from typing import Any
+from typing import Any, Final
 
-from tests.support.aws import main
+from tests.support.aws import ACCOUNT, REGION, main
 from tests.terraform.gaps import Gaps
+
+IMAGE: Final = "ami-00000000000000000"
 
 
 def _mend() -> None:
     """What is wrong inside moto, rather than missing."""
-    from moto.elbv2.models import ELBv2Backend
+    from moto.ec2.models import ec2_backends
+    from moto.elbv2 import models as load_balancers
     from moto.rds.models import DBParameterGroup
+    from moto.s3.models import FakeBucket
 
     # A listener's certificate is one of ACM that somebody ordered by hand.
-    ELBv2Backend._certificate_exists = lambda self, certificate_arn: True  # type: ignore[method-assign]
+    load_balancers.register_certificate = lambda *_, **__: None  # type: ignore[assignment]
+    # AWS does not look at the policy of the bucket that logs go to when it is told of it.
+    FakeBucket._log_permissions_enabled_policy = lambda self, **_: True  # type: ignore[method-assign]
+
+    # The machine image that an environment's release.json names before there is a release.
+    amis = ec2_backends[ACCOUNT][REGION].amis
+    image = copy.copy(next(found for found in amis.values() if found.architecture == "x86_64"))
+    image.id = IMAGE
+    amis[IMAGE] = image
 
     plain = DBParameterGroup.update_parameters
 
@@ -26,5 +40,6 @@ def _mend() -> None:
 
 
 if __name__ == "__main__":
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # AWS's own, which roles are given
     _mend()
     main(int(sys.argv[1]), Gaps)

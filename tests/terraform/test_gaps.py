@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import botocore.exceptions
 import pytest
 
 from tests.support.aws import Aws
@@ -120,6 +121,17 @@ def test_an_instance_is_monitored_when_asked(server: Aws) -> None:
     ec2.monitor_instances(InstanceIds=[made["InstanceId"]])
     found = ec2.describe_instances(InstanceIds=[made["InstanceId"]])["Reservations"][0]["Instances"][0]
     assert found["Monitoring"]["State"] == "enabled"
+
+
+def test_placement_groups_come_and_go(server: Aws) -> None:
+    ec2 = server.client("ec2")
+    tags = [{"ResourceType": "placement-group", "Tags": [{"Key": "a", "Value": "b"}]}]
+    ec2.create_placement_group(GroupName="near", Strategy="cluster", TagSpecifications=tags)
+    (found,) = ec2.describe_placement_groups(GroupNames=["near"])["PlacementGroups"]
+    assert (found["Strategy"], found["State"], found["Tags"]) == ("cluster", "available", [{"Key": "a", "Value": "b"}])
+    ec2.delete_placement_group(GroupName="near")
+    with pytest.raises(botocore.exceptions.ClientError, match="Unknown"):
+        ec2.describe_placement_groups(GroupNames=["near"])
 
 
 def test_a_bucket_keeps_the_tags_that_it_was_made_with(server: Aws) -> None:

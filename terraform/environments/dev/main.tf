@@ -69,7 +69,6 @@ module "identity" {
   kafka_user_secret_arns    = module.secrets.kafka_user_secret_arns
   ca_secret_arn             = module.secrets.ca_secret_arn
   database_admin_secret_arn = module.postgres.admin_secret_arn
-  kafka_cluster_arn         = module.kafka.cluster_arn
   archive_bucket_arn        = module.storage.archive_bucket_arn
   reports_bucket_arn        = module.storage.reports_bucket_arn
   artifacts_bucket_arn      = module.storage.artifacts_bucket_arn
@@ -263,7 +262,6 @@ module "observability" {
   kms_key_arn                   = module.secrets.kms_key_arn
   alert_emails                  = ["alerts@example.com"]
   budget_monthly_usd            = 6000
-  budget_emails                 = ["finance@example.com"]
   engine_instance_ids           = module.engine_node.instance_ids
   kafka_cluster_name            = module.kafka.cluster_name
   consumer_lags_max             = { "validation/orders.submitted" = 5000, "risk/orders.validated" = 5000, "submitter/orders.accepted" = 5000, "analytics/executions" = 20000 }

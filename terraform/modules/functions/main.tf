@@ -29,6 +29,13 @@ resource "aws_s3_object" "package" {
   key         = "functions/${each.key}/${filesha256("${var.packages_directory}/${each.key}.zip")}.zip"
   source      = "${var.packages_directory}/${each.key}.zip"
   source_hash = filebase64sha256("${var.packages_directory}/${each.key}.zip")
+
+  lifecycle {
+    precondition {
+      condition     = fileexists("${var.packages_directory}/${each.key}.zip")
+      error_message = "packages_directory must hold ${each.key}.zip, ${var.packages_directory} does not: run make functions first."
+    }
+  }
 }
 
 # ---- Network and what fails -------------------------------------------------------------------------------------------

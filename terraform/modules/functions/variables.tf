@@ -36,11 +36,6 @@ variable "subnet_ids" {
 variable "packages_directory" {
   description = "Where make functions left <name>.zip of reporting, rotation, archiver and canary."
   type        = string
-
-  validation {
-    condition     = alltrue([for function in ["reporting", "rotation", "archiver", "canary"] : fileexists("${var.packages_directory}/${function}.zip")])
-    error_message = "packages_directory must hold reporting.zip, rotation.zip, archiver.zip and canary.zip: run make functions first."
-  }
 }
 
 variable "packages_bucket_name" {

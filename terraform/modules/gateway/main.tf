@@ -113,7 +113,7 @@ resource "aws_lb" "this" {
 
   access_logs {
     bucket  = var.access_logs_bucket_name
-    prefix  = "gateway"
+    prefix  = "load-balancer"
     enabled = true
   }
 }

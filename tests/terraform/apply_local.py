@@ -1,0 +1,157 @@
+"""`make terraform-apply-local`: every environment applied, planned again, and destroyed, without an AWS account.
+
+    python -m tests.terraform.apply_local [dev|staging|production ...]
+
+The real Terraform with the real AWS provider speaks to moto's server and what gaps.py adds to it. For each environment:
+
+    apply      everything is made
+    plan       must find "No changes": what was made is what was meant
+    apply      with deletion_protection=false, as a person does before a destroy
+    destroy    nothing is left
+
+The environment's own files are used as they are, copied beside overrides for the state (local) and the provider (where
+to find the server). What cannot be applied there, and why, stands in LEFT_OUT and is printed. It proves that the
+configuration is one that the provider and an API take, not that AWS does what it says: nothing runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import Final
+
+from tests.support.aws import CREDENTIALS, REGION, Aws
+from tests.support.services import ROOT
+
+ENVIRONMENTS: Final = ("dev", "staging", "production")
+STEP_TIMEOUT_S: Final = 1200
+FUNCTIONS: Final = ("reporting", "rotation", "archiver", "canary")
+# Resource addresses (regular expressions) that are not applied here, and the reason of each.
+LEFT_OUT: Final[dict[str, str]] = {}
+SERVICES: Final = (
+    "acm", "amp", "appautoscaling", "budgets", "cloudwatch", "dynamodb", "ec2", "ecs", "elbv2", "events", "grafana",
+    "iam", "kafka", "kms", "lambda", "logs", "rds", "route53", "s3", "s3control", "secretsmanager", "sesv2", "sns",
+    "sqs", "ssm", "sts", "wafv2",
+)  # fmt: skip
+
+
+def override(url: str) -> str:
+    """What differs from a real account: where state and services are. Merged over the environment's own."""
+    endpoints = "\n".join(f'    {service} = "{url}"' for service in SERVICES)
+    return f"""
+terraform {{
+  backend "local" {{}}
+}}
+
+provider "aws" {{
+  access_key                  = "{CREDENTIALS["AWS_ACCESS_KEY_ID"]}"
+  secret_key                  = "{CREDENTIALS["AWS_SECRET_ACCESS_KEY"]}"
+  region                      = "{REGION}"
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  s3_use_path_style           = true
+  max_retries                 = 2
+
+  endpoints {{
+{endpoints}
+  }}
+}}
+"""
+
+
+def furnish(place: Path, environment: str, url: str) -> Path:
+    """The repository as far as Terraform reads it, in a directory that may be written to."""
+    shutil.copytree(ROOT / "terraform", place / "terraform", ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
+    for beside in ("ops", "schemas"):
+        (place / beside).symlink_to(ROOT / beside)
+    packages = place / "build/functions"
+    packages.mkdir(parents=True)
+    for name in FUNCTIONS:
+        built = ROOT / f"build/functions/{name}.zip"
+        if built.is_file():
+            (packages / built.name).symlink_to(built)
+        else:
+            with zipfile.ZipFile(packages / f"{name}.zip", "w") as stand_in:
+                stand_in.writestr("functions/README", "make functions builds the real one")
+    directory = place / "terraform/environments" / environment
+    (directory / "local_override.tf").write_text(override(url))
+    return directory
+
+
+class Step:
+    """Terraform in one environment."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        self._directory = directory
+        self._environment = {
+            **os.environ,
+            "TF_IN_AUTOMATION": "1",
+            "CHECKPOINT_DISABLE": "1",
+            "HTTP_PROXY": url,  # S3's control calls go to a host named by the account
+            "http_proxy": url,
+            "NO_PROXY": "",
+            "no_proxy": "",
+        }
+        self._environment.pop("AWS_ENDPOINT_URL", None)
+
+    def run(self, *arguments: str, allowed: tuple[int, ...] = (0,)) -> str:
+        """One command; its output. Ends the program where it fails."""
+        began = time.monotonic()
+        done = subprocess.run(
+            ["terraform", f"-chdir={self._directory}", *arguments, "-no-color"],
+            env=self._environment, capture_output=True, text=True, timeout=STEP_TIMEOUT_S, check=False,
+        )  # fmt: skip
+        took_s = time.monotonic() - began
+        if done.returncode not in allowed:
+            tail = "\n".join((done.stdout[-20_000:] + done.stderr).splitlines()[-200:])
+            raise SystemExit(f"terraform {arguments[0]} failed after {took_s:.0f} s in {self._directory.name}:\n{tail}")
+        summary = re.findall(r"^(?:Apply complete!|Destroy complete!|No changes\.|Plan:).*$", done.stdout, re.MULTILINE)
+        print(f"  {arguments[0]:<8} {took_s:5.0f} s  {' '.join(summary)}", flush=True)
+        return done.stdout
+
+
+def one(environment: str) -> None:
+    """Apply, plan again, destroy."""
+    print(f"{environment}:", flush=True)
+    with tempfile.TemporaryDirectory(prefix="terraform-") as place, Aws.start("tests.terraform.server") as aws:
+        directory = furnish(Path(place), environment, aws.url)
+        step = Step(directory, aws.url)
+        step.run("init", "-input=false")
+        step.run("apply", "-auto-approve", "-input=false", "-parallelism=20")
+        again = step.run("plan", "-input=false", "-detailed-exitcode", "-parallelism=20", allowed=(0, 2))
+        if "No changes." not in again:
+            raise SystemExit(f"the second plan of {environment} must find no changes, found:\n{again[-20_000:]}")
+        resources = json.loads((directory / "terraform.tfstate").read_text())["resources"]
+        count = sum(len(found["instances"]) for found in resources if found["mode"] == "managed")
+        step.run("apply", "-auto-approve", "-input=false", "-parallelism=20", "-var=deletion_protection=false")
+        step.run("destroy", "-auto-approve", "-input=false", "-parallelism=20", "-var=deletion_protection=false")
+        left = json.loads((directory / "terraform.tfstate").read_text())["resources"]
+        if left:
+            raise SystemExit(f"nothing must be left of {environment}, found: {[found['name'] for found in left]}")
+        print(f"  {count} resources", flush=True)
+
+
+def main() -> None:
+    """The environments that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("environments", nargs="*", metavar="ENVIRONMENT", help=f"some of {', '.join(ENVIRONMENTS)}")
+    chosen = parser.parse_args().environments or [*ENVIRONMENTS]
+    for environment in chosen:
+        if environment not in ENVIRONMENTS:
+            sys.exit(f"an environment must be one of {', '.join(ENVIRONMENTS)}, was {environment!r}")
+        one(environment)
+    for address, reason in LEFT_OUT.items():
+        print(f"left out: {address}: {reason}")
+
+
+if __name__ == "__main__":
+    main()

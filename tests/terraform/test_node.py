@@ -1,0 +1,187 @@
+"""What an engine node's user data leaves: executed in a Debian root, and looked at by the doctor's own rules."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from engine_node import doctor
+from ironbook.secret_store import settings as follower
+from tests.support.aws import Aws
+from tests.support.services import ROOT
+from tests.terraform.node import machine
+
+MODULE = ROOT / "terraform/modules/engine_node"
+SECRETS = {
+    name: f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:ironbook-test/{name}-AbCdEf"
+    for name in ("database/follower", "kafka/publisher")
+}
+
+
+@functools.cache
+def bundle() -> bytes:
+    """A release bundle with a package of that name that pip really installs."""
+    wheel = io.BytesIO()
+    with zipfile.ZipFile(wheel, "w") as files:
+        files.writestr("engine_node/__init__.py", "")
+        files.writestr("engine_node/__main__.py", "print('the engine node of the bundle')")
+        info = "ironbook-0.1.0.dist-info"
+        files.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: ironbook\nVersion: 0.1.0\n")
+        files.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        files.writestr(f"{info}/RECORD", "")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as files:
+        member = tarfile.TarInfo("wheels/ironbook-0.1.0-py3-none-any.whl")
+        member.size = len(wheel.getvalue())
+        files.addfile(member, io.BytesIO(wheel.getvalue()))
+    return packed.getvalue()
+
+
+def rendered(place: Path, sha256: str) -> bytes:
+    """The module's template as Terraform itself fills it; no provider is needed for that."""
+    module = (MODULE / "main.tf").read_text()
+    wanted = module[module.index("ops    = ") : module.index("# What a machine's disks")]
+    call = module[module.index("user_data = {") : module.index("\n}\n\n# ---- Network")]
+    nodes = module[module.index("  nodes = merge(") : module.index("  on_ebs")]
+    text = f"""
+    variable "name" {{ default = "ironbook-test" }}
+    variable "environment" {{ default = "test" }}
+    variable "shard" {{ default = 0 }}
+    variable "standby" {{ default = false }}
+    variable "subnet_ids" {{ default = ["subnet-1"] }}
+    variable "zone_names" {{ default = ["a"] }}
+    variable "cpus" {{ default = {{ engine = 3, sync = 2, background = 1 }} }}
+    variable "survival_level" {{ default = "cluster" }}
+    variable "kafka_bootstrap" {{ default = "b-1:9096,b-2:9096" }}
+    variable "bundle" {{ default = {{ uri = "s3://releases/engine/0.1.0.tar.gz", sha256 = "{sha256}" }} }}
+    variable "secret_arns" {{ default = {json.dumps(SECRETS).replace(": ", " = ")} }}
+    locals {{
+    {nodes}
+    {wanted}
+    journal_device = {{ primary = "/dev/disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_*" }}
+    {call}
+    }}
+    output "text" {{ value = local.user_data["primary"] }}
+    """
+    text = text.replace("${path.module}", str(MODULE)).replace("data.aws_region.this.region", '"eu-central-1"')
+    (place / "main.tf").write_text(text)
+    environment = {**os.environ, "TF_CLI_CONFIG_FILE": os.devnull, "CHECKPOINT_DISABLE": "1"}
+    for command in ("init", "-input=false"), ("apply", "-auto-approve", "-input=false"):
+        line = ["terraform", *command, "-no-color"]
+        done = subprocess.run(line, cwd=place, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return subprocess.check_output(["terraform", "output", "-raw", "text"], cwd=place, env=environment)
+
+
+@pytest.fixture(scope="module")
+def user_data(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return rendered(tmp_path_factory.mktemp("user-data"), hashlib.sha256(bundle()).hexdigest())
+
+
+@pytest.fixture(scope="module")
+def node(user_data: bytes, aws_server: Aws) -> dict[str, Any]:
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("namespaces and loop devices must be allowed: run as root on Linux")
+    image = subprocess.check_output([ROOT / "tests/terraform/debian-root"], text=True).strip()
+    s3 = aws_server.client("s3")
+    s3.create_bucket(Bucket="releases", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    s3.put_object(Bucket="releases", Key="engine/0.1.0.tar.gz", Body=bundle())
+    return machine(gzip.compress(user_data), aws_server.environment(), image)
+
+
+def test_user_data_fits_and_holds_no_secret(user_data: bytes) -> None:
+    assert len(gzip.compress(user_data)) < 16_384  # what EC2 takes
+    text = user_data.decode()
+    assert "PRIVATE KEY" not in text
+    assert "password" not in text.replace("with a password", "")
+
+
+def test_cloud_init_takes_it_as_it_is_and_every_stage_succeeds(node: dict[str, Any]) -> None:
+    assert node["first"]["result"]["errors"] == [], node["first"]["log"][-3000:]
+    assert "Invalid" not in node["first"]["schema"]
+    assert "ironbook-node-setup: done: primary" in node["first"]["log"]
+
+
+def test_it_may_be_set_up_again(node: dict[str, Any]) -> None:
+    assert "done: primary" in node["first"]["again"]
+
+
+def test_the_bundle_is_installed_where_the_unit_looks_for_it(node: dict[str, Any]) -> None:
+    assert node["first"]["bundle"] == "the engine node of the bundle"
+
+
+def test_systemd_finds_nothing_wrong_with_the_units_and_starts_what_it_must(node: dict[str, Any]) -> None:
+    assert {name for name, _ in node["first"]["verify"].items()} >= {
+        "ironbook-engine.service", "ironbook-heartbeat.service", "ironbook-heartbeat.timer", "ironbook-machine.service",
+        "ironbook-secrets.service",
+    }  # fmt: skip
+    assert not any(node["first"]["verify"].values()), node["first"]["verify"]
+    started = {"ironbook-engine.service", "ironbook-machine.service", "ironbook-secrets.service"}
+    assert started | {"ironbook-heartbeat.timer", "chrony.service"} <= {*node["first"]["enabled"]}
+    assert "irqbalance.service" not in node["first"]["enabled"]
+    assert "swap.target" in node["first"]["masked"]
+
+
+def test_the_kernel_command_line_isolates_the_engines_cpu(node: dict[str, Any]) -> None:
+    words = node["first"]["kernel_line"].split()
+    assert {"isolcpus=managed_irq,domain,3", "nohz_full=3", "rcu_nocbs=3", "irqaffinity=0", "nosmt"} <= {*words}
+
+
+def test_the_journals_disk_is_in_fstab_by_its_own_name_and_swap_is_not(node: dict[str, Any]) -> None:
+    lines = [line.split() for line in node["first"]["fstab"].splitlines() if line and not line.startswith("#")]
+    (journal,) = [line for line in lines if line[1] == "/var/lib/ironbook"]
+    assert journal[0].startswith("UUID=")
+    assert journal[2] == "xfs"
+    assert {"noatime", "nosuid", "nodev", "nofail"} <= {*journal[3].split(",")}
+    assert not [line for line in lines if line[2] == "swap"]
+
+
+def test_directories_are_the_engines_alone(node: dict[str, Any]) -> None:
+    assert node["first"]["modes"]["/var/lib/ironbook"] == f"0700 {node['first']['owner']}"
+    assert node["first"]["modes"]["/etc/ironbook"] == "0750 0"
+    assert node["first"]["modes"]["/usr/local/sbin/ironbook-machine"] == "0755 0"
+
+
+def test_the_clock_is_amazons_and_is_slewed(node: dict[str, Any]) -> None:
+    assert "server 169.254.169.123 prefer" in node["first"]["chrony"]
+    assert "leapsecmode slew" in node["first"]["chrony"]
+
+
+def test_the_doctor_finds_much_to_mend_before_and_nothing_after(node: dict[str, Any]) -> None:
+    before = {found["check"]: found["result"] for found in node["next"]["before"]}
+    wrong = {name for name, result in before.items() if result in ("warn", "bad")}
+    assert wrong >= {"isolated_cpu", "smt_sibling", "governor", "interrupts", "numa", "clock_source", "rt_throttling",
+                     "huge_pages", "backlog"}  # fmt: skip
+    after = node["next"]["after"]
+    assert len(after) == len(doctor.CHECKS) == 18
+    assert {found["result"] for found in after} == {"ok"}, [found for found in after if found["result"] != "ok"]
+
+
+def test_the_boot_script_and_sysctl_say_nothing_is_wrong(node: dict[str, Any]) -> None:
+    assert node["next"]["script"] == ""
+    assert "kernel.sched_rt_runtime_us = -1" in node["next"]["sysctl"]
+    assert node["next"]["deep_sleep_disabled"] == "1"
+
+
+def test_the_engine_and_the_follower_take_the_settings(node: dict[str, Any], user_data: bytes, tmp_path: Path) -> None:
+    wishes = node["next"]["wishes"]  # read by the engine's own settings
+    assert (wishes["engine_cpu"], wishes["background_cpu"]) == (3, 1)
+    assert wishes["busy_poll"]
+    assert wishes["lock_memory"]
+    files = {file["path"]: file["content"] for file in yaml.safe_load(user_data)["write_files"]}
+    (tmp_path / "secrets.toml").write_text(files["/etc/ironbook/secrets.toml"])
+    followed = follower.load(tmp_path / "secrets.toml")
+    assert {file.secret for file in followed.files} == {*SECRETS.values()}

@@ -375,6 +375,7 @@ class DayFigures:
             self._settle(self.markets[symbol])
         self._compare_profits(daily_pnl)
         self._compare_positions(closing)
+        self._compare_realised(closing)
         self._compare_prints()
         accounts, symbols, result = tuple(self._accounts()), tuple(self._symbols()), ledger.result()
         return Figures(
@@ -430,6 +431,26 @@ class DayFigures:
                 }
                 said = {name: getattr(row, name) for name in sums}
                 self._compare(row.account, said, sums, "table positions", position.market.instrument)
+
+    def _compare_realised(self, closing: Books) -> None:
+        """What positions have realised since the beginning is what all their days have: figures begin with both."""
+        days = {(row.account, row.symbol): row.realised_units for row in closing.realised}
+        positions = {(row.account, row.symbol): row.realised_units for row in closing.positions}
+        for account, symbol in sorted(days if closing.realised else ()):
+            instrument = self.instruments.get(symbol)
+            summed, stood = days[account, symbol], positions.get((account, symbol), 0)
+            if instrument is None:
+                continue
+            self.ledger.checked("daily_pnl: all days with positions")
+            if summed != stood:
+                said = tuple(
+                    Said(source=source, value=value, text=_text("realised_units", value, instrument))
+                    for source, value in (("table positions", stood), ("table daily_pnl, all days", summed))
+                )
+                where = f"since the beginning, at the end of {self.reference.day}"
+                self.ledger.differ(
+                    Difference(what="realised", account=account, subject=symbol, said=said, where=where)
+                )
 
     def _compare_profits(self, rows: Iterable[Profit]) -> None:
         """The day's profit and loss: what the table says, and what the executions add up to."""

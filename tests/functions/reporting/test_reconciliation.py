@@ -166,6 +166,21 @@ def test_an_altered_figure_of_a_days_profit_is_named(url: str, altered: Altered,
     assert sides(first) == {"executions": value, "table daily_pnl": value + 2}
 
 
+def test_an_altered_profit_of_a_later_day_does_not_hide_in_the_cost_that_the_day_begins_with(
+    url: str, altered: Altered
+) -> None:
+    account, symbol = one(url, f"SELECT account, symbol FROM daily_pnl WHERE day = '{DAY}' ORDER BY 1, 2 LIMIT 1")
+    found = altered(
+        f"UPDATE daily_pnl SET realised_units = realised_units + 2 "
+        f"WHERE (account, symbol, day) = ({account}, '{symbol}', '{DAY}')"
+    )
+    told = [one for one in differences(found, "realised") if one.where.startswith("since the beginning")]
+    [difference] = told
+    assert (difference.account, difference.subject) == (account, symbol)
+    stood, summed = (said.value or 0 for said in difference.said)
+    assert summed == stood + 2
+
+
 def test_an_altered_deposit_is_told_with_the_account_and_the_total(url: str, altered: Altered) -> None:
     at = f"SELECT shard, seq, n FROM cash_flows WHERE {OF_DAY} AND type = 'deposit' ORDER BY seq LIMIT 1"
     account, asset = one(url, f"SELECT account, asset FROM cash_flows WHERE (shard, seq, n) = ({at})")

@@ -23,7 +23,7 @@ C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocab
 DASHBOARD_FILES = $(shell find dashboard -path dashboard/node_modules -prune -o -type f ! -name .npmrc -print)
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
-.PHONY: help venv engine build dashboard functions screenshots test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python test-terraform terraform-tools terraform-docs services soak fuzz \
+.PHONY: help venv engine build dashboard functions screenshots report-screenshots demo-report test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python test-terraform terraform-tools terraform-docs services soak fuzz \
 	up demo bench-ingress bench-replay bench-match bench-depth bench-streams bench-gateway bench-cold-start clean
 
 help: ## this list
@@ -78,6 +78,13 @@ dashboard: gateway/assets/index.html ## the page to trade and watch on, into gat
 screenshots: build dashboard ## pictures of the page in docs/images, from a running stack
 	@ops/system-packages browser
 	@$(PY) -m tests.dashboard.screenshots
+
+report-screenshots: build ## pictures of a day's report in docs/images, from a tape through a running engine
+	@ops/system-packages browser
+	@$(PY) -m tests.functions.reporting.screenshots
+
+demo-report: build ## a day's report by the reporting function, without AWS: plays a flow, prints the path of the page
+	@$(PY) -m tests.functions.reporting.demo
 
 generate: $(VENV)/.ready ## vocabulary.h, vocabulary.py and the wire pages from schemas/*.json
 	@$(PY) -m schemas.generate

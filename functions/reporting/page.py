@@ -248,14 +248,12 @@ def _execution(found: Figures) -> str:
         "zero what they gained; in millionths (ppm) of the amount, and as money. Interval: the VWAP of all trades from "
         f"an order’s arrival to its end. {escape(said)}</p>"
     ]
-    for heading, groups in (
-        ("By account", found.by_account), ("By symbol", found.by_symbol), ("By order type", found.by_type),
-    ):  # fmt: skip
-        parts.append(f"<h3>{heading}</h3>" + _costs(groups) + _times(groups))
+    for name, groups in (("Account", found.by_account), ("Symbol", found.by_symbol), ("Order type", found.by_type)):
+        parts.append(f"<h3>By {name.lower()}</h3>" + _costs(name, groups) + _times(name, groups))
     return "".join(parts) + "</section>"
 
 
-def _costs(groups: Sequence[Group]) -> str:
+def _costs(name: str, groups: Sequence[Group]) -> str:
     shown = [group for group in groups if group.counts["fills"]][:ROWS_MAX]
     rows = []
     for group in shown:
@@ -269,14 +267,15 @@ def _costs(groups: Sequence[Group]) -> str:
             cells.append((decimal_text(units, group.quote_decimals) if part is not None else "–", kind))
         rows.append([*cells, (group.quote, "")])
     heads = [
-        ("", ""), ("Orders filled", "n"), ("Turnover", "n"), ("As maker", "n"), ("Arrival, ppm", "n"), ("amount", "n"),
-        ("Interval VWAP, ppm", "n"), ("amount", "n"), ("Day’s VWAP, ppm", "n"), ("amount", "n"), ("In", ""),
+        (name, ""), ("Orders filled", "n"), ("Turnover", "n"), ("As maker", "n"), ("Arrival, ppm", "n"),
+        ("amount", "n"), ("Interval VWAP, ppm", "n"), ("amount", "n"), ("Day’s VWAP, ppm", "n"), ("amount", "n"),
+        ("In", ""),
     ]  # fmt: skip
     caption = "Cost against the price at arrival, the VWAP meanwhile and the day’s"
     return table(caption + cut(len(shown), len(groups), "in the file best_execution"), heads, rows)
 
 
-def _times(groups: Sequence[Group]) -> str:
+def _times(name: str, groups: Sequence[Group]) -> str:
     shown = [group for group in groups if group.spread.first_fill_ns.count][:ROWS_MAX]
     rows = []
     for group in shown:
@@ -288,8 +287,8 @@ def _times(groups: Sequence[Group]) -> str:
         ])  # fmt: skip
     measures = ("p50", "p90", "p99")
     heads = [
-        ("", ""), ("Filled at once", "n"), *((f"First fill {name}", "n") for name in measures),
-        *((f"Done {name}", "n") for name in measures),
+        (name, ""), ("Filled at once", "n"), *((f"First fill {measure}", "n") for measure in measures),
+        *((f"Done {measure}", "n") for measure in measures),
     ]  # fmt: skip
     caption = "From the engine’s receipt of an order to its first fill, and to its end; orders with a fill"
     return table(caption, heads, rows)

@@ -71,7 +71,7 @@ def _growth(found: Figures, of_quote: Sequence[SymbolDay], quote: str, traded: S
             [Line(name="trades", points=trades, kind="three", area=True)], zero=True,
             x_text=clock(trades), x_ticks=time_ticks(trades), y_text=lambda value: short(value, 0),
         ),
-        f"{trades[-1][1]:,} of {len(traded):,} symbol{'s' if len(traded) != 1 else ''}",
+        f"{trades[-1][1]:,} trades of {len(traded):,} symbol{'s' if len(traded) != 1 else ''}",
     )  # fmt: skip
 
 
@@ -186,7 +186,7 @@ def _latency(found: Figures) -> str:
     ]
     values = [bar.value for bar in drawn if bar.value > 0]
     low, high = (1_000, 1_000_000) if not values else (min(values), max(values))
-    exponents = range(max(0, len(str(low)) - 1), len(str(high)) + 1)
+    exponents = range(max(0, len(str(low)) - 2), len(str(high)) + 1)  # from below the least to above the greatest
     every = -(-len(exponents) // 6)
     ticks = [(10**exponent, duration(10**exponent)) for exponent in exponents][::every]
     if ticks[-1][0] < high:

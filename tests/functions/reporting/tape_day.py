@@ -72,9 +72,11 @@ def play(source: Source, url: str, directory: Path, *, makers: int = 3, pace: Pl
     )  # fmt: skip
     (directory / "url").write_text(url + "\n")
     (directory / "url").chmod(0o600)
-    with local_desk(data, makers, options) as desk, _analytics(data, directory):
-        played = Player(desk.traders, desk.venue, pace).play(source.messages())
-        with Replica.open(data) as replica:
+    with contextlib.ExitStack() as beside:
+        with local_desk(data, makers, options) as desk:
+            beside.enter_context(_analytics(data, directory))
+            played = Player(desk.traders, desk.venue, pace).play(source.messages())
+        with Replica.open(data) as replica:  # the engine has ended: what its end wrote is in it too
             replica.catch_up()
             sequence, ledger, now_ns = replica.core.sequence(), ledger_of(replica.core), replica.core.received_ns()
         wait_until(lambda: _written(url) >= sequence, CAUGHT_UP_S, "analytics must write everything")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from functions.reporting import best_execution
 from functions.reporting import market as markets
 from functions.reporting.charts import nice_ticks
 from functions.reporting.figures import DayFigures, Figures
@@ -264,3 +265,11 @@ def test_prices_of_short_positions_are_those_of_long_ones() -> None:
     assert instrument.price(-585_555_000 * 3, -3) == instrument.price(585_555_000 * 3, 3) == "585.56"
     assert instrument.price(0, 0) == "–"
     assert dataclasses.replace(instrument, price_decimals=0).price(585_500_000, 1) == "586"
+
+
+def test_orders_above_the_bound_are_counted_and_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(best_execution, "ORDERS_TRACKED_MAX", 0)
+    found = trading("BTC/USD", trades=3)
+    assert found.untracked_count == 6
+    assert sum(group.counts["filled_lots"] for group in found.by_symbol) == 3 * 2 * 5
+    assert "6 orders were open above the bound" in render(found)

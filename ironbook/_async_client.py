@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from types import TracebackType
 from typing import cast
@@ -22,6 +23,7 @@ from ironbook._errors import (
     ClientClosed,
     ConnectionFailed,
     IronbookError,
+    KeyInvalid,
     NotRecorded,
     ProtocolError,
     QueueFull,
@@ -176,6 +178,27 @@ class AsyncClient(CommandMethods[Awaitable[Outcome]]):
     def resume_state(self) -> ResumeState:
         """Where this client stands, to be saved and handed to the next one."""
         return self._session.resume_state()
+
+    async def use_key(self, key: Key) -> None:
+        """Go on with another secret of the same key; what is outstanding is kept, and nothing is entered twice.
+
+        The secret is tried first, in a session that never begins. Raises ConnectionFailed, LogonRefused, AnswerForged:
+        the client then goes on as it was. Afterwards the line is mended with it, as after any loss.
+        """
+        if key.key_id != self._session.key.key_id:
+            raise KeyInvalid(
+                f"the key of a client must stay {self._session.key.key_id}, was given {key.key_id}",
+                hint="make a client of its own for another key",
+            )
+        quick = dataclasses.replace(self.options, reconnect=False, keep_alive=False, keep_reports=False)
+        trial = AsyncClient((self._host, self._port), key, options=quick, surroundings=self._surroundings)
+        try:
+            await trial.connect(new_reports_only=True)
+        finally:
+            await trial.close()
+        self._session.key = key
+        if self._wire is not None and not self._attempting:
+            self._line_lost(ConnectionResetError("the key has another secret"))
 
     # ---- Commands ---------------------------------------------------------------------------------------------------
 

@@ -79,8 +79,12 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def sasl_kafka() -> Iterator[Broker]:
-    """A broker that knows every principal of schemas/topics.json by SASL/SCRAM; `login(name)` is how to be one."""
-    with Broker.start(users=[*load_topics().principals]) as broker:
+    """A broker that knows every principal of schemas/topics.json by SASL/SCRAM; `login(name)` is how to be one.
+
+    Analytics, gateway and publisher have two users besides, that take turns: analytics_a, analytics_b …
+    """
+    turns = [f"{name}_{letter}" for name in ("analytics", "gateway", "publisher") for letter in "ab"]
+    with Broker.start(users=[*load_topics().principals, *turns]) as broker:
         yield broker
 
 

@@ -145,7 +145,7 @@ def _state_files(chosen: str) -> list[Path]:
     for one in (part.strip() for part in chosen.split(",")):
         path = Path(one)
         if one:
-            found += sorted(path.glob("*.json")) if path.is_dir() else [path]
+            found += sorted(path.glob("*[!d].json")) if path.is_dir() else [path]
     return found[:WORKER_COUNT_MAX]
 
 

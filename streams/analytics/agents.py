@@ -6,6 +6,7 @@ import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
+from ironbook.renewal import database_holding, database_url
 from streams.analytics.app import settings, worker
 from streams.analytics.flushes import Flushes, told_of
 from streams.analytics.store import open_store
@@ -22,7 +23,20 @@ if not settings.database_url:
         detail="variable IRONBOOK_STREAMS_DATABASE_URL or IRONBOOK_STREAMS_DATABASE_URL_FILE",
         hint="such as postgresql://user@host:5432/ironbook, made ready by: ironbook database migrate",
     )
-flushes = Flushes(worker, open_store(settings.database_url, "analytics", told_of(worker)), firms, symbols)
+store = open_store(settings.database_url, "analytics", told_of(worker))
+flushes = Flushes(worker, store, firms, symbols)
+
+
+async def renew_database() -> bool:
+    """Another user or password of the database."""
+    new = await store.renew(database_url(settings.database_url_file))
+    worker.renewal.holdings.use_only("database", *database_holding(store.url))
+    return new
+
+
+worker.renewal.holdings.use_only("database", *database_holding(store.url))
+if settings.database_url_file:
+    worker.renewal.watch_files("database", [settings.database_url_file], renew_database)
 worker.not_ready("database", "the marks have not been read yet")
 worker.reference.changed.append(flushes.price)
 

@@ -167,12 +167,37 @@ class Store:
         self._pool: asyncpg.Pool[Any] | None = None
         self._believed: dict[Place, int] = {}
         self._busy = asyncio.Lock()
+        self._opening = asyncio.Lock()
+        self._draining: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
         """End all connections."""
         if self._pool is not None:
             pool, self._pool = self._pool, None
             pool.terminate()
+        for task in list(self._draining):
+            task.cancel()
+        await asyncio.gather(*self._draining, return_exceptions=True)
+
+    async def renew(self, url: str) -> bool:
+        """Go on with this URL, once it has answered; is it another one? Raises what is wrong: nothing has changed then.
+
+        What is being written is finished over its old connection; the next batch takes a new one.
+        """
+        if url == self.url:
+            return False
+        pool = await self._connect(url)
+        try:
+            await pool.fetchval("SELECT next_offset FROM stream_marks LIMIT 1")
+        except BaseException:
+            pool.terminate()
+            raise
+        old, self._pool, self.url = self._pool, pool, url
+        if old is not None:
+            task = asyncio.get_running_loop().create_task(_drain(old), name="old database pool")
+            self._draining.add(task)
+            task.add_done_callback(self._draining.discard)
+        return True
 
     async def open_marks(self, places: Sequence[Place]) -> dict[Place, Mark]:
         """How far each of these source partitions is written; from now on this store is who writes them."""
@@ -293,24 +318,43 @@ class Store:
 
     async def _opened(self) -> asyncpg.Pool[Any]:
         if self._pool is None:
-            self._pool = await asyncpg.create_pool(
-                self.url,
-                min_size=1,
-                max_size=2,
-                timeout=CONNECT_TIMEOUT_S,
-                command_timeout=2 * STATEMENT_TIMEOUT_MS / 1000,
-                init=self._prepare,
-                server_settings={
-                    "application_name": f"ironbook-{self.consumer}",
-                    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-                    "lock_timeout": str(LOCK_TIMEOUT_MS),
-                    "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
-                },
-            )
+            async with self._opening:
+                while self._pool is None:
+                    url = self.url
+                    made = await self._connect(url)
+                    if self._pool is None and url == self.url:
+                        self._pool = made
+                    else:  # renewed meanwhile
+                        made.terminate()
         return self._pool
+
+    async def _connect(self, url: str) -> asyncpg.Pool[Any]:
+        return await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=2,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=2 * STATEMENT_TIMEOUT_MS / 1000,
+            init=self._prepare,
+            server_settings={
+                "application_name": f"ironbook-{self.consumer}",
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "lock_timeout": str(LOCK_TIMEOUT_MS),
+                "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
+            },
+        )
 
     async def _prepare(self, connection: Any) -> None:
         await connection.execute(" ".join(table.staging for table in self.tables.values()))
+
+
+async def _drain(pool: asyncpg.Pool[Any]) -> None:
+    """Close it once what runs over it has ended, at the latest when that must have."""
+    try:
+        async with asyncio.timeout(2 * STATEMENT_TIMEOUT_MS / 1000):
+            await pool.close()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncio.CancelledError):
+        pool.terminate()
 
 
 def _columns_of(marks: Mapping[Place, Mark]) -> tuple[list[Any], ...]:

@@ -62,6 +62,11 @@ class Reference:
             await self._take(consumer)
         self._task = asyncio.create_task(self._follow(consumer), name="reference")
 
+    @property
+    def consumer(self) -> AIOKafkaConsumer | None:
+        """Which reads the topics, once it has begun."""
+        return self._consumer
+
     async def stop(self) -> None:
         """End the background task and the consumer."""
         if self._task is not None:

@@ -11,13 +11,16 @@ import dataclasses
 import os
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from ironbook import environment as env
+from ironbook._errors import InputInvalid
+from ironbook._kafka import Security, read_login
 from ironbook.keystore import PASSPHRASE_FILE_VARIABLE, PASSPHRASE_VARIABLE
 from streams.common.errors import SettingsInvalid
 
-__all__ = ["ENVIRONMENT_PREFIX", "StreamSettings", "kafka_options", "load"]
+__all__ = ["ENVIRONMENT_PREFIX", "StreamSettings", "kafka_login", "kafka_options", "load"]
 
 ENVIRONMENT_PREFIX: Final = "IRONBOOK_STREAMS_"
 SHARED: Final = {  # with other parts of Ironbook, and so with names of their own
@@ -40,6 +43,9 @@ class StreamSettings:
     username: str = env.text("", "Who this worker is to the broker (SASL).")
     password: str = env.secret("Of that user; better in password_file.")
     password_file: str = env.text("", "File of mode 0600 whose first line is the password.")
+    kafka_login: str = env.text(
+        "", "File of JSON, read again when it changes: username, password, mechanism, tls, ca_file; instead of the others."
+    )
     ca_file: str = env.text("", "PEM: who vouches for the broker's certificate. Empty: the system's.")
     session_timeout: int = env.integer(10_000, 1_000, 300_000, "A worker silent for so long loses its partitions.")
     commit_interval: int = env.integer(500, 10, 60_000, "Offsets are committed so often.")
@@ -56,7 +62,8 @@ class StreamSettings:
     key_passphrase_file: str = env.text(
         "", "File of mode 0600 whose first line opens the key file. Also IRONBOOK_KEY_PASSPHRASE_FILE."
     )
-    key_poll: int = env.integer(1_000, 50, 600_000, "How often to look whether the key file changed.")
+    key_poll: int = env.integer(1_000, 50, 600_000, "How often to look whether a file of keys or secrets changed.")
+    held_file: str = env.text("", "Where it says what secrets it holds. Default: <state_directory>/<worker>.held.json.")
     nonce_window: int = env.integer(300_000, 1_000, 86_400_000, "How far a timestamp may be from the append time.")
     nonce_count_max: int = env.integer(2_000_000, 1_000, 1 << 28, "Nonces held at once by one worker.")
 
@@ -91,8 +98,20 @@ def _checked(settings: StreamSettings) -> StreamSettings:
     return settings
 
 
+def kafka_login(settings: StreamSettings) -> Security | None:
+    """Who the file of the login says that this worker is now; None: no file is named. Raises SettingsInvalid."""
+    if not settings.kafka_login:
+        return None
+    try:
+        return read_login(Path(settings.kafka_login))
+    except InputInvalid as error:
+        raise SettingsInvalid(error.message, detail=error.detail, hint=error.hint) from None
+
+
 def kafka_options(settings: StreamSettings) -> dict[str, Any]:
-    """How any aiokafka client of these settings reaches the brokers."""
+    """How any aiokafka client of these settings reaches the brokers, now. Raises SettingsInvalid."""
+    if (login := kafka_login(settings)) is not None:
+        return {"bootstrap_servers": settings.brokers, **login.options()}
     options: dict[str, Any] = {
         "bootstrap_servers": settings.brokers,
         "security_protocol": settings.security_protocol,

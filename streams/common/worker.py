@@ -21,6 +21,7 @@ import base64
 import collections
 import contextlib
 import dataclasses
+import logging
 import os
 import signal
 import socket
@@ -39,6 +40,9 @@ from aiokafka.errors import KafkaConnectionError
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.types import TP
 
+from ironbook._kafka import check_renewable, client_of, renew_login, try_login
+from ironbook.held import Held, process_name
+from ironbook.renewal import Renewal, kafka_holding
 from schemas.topics import load_topics
 from streams.common import logs
 from streams.common.codec import SCHEMA_HEADER, VERSION, VERSION_BYTES, decode, encode, schema_of, split
@@ -46,7 +50,7 @@ from streams.common.errors import BrokerMismatch, StreamError, Unavailable, Unde
 from streams.common.logs import LOGGER, fields
 from streams.common.reference import Reference
 from streams.common.retry import Backoff, Breaker, retrying
-from streams.common.settings import StreamSettings, kafka_options
+from streams.common.settings import StreamSettings, kafka_login, kafka_options
 from streams.common.state import State
 
 __all__ = ["EXIT_BUG", "Batch", "Worker", "make_worker"]
@@ -111,7 +115,9 @@ class Worker:
         self.counters: collections.Counter[str] = collections.Counter()
         self.reference = Reference(settings, reference_topics)
         self.started_ns = time.time_ns()
-        self.app = _make_app(name, settings)
+        self.login = kafka_login(settings)  # None: it is in the settings, and stays
+        self._credentials = _credentials(settings)
+        self.app = _make_app(name, settings, self._credentials)
         self.app.seek = self._seek
         self.app.on_partitions_revoked.connect(self._drain)
         self.app.on_rebalance_complete.connect(self._before_reading)
@@ -126,6 +132,7 @@ class Worker:
         self._done: dict[tuple[str, int], int] = {}  # next offset to be acknowledged
         self._finishing: dict[int, asyncio.Queue[_Finishing]] = {}  # by partition
         self._web: web.AppRunner | None = None
+        self.renewal = self._renewing()
         self.app.task(self._start)
         self.app.task(self._watch_for_pauses)
         self.app.timer(settings.heartbeat_interval / 1000)(self._beat)
@@ -323,6 +330,7 @@ class Worker:
         try:
             self._web = await _serve(self)
             self._write_state_file()
+            await self.renewal.open()
         except Exception as error:
             self.fail(error, "start")
 
@@ -381,9 +389,47 @@ class Worker:
             request_timeout_ms=30_000, **kafka_options(self.settings),
         )  # fmt: skip
         await producer.start()
+        if self.login is not None:
+            check_renewable(producer.client)  # not the first renewal, months from now, should find it
         self.producer = producer
         for state in self.states:
             state.producer = producer
+
+    # ---- Secrets that change -----------------------------------------------------------------------------------------
+
+    def _renewing(self) -> Renewal:
+        """What looks at this worker's files of secrets. A processor adds its own to it before it runs."""
+        given, settings = self.settings.held_file, self.settings
+        path = Path(given) if given else Path(settings.state_directory) / f"{self.name}.held.json"
+        held = Held(path, process_name(path.name.removesuffix(".json").removesuffix(".held")), self.name)
+        renewal = Renewal(settings.key_poll / 1000, _say, held)
+        options = kafka_options(settings)
+        if "sasl_mechanism" in options:
+            login = options["sasl_plain_username"], options["sasl_plain_password"]
+            renewal.holdings.use_only("kafka", *kafka_holding(*login))
+        if settings.kafka_login:
+            renewal.watch_files("login to Kafka", [settings.kafka_login], self._renew_login)
+        return renewal
+
+    async def _renew_login(self) -> bool:
+        """Another user of Kafka for all clients of this worker, those that Faust has among them."""
+        found = await asyncio.to_thread(kafka_login, self.settings)
+        if found is None or found == self.login:
+            return False
+        await try_login(self.settings.kafka, found)
+        if self._credentials is not None:  # for clients that Faust makes anew
+            self._credentials.username, self._credentials.password = found.username, found.password
+        for user in (self.producer, self.reference.consumer, getattr(self.app.producer, "_producer", None)):
+            if user is not None:
+                await renew_login(client_of(user), found)
+        thread = getattr(self.app.consumer, "_thread", None)
+        consumer = getattr(thread, "_consumer", None)
+        if thread is not None and consumer is not None:  # in a loop of its own
+            renewing = renew_login(client_of(consumer), found)
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(renewing, thread.thread_loop))
+        self.login = found
+        self.renewal.holdings.use_only("kafka", *kafka_holding(found.username, found.password))
+        return True
 
     async def _read_positions(self, assigned: Mapping[str, Sequence[int]]) -> None:
         """Where agents go on: at the mark of their states, else at the committed offset, else at the beginning."""
@@ -477,6 +523,7 @@ class Worker:
 
     async def end(self) -> None:
         """After Faust has stopped: give back what is ours."""
+        await self.renewal.close()
         await self.reference.stop()
         for closing in (self.producer.stop() if self.producer else None, self._web.cleanup() if self._web else None):
             if closing is not None:
@@ -499,6 +546,10 @@ class _FaustWorker(faust.Worker):
         await self.owner.end()
 
 
+def _say(level: str, event: str, more: Mapping[str, object]) -> None:
+    LOGGER.log(logging.getLevelNamesMapping()[level.upper()], event, extra=fields(**more))
+
+
 def make_worker(
     name: str, settings: StreamSettings, *, reference_topics: Sequence[str] = ("assets", "instruments", "accounts")
 ) -> Worker:
@@ -511,11 +562,11 @@ def make_worker(
         raise SystemExit(EXIT_START_FAILED) from None
 
 
-def _make_app(name: str, settings: StreamSettings) -> _App:
+def _make_app(name: str, settings: StreamSettings, credentials: Any) -> _App:
     return _App(
         settings.full(f"ironbook-{name}"),
         broker=[f"aiokafka://{one}" for one in settings.brokers],
-        broker_credentials=_credentials(settings),
+        broker_credentials=credentials,
         broker_session_timeout=settings.session_timeout / 1000,
         broker_heartbeat_interval=settings.session_timeout / 4000,
         broker_commit_interval=settings.commit_interval / 1000,
@@ -541,10 +592,10 @@ def _make_app(name: str, settings: StreamSettings) -> _App:
 def _credentials(settings: StreamSettings) -> Any:
     options = kafka_options(settings)
     context = options.get("ssl_context")
-    if settings.security_protocol.startswith("SASL"):
+    if "sasl_mechanism" in options:
         return SASLCredentials(
-            username=settings.username, password=settings.password, ssl_context=context,
-            mechanism=settings.sasl_mechanism,
+            username=options["sasl_plain_username"], password=options["sasl_plain_password"], ssl_context=context,
+            mechanism=options["sasl_mechanism"],
         )  # fmt: skip
     return SSLCredentials(context) if context is not None else None
 

@@ -300,9 +300,11 @@ async def look_at_prices() -> None:
             desk.queue.put_nowait(None)
 
 
-async def look_at_keys() -> None:
-    """The key file may have changed."""
-    keys.refresh()
+async def renew_keys() -> bool:
+    """A change of the key file holds from here on."""
+    new = await keys.renew()
+    worker.renewal.holdings.accept_only("api_key/", keys.held)
+    return new
 
 
 def noticed(topic: str, event: dict[str, Any]) -> None:
@@ -318,4 +320,5 @@ def attach() -> None:
     for topic in SOURCES:
         worker.agent(topic)(submit)
     worker.timer(PRICES_S)(look_at_prices)
-    worker.timer(worker.settings.key_poll / 1000)(look_at_keys)
+    worker.renewal.holdings.accept_only("api_key/", keys.held)
+    worker.renewal.watch("key file", keys.mark, renew_keys)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from ironbook import AsyncClient, IronbookError, Key, LineError, Options, Outcome, SessionEnded
 from schemas.vocabulary import Code
+from streams.common.keys import key_holding
 from streams.common.logs import LOGGER, fields
 from streams.common.retry import Backoff, Breaker, retrying
 from streams.common.worker import Batch
@@ -52,6 +53,19 @@ class Control:
         )  # fmt: skip
         worker.ready(WAITS)
         return outcome
+
+    async def renew(self, key: Key) -> bool:
+        """Use this secret of the key from now on, once the engine has taken it; is it another one?"""
+        if key == self.key:
+            return False
+        client = self._client
+        if client is not None:
+            await client.use_key(key)
+        else:
+            async with AsyncClient(self.address, key, options=Options(keep_reports=False, keep_alive=False)):
+                pass  # the engine takes it; a session that sends nothing never begins
+        self.key = key
+        return True
 
     async def _try(self, action: Mapping[str, Any], account: Mapping[str, Any] | None) -> Outcome:
         try:
@@ -103,6 +117,14 @@ def attach() -> None:
         LOGGER.warning("control_off", extra=fields(why="no engine_key is set: risk stops orders of the stream only"))
         return
     control = Control(settings.engine, Key.from_file(settings.engine_key), settings.engine_timeout / 1000)
+
+    async def renew() -> bool:
+        new = await control.renew(await asyncio.to_thread(Key.from_file, settings.engine_key))
+        worker.renewal.holdings.use(*key_holding(control.key))
+        return new
+
+    worker.renewal.holdings.use(*key_holding(control.key))
+    worker.renewal.watch_files("engine key", [settings.engine_key], renew)
 
     async def act(batches: AsyncIterator[Batch]) -> None:
         async for batch in batches:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from ironbook import Key, KeyInvalid, Prefixed
+from streams.common.keys import key_holding
 from streams.common.logs import LOGGER, fields
 from streams.common.worker import EXIT_START_FAILED, Batch
 from streams.submitter.app import settings, worker
@@ -25,6 +26,17 @@ def _key() -> Key:
 
 
 engine = Engine(settings.engine, _key(), settings.engine_timeout / 1000)
+
+
+async def renew_key() -> bool:
+    """Another secret of the key."""
+    new = await engine.renew(await asyncio.to_thread(Key.from_file, settings.engine_key))
+    worker.renewal.holdings.use(*key_holding(engine.key))
+    return new
+
+
+worker.renewal.holdings.use(*key_holding(engine.key))
+worker.renewal.watch_files("engine key", [settings.engine_key], renew_key)
 window_ns = settings.nonce_window * 1_000_000
 running: dict[str, Submitting] = {}
 reasons: set[str] = set()  # told since the engine last answered

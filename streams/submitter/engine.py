@@ -36,6 +36,11 @@ class Engine:
         self._client: AsyncClient | None = None
 
     @property
+    def key(self) -> Key:
+        """With whose secret it logs on."""
+        return self._key
+
+    @property
     def connected(self) -> bool:
         """Is the line open, as far as this side knows?"""
         return self._client is not None and self._client.connected
@@ -61,6 +66,21 @@ class Engine:
             refusal_timeout_s=self._timeout_s, keep_reports=False,
         )  # fmt: skip
         self._client = await AsyncClient(self._address, self._key, options=lasting).connect()
+
+    async def renew(self, key: Key) -> bool:
+        """Go on with this secret of the key, once the engine has taken it; is it another one? Raises IronbookError."""
+        if key == self._key:
+            return False
+        client = self._client
+        if client is None:  # nothing is under way; a session that sends nothing never begins
+            quick = Options(connect_timeout_s=self._timeout_s, reconnect=False, keep_alive=False, keep_reports=False)
+            async with AsyncClient(self._address, key, options=quick):
+                self._key = key
+            return True
+        await client.use_key(key)
+        self._key = key
+        await client.ping(self._timeout_s)
+        return True
 
     async def enter(self, commands: Sequence[Prefixed]) -> list[Outcome]:
         """Enter all of them, in order; returns when every outcome is known. Raises IronbookError: some may be in."""

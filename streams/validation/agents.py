@@ -35,6 +35,18 @@ known = Known(
     keys.rights, worker.reference.instruments, worker.reference.accounts,
     lambda firm: partition_of(str(firm), partition_count), settings.nonce_window * 1_000_000,
 )  # fmt: skip
+
+
+async def renew_keys() -> bool:
+    """A change of the key file holds from here on."""
+    new = await keys.renew()
+    known.keys = keys.rights
+    worker.renewal.holdings.accept_only("api_key/", keys.held)
+    return new
+
+
+worker.renewal.holdings.accept_only("api_key/", keys.held)
+worker.renewal.watch("key file", keys.mark, renew_keys)
 nonces: dict[int, Nonces] = {}  # by partition, of those that are assigned
 
 
@@ -73,10 +85,8 @@ async def validate(batches: AsyncIterator[Batch]) -> None:
 
 
 @worker.timer(settings.key_poll / 1000)
-async def follow_keys() -> None:
-    """A change of the key file holds from here on, and is told."""
-    if keys.refresh():
-        known.keys = keys.rights
+async def tell_keys() -> None:
+    """What has changed of the keys is told."""
     if worker.producer is None:
         return
     for key_id, event in keys.untold():

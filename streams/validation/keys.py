@@ -1,17 +1,17 @@
-"""Keys as the engine's ingress has them: the same encrypted file, looked at again and again, and told without secrets.
+"""Keys as the engine's ingress has them: the same encrypted file, read again when it changes, and told without secrets.
 
-A file that cannot be read now (an edit by another user, a wrong mode) changes nothing: the keys that were read stay
-good, and the log says so once for each new reason.
+A file that cannot be read now (an edit by another user, a wrong mode) changes nothing: the keys that were read stay.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ironbook.keystore import Key, KeyFile, KeySet, KeyStore, KeyStoreError, permission_names, select_passphrase
-from streams.common.logs import LOGGER, fields
+from ironbook.held import fingerprint
+from ironbook.keystore import Key, KeyFile, KeySet, KeyStore, permission_names, select_passphrase
 from streams.common.settings import StreamSettings
 from streams.validation.rules import KeyRights
 
@@ -19,31 +19,26 @@ __all__ = ["Keys", "open_keys"]
 
 
 class Keys:
-    """What is in a key store, kept up to date by refresh().
+    """What is in a key store, kept up to date by `renew`.
 
     rights   of each live key, by key id: a new map whenever something changed
+    held     fingerprints of their secrets, by their names in ironbook.held
     """
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
-        self._mark = store.mark()
-        self._complaint = ""
         self._told: dict[str, dict[str, Any]] = {}
         self._take(store.load())
 
-    def refresh(self) -> bool:
-        """Read the store again if it may have changed. Did it?"""
-        mark = self._store.mark()
-        if mark == self._mark:
+    def mark(self) -> str:
+        """Differs when the store may have changed."""
+        return self._store.mark()
+
+    async def renew(self) -> bool:
+        """Read the store again; had it changed? Raises KeyStoreError: what was read before stays."""
+        found = await asyncio.to_thread(self._store.load)
+        if found.version == self._version:
             return False
-        try:
-            found = self._store.load()
-        except KeyStoreError as error:
-            if str(error) != self._complaint:
-                self._complaint = str(error)
-                LOGGER.warning("keys_not_read", extra=fields(why=error.message, detail=error.detail, hint=error.hint))
-            return False
-        self._mark, self._complaint = mark, ""
         self._take(found)
         return True
 
@@ -68,6 +63,9 @@ class Keys:
         self.rights: Mapping[str, KeyRights] = {
             key.key_id: KeyRights([secret.value for secret in key.secrets], key.account, key.permissions)
             for key in found.live()
+        }
+        self.held = {
+            f"api_key/{key.key_id}": [fingerprint(secret.value) for secret in key.secrets] for key in found.live()
         }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import http.client
 import secrets
@@ -11,14 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit
 
-import asyncpg
 import pytest
 
 from ironbook import Key, held
 from ironbook.keystore import KeyFile
 from ironbook.renewal import database_holding
+from tests.support.alternating import Users, write_file
 from tests.support.gateway import Stack
 from tests.support.node import wait_until
 from tests.support.services import create_database, drop_database
@@ -26,53 +25,6 @@ from tests.support.services import create_database, drop_database
 pytestmark = pytest.mark.timeout(180)
 WAIT_S = 30.0
 PRICE = "59000.00"
-
-
-class Users:
-    """Two users of a database that may read it; `enable` gives one a new password, `end` takes all from one."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        both = f"gateway_{secrets.token_hex(3)}"
-        self.names = [f"{both}_a", f"{both}_b"]
-        for name in self.names:
-            self.do(f"CREATE ROLE {name} NOLOGIN")
-            self.do(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}")
-
-    def do(self, statement: str) -> list[Any]:
-        """As the administrator."""
-
-        async def run() -> list[Any]:
-            connection = await asyncpg.connect(self.url)
-            try:
-                return list(await connection.fetch(statement))
-            finally:
-                await connection.close()
-
-        return asyncio.run(run())
-
-    def enable(self, index: int) -> str:
-        """The URL of the user with a new password."""
-        word = secrets.token_urlsafe(12) + "/@:"
-        self.do(f"ALTER ROLE {self.names[index]} LOGIN PASSWORD '{word}'")
-        parts = urlsplit(self.url)
-        place = parts.netloc.rpartition("@")[2]
-        return urlunsplit(parts._replace(netloc=f"{self.names[index]}:{quote(word, safe='')}@{place}"))
-
-    def sessions(self, index: int) -> int:
-        """How many are open."""
-        return len(self.do(f"SELECT pid FROM pg_stat_activity WHERE usename = '{self.names[index]}'"))
-
-    def end(self, index: int) -> None:
-        """It may log on no more, and what it has open is cut."""
-        self.do(f"ALTER ROLE {self.names[index]} NOLOGIN")
-        self.do(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{self.names[index]}'")
-
-    def drop(self) -> None:
-        """Both."""
-        for name in self.names:
-            self.do(f"DROP OWNED BY {name}")
-            self.do(f"DROP ROLE {name}")
 
 
 class Running:
@@ -166,8 +118,8 @@ def running(tmp_path_factory: pytest.TempPathFactory, postgres_server: str) -> I
         stack.node.start()
         stack.define()
         stack.start_analytics()
-        users = Users(url)
-        write(url_file, users.enable(0))
+        users = Users(url, "ironbook_reader")
+        write_file(url_file, users.enable(0))
         stack.start_gateway()
         yield Running(stack, users, url_file)
     finally:
@@ -181,14 +133,6 @@ def told(stack: Stack) -> str:
     """The log without requests."""
     lines = stack.log_path.read_text().splitlines()
     return "\n".join([line for line in lines if '"event":"request"' not in line][-20:])
-
-
-def write(path: Path, text: str) -> None:
-    """Whole or not at all, as the follower of secrets does it."""
-    new = path.with_name(path.name + ".new")
-    new.touch(mode=0o600)
-    new.write_text(text)
-    new.rename(path)
 
 
 def test_a_gateway_says_what_it_holds_and_nothing_of_the_secrets_themselves(running: Running) -> None:
@@ -218,7 +162,7 @@ def test_a_line_goes_on_with_a_new_secret_of_its_key_and_no_order_is_refused(run
     before, name = stack.keys[key_id], f"api_key/{key_id}"
     handed_over = len(stack.events("line_handed_over"))
     with running.trading():
-        write(path, path.read_text()[:30])
+        write_file(path, path.read_text()[:30])
         line = "engine key of the line " + ("orders" if key_id == "gateway" else "admin")
         running.until(lambda: len(running.complaints(line)) == 1)
         Key(key_id=key_id, secret=secrets.token_bytes(32)).write(path)
@@ -245,15 +189,15 @@ def test_two_users_of_the_database_take_turns_and_nothing_fails(running: Running
         for new, old in ((1, 0), (0, 1), (1, 0)):
             good = running.url_file.read_text()
             told = len(running.complaints("database"))
-            write(running.url_file, good.replace("postgresql://", "postgres"))
+            write_file(running.url_file, good.replace("postgresql://", "postgres"))
             running.until(lambda told=told: len(running.complaints("database")) == told + 1)
             url = users.enable(new)
             parts = urlsplit(url)
-            write(running.url_file, url.replace(parts.password or "", "wrong"))
+            write_file(running.url_file, url.replace(parts.password or "", "wrong"))
             running.until(lambda told=told: len(running.complaints("database")) == told + 2)
             assert "wrong" not in str(running.complaints("database"))
             assert running.uses(name) == database_holding(good)[1]
-            write(running.url_file, url)
+            write_file(running.url_file, url)
             running.until(lambda url=url: running.uses(name) == database_holding(url)[1])
             running.until(lambda old=old: users.sessions(old) == 0)
             users.end(old)
@@ -264,7 +208,7 @@ def test_an_old_user_that_is_cut_off_at_once_is_noticed_by_nobody(running: Runni
     users, name = running.users, database_holding(running.url_file.read_text())[0]
     with running.trading():
         url = users.enable(0)
-        write(running.url_file, url)
+        write_file(running.url_file, url)
         running.until(lambda: running.uses(name) == database_holding(url)[1])
         users.end(1)
     assert not running.stack.events("history_away")
@@ -291,18 +235,18 @@ def test_logins_go_on_while_the_secret_of_cookies_changes(running: Running) -> N
         return tuple(held.fingerprint(bytes.fromhex(one)) for one in found)
 
     first = log_in()
-    write(path, f"{old}\n{new}\n")
+    write_file(path, f"{old}\n{new}\n")
     running.until(lambda: running.accepts("cookie") == prints(old, new))
     assert running.uses("cookie") == prints(old)[0]
     second = log_in()
-    write(path, f"{new}\n{old}\n")
+    write_file(path, f"{new}\n{old}\n")
     running.until(lambda: running.uses("cookie") == prints(new)[0])
     third = log_in()
     assert [good(one) for one in (first, second, third)] == [True, True, True]
-    write(path, f"{new}\nhalf of a secr")
+    write_file(path, f"{new}\nhalf of a secr")
     running.until(lambda: len(running.complaints("cookie secret")) == 1)
     assert [good(one) for one in (first, third)] == [True, True]
-    write(path, f"{new}\n")
+    write_file(path, f"{new}\n")
     running.until(lambda: running.accepts("cookie") == prints(new))
     assert [good(one) for one in (first, second, third)] == [False, False, True]
 

@@ -25,6 +25,7 @@ PUBLIC_MODULES = {
     "held",
     "keystore",
     "margin",
+    "renewal",
     "secret_store",
     "services",
     "subscribe",

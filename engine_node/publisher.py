@@ -43,12 +43,16 @@ from engine_node.publish.topics import HEARTBEATS_TOPIC, Topics, groups_of_writt
 from engine_node.replica import Replica, first_kept
 from engine_node.settings import Settings
 from engine_node.snapshots import list_snapshots
+from ironbook._kafka import check_renewable, client_of, renew_login, try_login
+from ironbook.held import Held, process_name
+from ironbook.renewal import Renewal, kafka_holding
 
 __all__ = ["Publisher", "run"]
 
 BACKOFF_S_MIN: Final = 0.1
 BACKOFF_S_MAX: Final = 5.0
 HEARTBEAT_S: Final = 2.0
+HELD_FILE: Final = "publisher.held.json"  # in the data directory
 SILENT_S: Final = 5.0  # brokers that owe an answer for so long are told
 START_TIMEOUT_S: Final = 30.0
 EXIT_BUG: Final = 70
@@ -95,6 +99,8 @@ class Publisher:
         self._publishing: asyncio.Task[None] | None = None
         self._failures = 0  # sessions that failed in a row
         self._silent = False
+        self._renewal = self._renewing()
+        self._login = self._kafka.login  # of all connections
         self._started_ns = time.time_ns()
         self._instance = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -105,6 +111,7 @@ class Publisher:
     async def run(self) -> None:
         """Sessions until `stop`. Raises what a new session cannot mend."""
         heart = asyncio.get_running_loop().create_task(self._beat())
+        await self._renewal.open()
         try:
             while not self._stop.is_set():
                 began_s = time.monotonic()
@@ -117,6 +124,7 @@ class Publisher:
                     await self._pause(error)
         finally:
             heart.cancel()
+            await self._renewal.close()
             if self._events is not None:
                 self._events.close()
 
@@ -149,6 +157,8 @@ class Publisher:
             await self._shipper.open()
             shipping = loop.create_task(self._shipper.run())
             await asyncio.wait_for(producer.start(), START_TIMEOUT_S)
+            if self._login is not None:
+                check_renewable(producer.client)  # not the first renewal, months from now, should find it
             self._lanes.attach(producer)
             if self._publishing is None:
                 self._publishing = await self._begin_events(Topics(counts))
@@ -208,6 +218,33 @@ class Publisher:
         except TimeoutError:
             pass
         self.log.info("publisher_flushed", complete=done, **self.counters())
+
+    # ---- Another user ------------------------------------------------------------------------------------------------
+
+    def _renewing(self) -> Renewal:
+        held = Held(self.settings.data_path / HELD_FILE, process_name(f"publisher-{self.settings.shard}"), "publisher")
+        renewal = Renewal(self.settings.key_poll_ms / 1000, self.log.write, held)
+        options = self._kafka.options
+        if "sasl_plain_username" in options:
+            login = options["sasl_plain_username"], options["sasl_plain_password"]
+            renewal.holdings.use_only("kafka", *kafka_holding(*login))
+        if self.settings.kafka_login_file:
+            renewal.watch_files("login to Kafka", [self.settings.kafka_login_file], self._renew_login)
+        return renewal
+
+    async def _renew_login(self) -> bool:
+        """Both producers of the session go on as the user of the file; what is opened later is that user too."""
+        found = await asyncio.to_thread(self._kafka.read_login)
+        if found == self._login:
+            return False
+        await try_login(self.settings.kafka_bootstrap, found)
+        self._kafka.use(found)
+        for producer in (self._shipper.producer, self._lanes.producer):
+            if producer is not None:
+                await renew_login(client_of(producer), found)
+        self._login = found
+        self._renewal.holdings.use_only("kafka", *kafka_holding(found.username, found.password))
+        return True
 
     # ---- What is told of it ------------------------------------------------------------------------------------------
 

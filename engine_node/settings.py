@@ -256,6 +256,9 @@ class Settings:
     )
     kafka_username: str = _words("", "Needed with sasl_plaintext and sasl_ssl.")
     kafka_password_file: str = _path("", "File of mode 0600 whose first line is the password.")
+    kafka_login_file: str = _path(
+        "", "JSON, read again when it changes: username, password, mechanism, tls, ca_file; instead of the settings."
+    )
     kafka_ca_file: str = _path("", "PEM: who vouches for the brokers' certificates. Empty: the system's list.")
     kafka_compression: str = _choice(
         "snappy",

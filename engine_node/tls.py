@@ -10,8 +10,9 @@ Bounded: handshakes under way (further connections wait unaccepted), handshakes 
 (further ones are closed), the time of a handshake, the bytes held each way (then the sender must wait: the engine sees
 a slow reader as it is), and how long a closed line may take to flush.
 
-SIGHUP reads certificate and key again; if they are bad, that is logged and the old ones stay. SIGTERM stops accepting
-and gives lines a moment to end.
+Certificate and key are read again when their files change, and on SIGHUP; if they are bad, that is logged and the old
+ones stay. <data>/tls.held.json says which certificate is in use. SIGTERM stops accepting and gives lines a moment to
+end.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from engine_node import machine
 from engine_node.errors import EngineNodeError, TerminatorError
 from engine_node.logs import Log
 from engine_node.settings import Settings
+from ironbook.held import Held, HeldError, process_name
+from ironbook.renewal import Renewal, SecretUnusable, tls_holding
 
 __all__ = ["Terminator", "make_context", "proxy_header", "run"]
 
@@ -44,6 +47,7 @@ ACCEPT_COUNT_MAX: Final = 16
 ACCEPT_PAUSE_S: Final = 0.1
 FLUSH_S: Final = 5.0  # a closed line that its peer does not read is cut after so long
 STOP_S: Final = 1.5
+HELD_FILE: Final = "tls.held.json"  # in the data directory
 SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 PROXY_VERSION_2: Final = 0x21
 
@@ -165,6 +169,10 @@ class Terminator:
         self._lines: set[_Line] = set()  # clients' halves
         self._tasks: set[asyncio.Task[None]] = set()
         self._told: dict[str, int] = {}
+        self._files = [settings.tls_certificate_file, settings.tls_key_file]
+        self._known = self._read()
+        self._renewal = self._renewing()
+        self._begun: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to accept. In the running loop: uvloop loses a signal that comes before it runs."""
@@ -174,6 +182,7 @@ class Terminator:
         for listener in self._listeners:
             listener.setblocking(False)
         self._accept_again()
+        self._begun = self.loop.create_task(self._renewal.open())
         if self.settings.counters_interval_s:
             self.loop.call_later(self.settings.counters_interval_s, self._tell_counters)
         self.log.info("terminator_started", listeners=len(self._listeners), openssl=ssl.OPENSSL_VERSION)
@@ -181,11 +190,52 @@ class Terminator:
     def reload(self) -> None:
         """Certificate and key again; connections that are open keep theirs."""
         try:
-            self.context = make_context(self.settings)
+            self._take_up(self._load())
         except TerminatorError as error:
             self.log.error("certificate_not_reloaded", error)
             return
         self.log.info("certificate_reloaded")
+
+    async def end(self) -> None:
+        """After the loop was stopped: nothing is held any more."""
+        await self._renewal.close()
+
+    # Another certificate
+
+    def _renewing(self) -> Renewal:
+        name = process_name(f"engine-{self.settings.shard}-tls")
+        held = Held(self.settings.data_path / HELD_FILE, name, "engine")
+        renewal = Renewal(self.settings.key_poll_ms / 1000, self.log.write, held)
+        renewal.holdings.use_only("tls", *self._holding())
+        renewal.watch_files("certificate", self._files, self._renew)
+        return renewal
+
+    async def _renew(self) -> bool:
+        if await asyncio.to_thread(self._read) == self._known:
+            return False
+        self._take_up(await asyncio.to_thread(self._load))
+        return True
+
+    def _read(self) -> list[bytes]:
+        try:
+            return [Path(file).read_bytes() for file in self._files]
+        except OSError as error:
+            raise TerminatorError(f"certificate and key must be readable: {error.strerror}") from None
+
+    def _load(self) -> tuple[list[bytes], ssl.SSLContext, tuple[str, str]]:
+        """What is in the files now. Raises TerminatorError."""
+        known = self._read()
+        return known, make_context(self.settings), self._holding()
+
+    def _take_up(self, loaded: tuple[list[bytes], ssl.SSLContext, tuple[str, str]]) -> None:
+        self._known, self.context, holding = loaded
+        self._renewal.holdings.use_only("tls", *holding)
+
+    def _holding(self) -> tuple[str, str]:
+        try:
+            return tls_holding(self.settings.tls_certificate_file)
+        except (SecretUnusable, HeldError) as error:
+            raise TerminatorError(error.message, detail=error.detail, hint=error.hint) from None
 
     def begin_stop(self) -> None:
         """Stop accepting; end the loop when no line is left, or after STOP_S."""
@@ -322,5 +372,6 @@ def run(
         return 1
     loop.call_soon(terminator.start)
     loop.run_forever()
+    loop.run_until_complete(terminator.end())
     log.info("terminator_stopped", counters=dict(terminator.counters))
     return 0

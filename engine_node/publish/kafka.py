@@ -23,6 +23,8 @@ from aiokafka.errors import KafkaError
 from engine_node.errors import PublishError, SettingsError
 from engine_node.logs import Log
 from engine_node.settings import Settings
+from ironbook._errors import InputInvalid
+from ironbook._kafka import Security, read_login
 
 __all__ = ["TROUBLE", "Kafka", "abandon", "last_message", "message_at", "messages", "quiet_logs"]
 
@@ -52,6 +54,10 @@ class Kafka:
             "request_timeout_ms": REQUEST_TIMEOUT_MS,
             "security_protocol": settings.kafka_security.upper(),
         }
+        self.login: Security | None = None
+        if settings.kafka_login_file:
+            self.use(self.read_login())
+            return
         if settings.kafka_security.endswith("ssl"):
             self.options["ssl_context"] = _trust(settings.kafka_ca_file)
         if settings.kafka_security.startswith("sasl"):
@@ -60,6 +66,18 @@ class Kafka:
                 "sasl_plain_username": settings.kafka_username,
                 "sasl_plain_password": _password(Path(settings.kafka_password_file)),
             }
+
+    def read_login(self) -> Security:
+        """Who the file of the login says that the publisher is now. Raises SettingsError."""
+        try:
+            return read_login(Path(self.settings.kafka_login_file))
+        except InputInvalid as error:
+            raise SettingsError(error.message, detail=error.detail, hint=error.hint) from None
+
+    def use(self, login: Security) -> None:
+        """Whatever is opened from here on is this user."""
+        self.login = login
+        self.options |= login.options()
 
     def producer(self, **more: Any) -> AIOKafkaProducer:
         """Idempotent, acknowledged by all in-sync replicas."""

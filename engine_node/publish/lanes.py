@@ -102,6 +102,11 @@ class Lanes:
         if lane.task is None and self._producer is not None:
             lane.task = asyncio.get_running_loop().create_task(self._drain(lane, self._producer))
 
+    @property
+    def producer(self) -> AIOKafkaProducer | None:
+        """Of the session that there is."""
+        return self._producer
+
     def attach(self, producer: AIOKafkaProducer) -> None:
         """Send with it from now on, first what is still held."""
         self._producer = producer

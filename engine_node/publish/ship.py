@@ -116,6 +116,11 @@ class Shipper:
             if time.monotonic() - last_s > EAGER_S:
                 wait_s = min(wait_s * 1.5, POLL_S_MAX)
 
+    @property
+    def producer(self) -> AIOKafkaProducer | None:
+        """Of the session that there is."""
+        return self._producer
+
     async def close(self, abandon: Callable[[AIOKafkaProducer], Any]) -> None:
         """Give the producer back; an open transaction is ended first if brokers answer."""
         producer, self._producer = self._producer, None

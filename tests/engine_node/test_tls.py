@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from engine_node import tls
 from engine_node.errors import TerminatorError
 from engine_node.settings import Settings
+from ironbook import held
 from schemas import vocabulary as v
 from tests.support.node import Client, LogonRefused, Node, wait_until
 
@@ -223,6 +224,43 @@ def test_a_new_certificate_is_taken_on_sighup_and_a_bad_one_is_not(make_node: Ma
     node.tell(signal.SIGHUP)
     node.wait_event("certificate_not_reloaded")
     assert serial() == 2
+
+
+def test_a_new_certificate_is_taken_when_its_files_change_and_the_one_in_use_is_said(
+    make_node: MakeNode, tmp_path: Path
+) -> None:
+    node = make_node(key_poll_ms=50)
+    secret = node.make_key()
+    address = started(node)
+
+    def shown() -> bytes:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with socket.create_connection(address, timeout=10) as line, context.wrap_socket(line) as safe:
+            return safe.getpeercert(True) or b""
+
+    path = node.directory / "tls.held.json"
+
+    def said() -> str | None:
+        return {one.secret: one.uses for one in held.read(path).holdings}["tls/localhost"]
+
+    wait_until(path.exists, 10)
+    assert said() == held.fingerprint(shown())
+    first = Client.connect(address, "admin", secret, tls=trusting(tmp_path))
+    old = shown()
+    whole = (tmp_path / "certificate.pem").read_text()
+    (tmp_path / "certificate.pem").write_text(whole[: len(whole) // 2])
+    node.wait_event("secret_not_renewed")
+    assert shown() == old
+    assert said() == held.fingerprint(old)
+    write_certificate(tmp_path, serial=3)
+    wait_until(lambda: said() != held.fingerprint(old), 10)
+    assert said() == held.fingerprint(shown())
+    assert shown() != old
+    assert first.ask(v.Ping(echo=1)).kind == v.MessageKind.PONG, "open connections keep theirs"
+    first.close()
+    node.stop()
+    assert not path.exists()
 
 
 def test_a_terminator_that_dies_comes_back_on_the_same_port_and_plain_sessions_go_on(

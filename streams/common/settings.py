@@ -44,7 +44,7 @@ class StreamSettings:
     password: str = env.secret("Of that user; better in password_file.")
     password_file: str = env.text("", "File of mode 0600 whose first line is the password.")
     kafka_login: str = env.text(
-        "", "File of JSON, read again when it changes: username, password, mechanism, tls, ca_file; instead of the others."
+        "", "JSON, read again when it changes: username, password, mechanism, tls, ca_file; instead of the settings."
     )
     ca_file: str = env.text("", "PEM: who vouches for the broker's certificate. Empty: the system's.")
     session_timeout: int = env.integer(10_000, 1_000, 300_000, "A worker silent for so long loses its partitions.")

@@ -29,7 +29,7 @@ from functions.rotation.kinds.cookie import Cookie
 from functions.rotation.kinds.database import Database
 from functions.rotation.kinds.kafka import Kafka
 from functions.rotation.kinds.tls import Tls
-from functions.rotation.rotation import MINUTE_NS, Outcome, Rotation, Rules, each, text_of
+from functions.rotation.rotation import MINUTE_NS, SECOND_NS, Outcome, Rotation, Rules, each, text_of
 from functions.rotation.settings import Settings
 from functions.rotation.steps import step_named
 from functions.rotation.store import Store
@@ -38,7 +38,6 @@ __all__ = ["handle"]
 
 LOG = logger("rotation")
 CLIENTS = Clients()  # kept while Lambda keeps the process
-SECOND_NS = 10**9
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -64,6 +63,7 @@ async def _answer(event: Mapping[str, Any], settings: Settings, clients: Clients
             environment=settings.environment,
             required_holders=settings.required_holders,
             silent_ns=settings.holder_silent_s * SECOND_NS,
+            settle_ns=settings.settle_s * SECOND_NS,
             login_ns=settings.session_hours * 60 * MINUTE_NS,
         )
         rotation = Rotation(Store(clients), book, _kinds(settings, clients, book), rules, now_ns)

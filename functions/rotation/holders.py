@@ -104,7 +104,7 @@ def not_used(rows: Iterable[Holder], new: str, required: Required, *, verified: 
 
 
 def lived_out(rows: Iterable[Holder], changed_ns: int, lifetime_ns: int) -> int:
-    """When the last login that an old key made is over: so long after everybody had the new one."""
+    """When all that was begun with the old one is over: so long after the last holder took up the new one."""
     return max([changed_ns, *(row.since_ns for row in rows)]) + lifetime_ns
 
 

@@ -24,7 +24,8 @@ from functions.rotation.store import ENVIRONMENT_TAG, HOLDERS_TAG, KIND_TAG, USE
 __all__ = ["Book", "Outcome", "Rotation", "Rules", "each", "text_of"]
 
 PARTS_MAX: Final = 8  # of one drive of one secret: create, carry, tidy, retire; more would go in a circle
-MINUTE_NS: Final = 60 * 10**9
+SECOND_NS: Final = 10**9
+MINUTE_NS: Final = 60 * SECOND_NS
 
 
 class Book(Protocol):
@@ -47,6 +48,7 @@ class Rules:
     environment: str
     required_holders: str
     silent_ns: int
+    settle_ns: int = 0  # who took up a new login ends what it began with the old one
     login_ns: int = 0  # how long a login may live that an old key or cookie key signed
 
 
@@ -290,11 +292,18 @@ class Rotation:
         if case.before is not None and not case.kind.made(case.before):
             return []  # there was nothing before the first one
         waiting = not_used(rows, fingerprint, case.required, verified=case.kind.verified, alive_since_ns=alive_since_ns)
-        over_ns = lived_out(rows, case.found.changed_ns, self._rules.login_ns)
-        if case.kind.verified and self._rules.login_ns and now_ns < over_ns:
-            left_minutes = -((now_ns - over_ns) // MINUTE_NS)
-            waiting.append(f"logins that the old one signed may live on for {left_minutes} minutes")
+        waiting += self._living(case, rows, now_ns)
         return waiting + (await case.kind.unused(case.before, new) if case.before is not None else [])
+
+    def _living(self, case: _Case, rows: Sequence[Holder], now_ns: int) -> list[str]:
+        """What was begun with the old one, and may need it for some time yet."""
+        if case.kind.verified:
+            left_ns = lived_out(rows, case.found.changed_ns, self._rules.login_ns) - now_ns
+            said = f"logins that the old one signed may live on for {-(-left_ns // MINUTE_NS)} minutes"
+            return [said] if self._rules.login_ns and left_ns > 0 else []
+        left_ns = lived_out(rows, 0, self._rules.settle_ns) - now_ns
+        said = f"what was begun with the old one may need {-(-left_ns // SECOND_NS)} s more"
+        return [said] if rows and self._rules.settle_ns and left_ns > 0 else []
 
     async def _would(self, secret_id: str) -> Outcome:
         """What rotate would do. Reads only."""

@@ -60,8 +60,8 @@ class World:
         self._alerts: list[str] = []
         self.settings(
             environment="test", database_host=self.host, database_port=self.port, database_name=self.dbname,
-            database_admin_secret=admin["ARN"], database_tls="disable", session_hours=0, alerts_topic_arn=self.topic,
-            **settings,
+            database_admin_secret=admin["ARN"], database_tls="disable", session_hours=0, settle_s=0,
+            alerts_topic_arn=self.topic, **settings,
         )  # fmt: skip
 
     def settings(self, **settings: object) -> None:

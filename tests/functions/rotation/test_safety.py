@@ -219,6 +219,20 @@ def test_a_user_of_a_secret_that_must_be_seen_keeps_the_old_one_alive(world: Wor
     assert world.drive(secret)["state"] == "rest"
 
 
+def test_an_old_login_lives_until_what_was_begun_with_it_is_over(world: World, monkeypatch: pytest.MonkeyPatch):
+    world.settings(settle_s=30)
+    secret = world.database()
+    world.hold(secret)
+    world.rotate(secret)
+    world.hold(secret)
+    held = world.value(secret, PREVIOUS)
+    assert world.drive(secret)["waiting"][0].startswith("what was begun with the old one may need ")
+    assert world.may_log_on(held)
+    monkeypatch.setattr(handler, "now_ns", lambda: time.time_ns() + 31 * 10**9)
+    assert world.drive(secret)["state"] == "rest"
+    assert not world.may_log_on(held)
+
+
 def test_old_keys_live_as_long_as_the_logins_that_they_signed(world: World, monkeypatch: Any):
     """A cookie that the old key signed is good until its hours are over, and so is the key."""
     for secret in (world.cookie(), world.api_key()):

@@ -3,19 +3,23 @@
     Secrets Manager ◀── rotation (this process)            trader      frames to the engine, signed by desk-1
       ▲ polled                                             http        signed requests to the gateway, by desk-1
     ironbook secrets follow ──files──▶ engine, gateway     browser     requests with a session's cookie
-      └── what they hold ──▶ secret_holders                history     requests that the gateway answers from PostgreSQL
+      └── what they hold ──▶ secret_holders            history     requests that the gateway answers from PostgreSQL
+                                                       letters     requests that the gateway answers from Kafka
 
-Engine, gateway, follower and PostgreSQL are the real programs, each a process of its own. Changed are the clients' own
-key, the two keys that the gateway has on the engine, its database user, the key of its cookies and its certificate.
+Engine, gateway, follower, PostgreSQL and Kafka are the real programs, each a process of its own. Changed are the
+clients' own key, the two keys that the gateway has on the engine, its users of the database and of Kafka, the key of
+its cookies and its certificate.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import http.client
 import json
 import os
+import secrets
 import ssl
 import subprocess
 import sys
@@ -30,10 +34,15 @@ import pytest
 
 from functions.rotation import handler
 from ironbook import Client, Key, Options, Side, TimeInForce
+from ironbook._kafka import Security
+from ironbook._topics_admin import TopicAdmin
 from ironbook.held import Held, fingerprint
+from ironbook.topics import planned
+from schemas.topics import load_topics
 from tests.support.gateway import Stack
 from tests.support.node import ROOT, wait_until
 from tests.support.rotation import CURRENT, World, authority
+from tests.support.services import Broker
 
 TRADER = ["trade", "cancel", "read"]
 KEYS: dict[str, tuple[list[str], int]] = {
@@ -50,7 +59,8 @@ TURN_S = 60.0
 class Installation(Stack):
     """Engine and gateway that have all their secrets from a follower."""
 
-    def __init__(self, directory: Path, world: World) -> None:
+    def __init__(self, directory: Path, world: World, broker: Broker) -> None:
+        self.broker = broker
         self.world, self.secrets_directory = world, directory / "secrets"
         files = self.secrets_directory
         key_file = {"key_file": files / "keys.ironbook", "key_passphrase_file": files / "key-passphrase"}
@@ -59,6 +69,7 @@ class Installation(Stack):
             engine_key=files / "gateway.key", admin_key=files / "gateway-admin.key",
             cookie_secret_file=files / "cookie-secret", database_url_file=files / "gateway.database-url",
             tls_certificate=files / "gateway.crt", tls_key=files / "gateway.pem",
+            kafka=broker.bootstrap, kafka_login=files / "gateway.kafka-login.json",
         )  # fmt: skip
         self.follower: subprocess.Popen[bytes] | None = None
         self.firm = authority()
@@ -81,8 +92,21 @@ class Installation(Stack):
         self.secrets["database"] = self.world.database()
         named = {"certificate": "", "private_key": "", "names": ["localhost", "127.0.0.1"], "days": 90}
         self.secrets["tls"] = self.world.secret("tls/gateway", "tls", named, "gateway=1")
+        self.secrets["kafka"] = self.kafka()
         self.world.handle({"action": "install"})
         self.start_follower()
+
+    def kafka(self) -> str:
+        """The topic that the gateway reads there, and its user, who may do what an operator may."""
+        login = self.broker.login("admin")
+        asyncio.run(_make_topic(self.broker))
+        admin = {"username": "admin", "password": login["sasl_plain_password"], "mechanism": "SCRAM-SHA-512"}
+        arn = self.world.secret("kafka/admin", "administrator", admin, environment="elsewhere")
+        self.world.settings(kafka_bootstrap=self.broker.bootstrap, kafka_admin_secret=arn, kafka_tls=False)
+        users = [f"{self.world.mark}_a", f"{self.world.mark}_b"]
+        value = {"username": users[0], "password": secrets.token_hex(32), "mechanism": "SCRAM-SHA-512",
+                 "users": users, "principal": "operator"}  # fmt: skip
+        return self.world.secret("kafka/gateway", "kafka", value, "gateway=1")
 
     def start_follower(self) -> None:
         """`ironbook secrets follow`, until all files are there."""
@@ -99,6 +123,7 @@ class Installation(Stack):
             "[keys]", 'file = "keys.ironbook"', 'passphrase_file = "key-passphrase"',
             *(f'[[files]]\nsecret = "{secret}"\nname = "{name}"' for name, secret in names.items()),
             '[[files]]\nsecret = "database/gateway"\nname = "gateway"',
+            '[[files]]\nsecret = "kafka/gateway"\nname = "gateway"',
             '[[files]]\nsecret = "tls/gateway"\nname = "gateway"',
         ]  # fmt: skip
         settings = self.directory / "secrets.toml"
@@ -121,6 +146,14 @@ class Installation(Stack):
     def tls(self) -> ssl.SSLContext:
         """As a client of the firm: its authority is trusted, nobody else."""
         return ssl.create_default_context(cadata=self.firm["certificate"])
+
+
+async def _make_topic(broker: Broker) -> None:
+    login = broker.login("admin")
+    security = Security(username="admin", password=login["sasl_plain_password"])
+    async with TopicAdmin(broker.bootstrap, security) as admin:
+        plans = [plan for plan in planned(load_topics(), "") if plan.name == "dead-letters"]
+        await admin.create(plans, 1)
 
 
 class Load(threading.Thread):
@@ -226,8 +259,8 @@ class Web:
 
 
 @pytest.fixture
-def stack(world: World, tmp_path: Path) -> Iterator[Installation]:
-    made = Installation(tmp_path, world)
+def stack(world: World, sasl_kafka: Broker, tmp_path: Path) -> Iterator[Installation]:
+    made = Installation(tmp_path, world, sasl_kafka)
     try:
         yield made.start()
     finally:
@@ -248,7 +281,7 @@ def test_clients_that_trade_flat_out_through_a_rotation_of_every_secret_see_not_
     host, port = stack.node.address()
     world.settings(
         engine_addresses=f"{host}:{port}", gateway_url=f"https://localhost:{stack.address.rpartition(':')[2]}",
-        session_hours=1, holder_silent_s=86_400,
+        session_hours=1, holder_silent_s=86_400, settle_s=2,
     )  # fmt: skip
     trader, browser = Trader(stack), Web(stack, "desk-2", "GET", "/api/v1/session")
     browser.log_in()
@@ -256,11 +289,13 @@ def test_clients_that_trade_flat_out_through_a_rotation_of_every_secret_see_not_
                                 "quantity": "0.001", "price": "1000"}  # fmt: skip
     orders = Web(stack, "desk-1", "POST", "/api/v3/order", **order)
     history = Web(stack, "desk-2", "GET", "/api/v1/pnl/daily")
-    loads = [Load("trader", trader), Load("orders", orders), Load("browser", browser), Load("history", history)]
+    letters = Web(stack, "admin", "GET", "/api/v1/dead-letters")
+    working = {"trader": trader, "orders": orders, "browser": browser, "history": history, "letters": letters}
+    loads = [Load(name, work) for name, work in working.items()]
     for load in loads:
         load.start()
-    wait_until(lambda: all(load.count > 20 for load in loads), 30.0, str([load.refused for load in loads]))
-    rotated = {name: stack.secrets[name] for name in (*ROTATED, "cookie", "database", "tls")}
+    wait_until(lambda: all(load.count > 5 for load in loads), 60.0, str([load.refused for load in loads]))
+    rotated = {name: stack.secrets[name] for name in (*ROTATED, "cookie", "database", "kafka", "tls")}
     before = {name: world.value(secret) for name, secret in rotated.items()}
     names = [world.api.describe_secret(SecretId=secret)["Name"] for secret in rotated.values()]
     for secret in rotated.values():
@@ -276,7 +311,7 @@ def test_clients_that_trade_flat_out_through_a_rotation_of_every_secret_see_not_
     browser.cookie = fresh.cookie
     monkeypatch.setattr(handler, "now_ns", lambda: time.time_ns() + 3601 * 10**9)
     wait_until(lambda: settled(world, names, lambda who: False), TURN_S, "not all old ones ended")
-    wait_until(lambda: all(load.count > during[load.name] + 20 for load in loads), 30.0, "a client stands still")
+    wait_until(lambda: all(load.count > during[load.name] + 5 for load in loads), 30.0, "a client stands still")
     for load in loads:
         load.stopping.set()
     for load in loads:

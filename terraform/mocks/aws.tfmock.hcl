@@ -112,3 +112,11 @@ mock_resource "aws_db_instance" {
     master_user_secret = [{ secret_arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:rds!mock-AbCdEf" }]
   }
 }
+
+mock_resource "aws_vpc" {
+  defaults = { id = "vpc-00000000000000000" }
+}
+
+mock_resource "aws_appautoscaling_policy" {
+  defaults = { arn = "arn:aws:autoscaling:eu-central-1:111122223333:scalingPolicy:00000000-0000-0000-0000-000000000000:resource/ecs/service/mock/mock:policyName/mock" }
+}

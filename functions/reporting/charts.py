@@ -130,13 +130,15 @@ def lines(
         margin = max(1, (high - low) // 16)
         low, high = low - margin, high + margin
     left, right = min(point[0] for point in points), max(point[0] for point in points)
+    if left == right:  # one moment stands in the middle
+        left, right = left - 1, right + 1
     told = [(tick, y_text(tick)) for tick in nice_ticks(low, high)]
     edge = max(LEFT, room_of(text for _, text in told))
     x, y = Scale(left, right, edge, WIDTH - RIGHT), Scale(low, high, HEIGHT - BOTTOM, TOP)
     body = []
     for tick, text in told:
         body += grid_line(edge, y(tick), text)
-    ticks = [tick for tick in x_ticks if left <= tick <= right] or [left, right]
+    ticks = [tick for tick in x_ticks if left <= tick <= right] or sorted({points[0][0], points[-1][0]})
     for tick in ticks:
         place = min(max(x(tick), (edge + 8) * 10), (WIDTH - 32) * 10)
         body.append(label(place, (HEIGHT - 8) * 10, x_text(tick), "axis middle"))
@@ -150,6 +152,9 @@ def lines(
             closed = f"{drawn_path}V{ground}H{tenths(places[0][0])}Z"
             body.append(f'<path class="area {line.kind}" d="{closed}"/>')
         body.append(f'<path class="line {line.kind}" d="{drawn_path}"/>')
+        if len(places) == 1:
+            one, two = places[0]
+            body.append(f'<circle class="dot {line.kind}" cx="{tenths(one)}" cy="{tenths(two)}" r="3.5"/>')
     return svg(name, title, description, body)
 
 

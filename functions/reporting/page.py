@@ -26,6 +26,7 @@ __all__ = ["render"]
 
 ROWS_MAX = 60
 QUOTES_MAX = 4
+LONG = 13  # characters of a number that get smaller ones
 STYLE = resources.files("functions.reporting").joinpath("style.css").read_text(encoding="utf-8")
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
@@ -122,7 +123,8 @@ def _numbers(found: Figures) -> str:
         ("Accounts", f"{len({row.account for row in found.accounts}):,}", f"{found.execution_count:,} reports to them"),
     ]
     return '<dl class="numbers">' + "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}{f'<small>{escape(more)}</small>' if more else ''}</dd></div>"
+        f"<div><dt>{escape(name)}</dt><dd{of('long' if len(value) > LONG else '')}>{escape(value)}"
+        f"{f'<small>{escape(more)}</small>' if more else ''}</dd></div>"
         for name, value, more in said
     ) + "</dl>"  # fmt: skip
 
@@ -140,7 +142,8 @@ def _by_quote(found: Figures, name: str) -> list[tuple[str, str]]:
 
 
 def _profits(found: Figures) -> str:
-    shown = largest(found.accounts)
+    traded = [row for row in found.accounts if row.fill_count or row.position_lots or row.net_units]
+    shown = largest(traded)
     rows = []
     for row in shown:
         instrument = found.instruments[row.symbol]
@@ -157,7 +160,7 @@ def _profits(found: Figures) -> str:
     ]  # fmt: skip
     rows += _totals(found)
     caption = "At average cost; unrealised at the last price; fees as money, so what is paid is below zero"
-    body = table(caption + cut(len(shown), len(found.accounts), "in the file fees"), heads, rows)
+    body = table(caption + cut(len(shown), len(traded), "in the file pnl"), heads, rows)
     return f'<section id="profit"><h2>Profit and loss</h2>{body}</section>'
 
 

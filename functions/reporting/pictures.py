@@ -128,7 +128,7 @@ def _profit(found: Figures, quote: str) -> str:
     sums: dict[int, int] = {}
     decimals = found.decimals.get(quote, 0)
     for row in found.accounts:
-        if row.quote == quote:
+        if row.quote == quote and (row.fill_count or row.position_lots or row.net_units):
             sums[row.account] = sums.get(row.account, 0) + row.net_units
     ranked = sorted(sums, key=lambda account: (-sums[account], account))
     shown = ranked if len(ranked) <= ACCOUNTS_MAX else ranked[: ACCOUNTS_MAX // 2] + ranked[-ACCOUNTS_MAX // 2 :]

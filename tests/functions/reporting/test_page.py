@@ -210,6 +210,17 @@ def test_many_accounts_are_cut_and_the_page_says_so() -> None:
     assert len(page) < 250_000
 
 
+def test_one_trade_is_a_dot(browser: Browser, tmp_path: Path) -> None:
+    page = render(trading("BTC/USD", trades=1))
+    assert sum(tag == "circle" for tag, _ in checked(page).seen) == 2
+    path = tmp_path / "page.html"
+    path.write_text(page, encoding="utf-8")
+    shown = browser.new_page()
+    shown.goto(path.as_uri())
+    assert shown.locator("svg circle.one").bounding_box()
+    shown.close()
+
+
 def test_nothing_in_the_page_depends_on_when_it_is_made() -> None:
     assert render(trading("BTC/USD")) == render(trading("BTC/USD"))
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import asyncpg
 
 from functions.reporting import queries
+from functions.reporting.books import stood
 from functions.reporting.errors import DatabaseAway, DatabaseInvalid
 from functions.reporting.request import DAY_NS
 from functions.reporting.rows import (
@@ -22,7 +23,6 @@ from functions.reporting.rows import (
     Asset,
     Books,
     CashTotal,
-    FeeTotal,
     Holding,
     Instrument,
     Position,
@@ -141,15 +141,28 @@ class Database:
         """Each shard's last sequence among the rows of a day; none of an empty day."""
         return [(shard, seq) for shard, seq in await self._fetch(queries.LASTS, start_ns, end_ns)]
 
-    async def books(self, time_ns: int) -> Books:
-        """Everybody's positions and money before the first record that was received at that time."""
-        return Books(
-            positions=tuple(await self._rows(queries.POSITIONS, Position, time_ns, _day(time_ns))),
-            holdings=tuple(await self._rows(queries.HOLDINGS, Holding, time_ns)),
-            cash=tuple(await self._rows(queries.CASH, CashTotal, time_ns)),
-            fees=tuple(await self._rows(queries.FEES, FeeTotal, time_ns)),
-            realised=tuple(await self._rows(queries.REALISED, Realised, _day(time_ns))),
-        )
+    async def books(self, *times_ns: int) -> list[Books]:
+        """Everybody's positions and money before the first record that was received at each of one or two times."""
+        first, last = min(times_ns), max(times_ns)
+        instruments = {one.symbol: one for one in await self._rows(queries.INSTRUMENTS, Instrument)}
+        positions = await self._rows(queries.POSITIONS, Position)
+        holdings = await self._rows(queries.HOLDINGS, Holding)
+        flows = await self._fetch(queries.FLOWS, first, last)
+        cash_flows = await self._fetch(queries.CASH_FLOWS, first, last)
+        days = await self._fetch(queries.DAYS, _day(first), _day(last))
+        return [
+            stood(
+                positions,
+                holdings,
+                instruments,
+                flows=(row for row in flows if row["behind"] or time_ns == first),
+                cash_flows=(row for row in cash_flows if row["behind"] or time_ns == first),
+                days=(row for row in days if row["behind"] or time_ns == first),
+                cash=await self._rows(queries.CASH, CashTotal, time_ns),
+                realised=await self._rows(queries.REALISED, Realised, _day(time_ns)),
+            )
+            for time_ns in times_ns
+        ]
 
     async def profits(self, start_ns: int) -> list[Profit]:
         """The rows of daily_pnl of a day."""

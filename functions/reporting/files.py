@@ -43,6 +43,11 @@ class Column:
     nullable: bool
     twin_of: str = ""  # decimal text of that column; "": a column of its own
 
+    @property
+    def unsigned(self) -> bool:
+        """May it be any number of 64 bits without a sign?"""
+        return self.name in UNSIGNED
+
 
 def columns_of(row_type: type) -> tuple[Column, ...]:
     """The columns of a row type, decimal twins last."""
@@ -163,4 +168,4 @@ class TableWriter:
 
 
 def _arrow(column: Column) -> pa.DataType:
-    return pa.uint64() if column.name in UNSIGNED else ARROW[column.kind]
+    return pa.uint64() if column.unsigned else ARROW[column.kind]

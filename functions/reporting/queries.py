@@ -24,75 +24,50 @@ WITH later AS (
 SELECT m.shard, max(m.seq), (SELECT max(l.received_ns) FROM later l WHERE l.shard = m.shard)
 FROM stream_marks m WHERE m.seq > 0 GROUP BY m.shard ORDER BY m.shard"""
 
-# What came to a position at $1 or later. Of average cost only the cash and the profit must be known:
-# realised - cost (fees apart) changes by the cash that came less the cash that went.
+# Everything as it stands now.
 POSITIONS: Final = """
-WITH flows AS (
-    SELECT account, symbol, sum(CASE side WHEN 'buy' THEN quantity_lots ELSE -quantity_lots END) AS lots,
-           sum(CASE side WHEN 'buy' THEN -notional_units ELSE notional_units END) AS cash, sum(fee_units) AS fees
-    FROM executions WHERE type = 'filled' AND received_ns >= $1 GROUP BY account, symbol
-    UNION ALL
-    SELECT account, symbol, sum(position_change_lots), sum(amount_units), 0
-    FROM executions WHERE type = 'adjustment' AND received_ns >= $1 GROUP BY account, symbol
-), later AS (
-    SELECT account, symbol, sum(lots) AS lots, sum(cash) AS cash, sum(fees) AS fees FROM flows GROUP BY account, symbol
-), days AS (
-    SELECT account, symbol, sum(realised_units) AS realised FROM daily_pnl WHERE day >= $2 GROUP BY account, symbol
-), stood AS (
-    SELECT p.account, p.symbol, p.firm, p.position_lots - coalesce(l.lots, 0) AS position_lots,
-           p.cost_units - (coalesce(d.realised, 0) - coalesce(l.cash, 0)) AS cost_units,
-           p.realised_units - coalesce(d.realised, 0) AS realised_units,
-           p.fees_units - coalesce(l.fees, 0) AS fees_units, i.quote
-    FROM positions p LEFT JOIN later l USING (account, symbol) LEFT JOIN days d USING (account, symbol)
-    LEFT JOIN instruments i ON i.instrument = p.instrument
-)
-SELECT * FROM stood WHERE (position_lots, cost_units, realised_units, fees_units) <> (0, 0, 0, 0)
-ORDER BY account, symbol"""
+SELECT p.account, p.symbol, p.firm, p.position_lots, p.cost_units, p.realised_units, p.fees_units, i.quote
+FROM positions p LEFT JOIN instruments i ON i.instrument = p.instrument ORDER BY p.account, p.symbol"""
+HOLDINGS: Final = """
+SELECT shard, account, asset, free_units::numeric + locked_units FROM balances ORDER BY shard, account, asset"""
 
+# What came since $1, behind $2 (the later time) or before it. A row of balances says how an account stood after its
+# own record: of its money only what came up to there may be taken back.
+_LOTS: Final = """CASE WHEN e.type = 'adjustment' THEN e.position_change_lots
+    WHEN e.side = 'buy' THEN e.quantity_lots ELSE -e.quantity_lots END"""
+_CASH: Final = """CASE WHEN e.type = 'adjustment' THEN e.amount_units
+    WHEN e.side = 'buy' THEN -e.notional_units ELSE e.notional_units END"""
+FLOWS: Final = f"""
+SELECT e.received_ns >= $2 AS behind, e.shard, e.account, e.symbol, sum({_LOTS}) AS lots, sum({_CASH}) AS cash_units,
+       coalesce(sum(e.fee_units), 0) AS fees_units,
+       coalesce(sum({_LOTS}) FILTER (WHERE e.seq <= b.seq), 0) AS known_lots,
+       coalesce(sum({_CASH} - coalesce(e.fee_units, 0)) FILTER (WHERE e.seq <= q.seq), 0) AS known_units
+FROM executions e JOIN instruments i ON i.instrument = e.instrument
+LEFT JOIN balances b ON b.account = e.account AND b.asset = i.base AND b.shard = e.shard
+LEFT JOIN balances q ON q.account = e.account AND q.asset = i.quote AND q.shard = e.shard
+WHERE e.type IN ('filled', 'adjustment') AND e.received_ns >= $1
+GROUP BY behind, e.shard, e.account, e.symbol ORDER BY e.shard, e.account, e.symbol, behind"""
+CASH_FLOWS: Final = """
+SELECT c.received_ns >= $2 AS behind, c.shard, c.account, c.asset, sum(c.amount_units) AS units
+FROM cash_flows c JOIN balances b ON b.account = c.account AND b.asset = c.asset AND b.shard = c.shard
+WHERE c.received_ns >= $1 AND c.seq <= b.seq GROUP BY behind, c.shard, c.account, c.asset
+ORDER BY c.shard, c.account, c.asset, behind"""
+DAYS: Final = """
+SELECT day >= $2 AS behind, account, symbol, sum(realised_units) AS realised_units FROM daily_pnl WHERE day >= $1
+GROUP BY behind, account, symbol ORDER BY account, symbol, behind"""
 REALISED: Final = """
 SELECT account, symbol, sum(realised_units) AS realised_units FROM daily_pnl WHERE day < $1
 GROUP BY account, symbol HAVING sum(realised_units) <> 0 ORDER BY account, symbol"""
 
-# A row of balances says how an account stood after its own record: only what came up to there is taken back.
-_STOOD: Final = """
-WITH fills AS (
-    SELECT e.shard, e.account, e.seq, i.base, i.quote,
-           CASE WHEN e.type = 'adjustment' THEN e.position_change_lots
-                WHEN e.side = 'buy' THEN e.quantity_lots ELSE -e.quantity_lots END * i.base_units_per_lot AS base_units,
-           CASE WHEN e.type = 'adjustment' THEN e.amount_units
-                WHEN e.side = 'buy' THEN -e.notional_units - e.fee_units
-                ELSE e.notional_units - e.fee_units END AS quote_units
-    FROM executions e JOIN instruments i ON i.instrument = e.instrument
-    WHERE e.type IN ('filled', 'adjustment') AND e.received_ns >= $1
-), flows AS (
-    SELECT shard, account, base AS asset, seq, base_units AS units FROM fills
-    UNION ALL SELECT shard, account, quote, seq, quote_units FROM fills
-    UNION ALL SELECT shard, account, asset, seq, amount_units FROM cash_flows WHERE received_ns >= $1
-), later AS (
-    SELECT f.shard, f.account, f.asset, sum(f.units) AS units
-    FROM flows f JOIN balances b ON b.account = f.account AND b.asset = f.asset AND b.shard = f.shard
-    WHERE f.seq <= b.seq GROUP BY f.shard, f.account, f.asset
-), holdings AS (
-    SELECT b.shard, b.account, b.asset, b.free_units::numeric + b.locked_units - coalesce(l.units, 0) AS total_units
-    FROM balances b LEFT JOIN later l ON l.account = b.account AND l.asset = b.asset AND l.shard = b.shard
-)"""
-HOLDINGS: Final = f"{_STOOD} SELECT * FROM holdings WHERE total_units <> 0 ORDER BY shard, account, asset"
-
 # Fees paid out to an account are told as a deposit; the report of the command is what tells them apart.
 _PAYOUT: Final = "EXISTS (SELECT FROM executions e WHERE e.shard = c.shard AND e.seq = c.seq AND e.kind = 'fee_payout')"
-_CASH: Final = f"""
-    SELECT shard, asset,
-           coalesce(sum(amount_units) FILTER (WHERE amount_units > 0 AND NOT payout), 0) AS deposits_units,
-           coalesce(-sum(amount_units) FILTER (WHERE amount_units < 0), 0) AS withdrawals_units,
-           coalesce(sum(amount_units) FILTER (WHERE payout), 0) AS payouts_units
-    FROM (SELECT c.shard, c.asset, c.amount_units, {_PAYOUT} AS payout FROM cash_flows c WHERE c.received_ns < $1) f
-    GROUP BY shard, asset"""
-CASH: Final = f"{_CASH} ORDER BY shard, asset"
-FEES: Final = f"""{_STOOD}, cash AS ({_CASH}), held AS (
-    SELECT shard, asset, sum(total_units) AS units FROM holdings GROUP BY shard, asset
-)
-SELECT shard, asset, coalesce(c.deposits_units - c.withdrawals_units, 0) - coalesce(h.units, 0) AS fees_units
-FROM cash c FULL JOIN held h USING (shard, asset) ORDER BY shard, asset"""
+CASH: Final = f"""
+SELECT shard, asset,
+       coalesce(sum(amount_units) FILTER (WHERE amount_units > 0 AND NOT payout), 0) AS deposits_units,
+       coalesce(-sum(amount_units) FILTER (WHERE amount_units < 0), 0) AS withdrawals_units,
+       coalesce(sum(amount_units) FILTER (WHERE payout), 0) AS payouts_units
+FROM (SELECT c.shard, c.asset, c.amount_units, {_PAYOUT} AS payout FROM cash_flows c WHERE c.received_ns < $1) f
+GROUP BY shard, asset ORDER BY shard, asset"""
 
 PROFITS: Final = """
 SELECT d.account, d.symbol, d.firm, d.realised_units, d.fees_units, d.unrealised_units, d.mark_price_ticks,

@@ -241,7 +241,7 @@ class AuditEvent(NamedTuple):
     """One event in an order's life, orders one after another; then commands refused. Key: shard, order_id, seq, n."""
 
     shard: int  # whose journal
-    order_id: int | None  # the order's number within the shard; None: refused, it never became one
+    order_id: int | None  # the order's number within the shard; absent: refused, it never became one
     seq: int  # sequence of the record that caused the event
     n: int  # which event of that record
     received_ns: int  # when the engine received that record

@@ -24,6 +24,7 @@ from functions.reporting.page import render
 from functions.reporting.request import Request, day_before
 from functions.reporting.rows import (
     AuditEvent,
+    Books,
     CashFlow,
     Execution,
     Pnl,
@@ -115,7 +116,8 @@ class _Run:
 
     async def _write(self, output: Output, reference: Reference) -> str:
         request, database = self._request, self._database
-        figures = await self._figures(reference)
+        opening, closing = await database.books(request.start_ns, request.end_ns)
+        figures = self._figures(reference, opening)
         for name, kind in STREAMED.items():
             take = {"executions": figures.execution, "cash_flows": figures.cash_flow, "trades": figures.trade}.get(name)
             with output.table(name, kind) as table:
@@ -124,22 +126,21 @@ class _Run:
                     if take is not None:
                         for row in rows:
                             take(row)
-        books = await database.books(request.end_ns)
-        found = figures.close(books, await database.profits(request.start_ns))
-        output.whole("positions", Position, books.positions)
+        found = figures.close(closing, await database.profits(request.start_ns))
+        output.whole("positions", Position, closing.positions)
         output.whole("pnl", Pnl, [Pnl(*(getattr(one, name) for name in Pnl._fields)) for one in found.accounts])
         for name, kind in FILES.items():
             output.whole(name, kind, found.tables[name])
         output.text("page.html", render(found, files=output.listed(), notes=self._notes(found)).encode())
         return found.reconciliation.headline
 
-    async def _figures(self, reference: Reference) -> DayFigures:
+    def _figures(self, reference: Reference, opening: Books) -> DayFigures:
         request = self._request
         return DayFigures(
             reference,
             statements=self._statements,
             before=self._archive.statements(self._shards, day_before(request.day)),
-            opening=await self._database.books(request.start_ns),
+            opening=opening,
             arrivals=self._archive.arrivals(self._shards, request.day),
         )
 

@@ -54,12 +54,13 @@ async def _read(
     partial: bool,
 ) -> Figures:
     end_ns = start_ns + DAY_NS
+    opening, closing = await database.books(start_ns, end_ns)
     found = DayFigures(
         await database.reference(day, start_ns, partial), statements=said[0], before=said[1],
-        opening=await database.books(start_ns), arrivals=arrivals,
+        opening=opening, arrivals=arrivals,
     )  # fmt: skip
     for table, take in (("executions", found.execution), ("cash_flows", found.cash_flow), ("trades", found.trade)):
         async for rows in database.stream(table, start_ns, end_ns):
             for row in rows:
                 take(row)
-    return found.close(await database.books(end_ns), await database.profits(start_ns))
+    return found.close(closing, await database.profits(start_ns))

@@ -30,7 +30,8 @@ def ask(url: str, what: Callable[[Database], Awaitable[Found]]) -> Found:
 
 
 def books(url: str, time_ns: int) -> Books:
-    return ask(url, lambda database: database.books(time_ns))
+    [found] = ask(url, lambda database: database.books(time_ns))
+    return found
 
 
 @pytest.mark.parametrize("day", market.DAYS)
@@ -62,6 +63,13 @@ def test_what_all_days_realised_is_what_the_positions_did(market_url: str, day: 
     found = books(market_url, market.end_ns(day))
     by_days = {(one.account, one.symbol): one.realised_units for one in found.realised}
     assert by_days == {(one.account, one.symbol): one.realised_units for one in found.positions if one.realised_units}
+
+
+def test_a_days_start_and_end_are_read_at_once_and_are_the_same_as_one_by_one(market_url: str) -> None:
+    start_ns, end_ns = market.end_ns(market.DAYS[0]), market.end_ns(market.DAYS[1])
+    both = ask(market_url, lambda database: database.books(start_ns, end_ns))
+    assert both == [books(market_url, start_ns), books(market_url, end_ns)]
+    assert both[0] != both[1]
 
 
 def test_before_the_first_record_there_was_nothing(market_url: str) -> None:

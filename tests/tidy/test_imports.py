@@ -49,7 +49,7 @@ EMBEDDED = "ironbook/embedded.py"
 EMBEDDED_MAY_TAKE = {"streams.analytics.folds", "streams.analytics.store", "streams.analytics.topics"}
 PROCESSORS = {"validation", "risk", "submitter", "analytics"}
 IMPURE = {"aiokafka", "faust", "asyncpg", "asyncio", "os", "pathlib", "random", "secrets", "socket", "time"}
-KEY_STORE_MAY_IMPORT = {"schemas", "ironbook"}
+KEY_STORE_MAY_IMPORT = {"schemas", "ironbook.held", "ironbook.keystore"}
 # The client and command line take these of the engine node; the running engine only by a process of its own.
 IRONBOOK_MAY_TAKE = {
     "engine_node.replica",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from collections.abc import Callable
@@ -85,7 +86,7 @@ def test_a_first_pair_is_not_there_or_whole_and_comes_with_the_next_look(tmp_pat
     for call in range(1, 100):
         directory = Directory(tmp_path / str(call))
         directory.path.mkdir()
-        was = killed_at(call, lambda directory=directory: directory.write_together("web", content))  # type: ignore[misc]
+        was = killed_at(call, functools.partial(directory.write_together, "web", content))
         assert {name: directory.read(name) or content[name] for name in content} == content
         directory.write_together("web", content)
         assert {name: directory.read(name) for name in content} == content

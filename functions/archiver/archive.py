@@ -11,6 +11,7 @@ the head is ever replaced, and that only over what was read.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from ironbook.archive.layout import (
     Head,
     check_records,
     encode,
+    first_break,
     head_key,
     last_crc,
     object_key,
@@ -40,6 +42,7 @@ from schemas.vocabulary import RECORD_BYTES
 
 __all__ = ["Archiver"]
 
+FIND_BREAK: Final = functools.partial(first_break, crc32c=crc32c)
 NS: Final = 1_000_000_000
 TRIMMED: Final = (
     "the records between are in the journal's segments on the engine node, if anywhere: do not trim further"
@@ -204,7 +207,7 @@ class Archiver:
         records = gathered.records()
         crc = 0 if self.entry is None else self.entry.crc32c
         try:
-            check_records(records, gathered.first, crc, crc32c, self.topic.name)
+            check_records(records, gathered.first, crc, FIND_BREAK, self.topic.name)
         except ArchiveInvalid as error:
             raise TopicInvalid(error.message, detail=error.detail, hint=error.hint) from error
         if self.head.pending is None:

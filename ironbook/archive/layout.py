@@ -22,6 +22,7 @@ __all__ = [
     "FORMAT",
     "OBJECT_RECORDS_MAX",
     "Entry",
+    "FindBreak",
     "Head",
     "check_records",
     "encode",
@@ -51,6 +52,7 @@ _PREFIXES: Final = range(Kind.TEXT, Kind.ORDER_LINK + 1)
 _OBJECT = re.compile(r"journal/([0-9]{5})/([0-9]{20})-([0-9]{20})\.records\.gz")
 _SNAPSHOT = re.compile(r"snapshots/([0-9]{5})/([0-9]{20})-([0-9a-f]{16})\.snap")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+FindBreak = Callable[[bytes, int], int | None]  # records, crc before them; index of the first that does not fit
 _HINT = "bring the object's last good version back (the bucket keeps versions); do not write one by hand"
 
 
@@ -305,13 +307,16 @@ def first_break(records: bytes, previous_crc: int, crc32c: Callable[[bytes], int
     return None
 
 
-def check_records(records: bytes, first: int, previous_crc: int, crc32c: Callable[[bytes], int], where: str) -> None:
-    """Whole records that continue the chain and end at a closed command. Raises ArchiveInvalid, with the sequence."""
+def check_records(records: bytes, first: int, previous_crc: int, find_break: FindBreak, where: str) -> None:
+    """Whole records that continue the chain and end at a closed command. Raises ArchiveInvalid, with the sequence.
+
+    find_break  first_break with a crc32c, or what is quicker and finds the same
+    """
     if not records or len(records) % RECORD_BYTES:
         raise ArchiveInvalid(
             f"records must be whole, {RECORD_BYTES} bytes each, were {len(records)} bytes", detail=where
         )
-    broken = first_break(records, previous_crc, crc32c)
+    broken = find_break(records, previous_crc)
     if broken is not None:
         raise ArchiveInvalid(
             f"each record must continue the chain, that of sequence {first + broken} does not",

@@ -5,12 +5,12 @@ head(store, shard) ──▶ entries(store, shard, head) ──▶ records(store
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from ironbook._errors import ArchiveInvalid
 from ironbook.archive.layout import (
     Entry,
+    FindBreak,
     Head,
     check_records,
     head_key,
@@ -92,7 +92,7 @@ def entries(store: Store, head: Head, above: int = 0) -> list[Entry]:
     return found[::-1]
 
 
-def records_of(store: Store, entry: Entry, previous_crc: int, crc32c: Callable[[bytes], int]) -> bytes:
+def records_of(store: Store, entry: Entry, previous_crc: int, find_break: FindBreak) -> bytes:
     """The raw records of an entry's object, each digest and the chain checked. Raises ArchiveInvalid."""
     where = store.place + entry.key
     found = store.get(entry.key)
@@ -104,7 +104,7 @@ def records_of(store: Store, entry: Entry, previous_crc: int, crc32c: Callable[[
         )
     _check_stored(found, entry, where)
     records = unpack(found.data, entry.records_count, where)
-    check_records(records, entry.first_sequence, previous_crc, crc32c, where)
+    check_records(records, entry.first_sequence, previous_crc, find_break, where)
     said = (entry.records_sha256, entry.first_received_ns, entry.last_received_ns, entry.crc32c)
     if (sha256(records), received_ns(records, 0), received_ns(records, -1), last_crc(records)) != said:
         raise ArchiveInvalid(

@@ -9,13 +9,14 @@ Days without a record between two that have some are closed too, up to QUIET_DAY
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from ironbook._errors import ArchiveInvalid
 from ironbook.archive.layout import received_ns
 from ironbook.archive.statements import Arrival, Ledger, day_of, parquet, start_of, statement
-from schemas.vocabulary import RECORD_BYTES, EventKind, Kind, Report, ReportFlag
+from schemas.vocabulary import RECORD_BYTES, REPORT_BYTES, EventKind, Kind, Report, ReportFlag
 
 if TYPE_CHECKING:
     from engine_node import _engine
@@ -31,7 +32,9 @@ POOLS: Final = (
     "key_count_max", "ladder_count_max", "level_count_max", "nonce_count_max", "order_count_max", "position_count_max",
 )  # fmt: skip
 _EVENT = Report._STRUCT
-_TOP, _ACCEPTED, _BALANCE, _SELL = int(EventKind.TOP), int(EventKind.ACCEPTED), int(EventKind.BALANCE), ReportFlag.SELL
+_TOP, _ACCEPTED, _BALANCE = int(EventKind.TOP), int(EventKind.ACCEPTED), int(EventKind.BALANCE)
+_OF_INTEREST = re.compile(b"[%c%c%c]" % (_TOP, _ACCEPTED, _BALANCE))
+_SELL = int(ReportFlag.SELL)  # plain numbers: an enumeration's & costs more than all else there
 
 
 class NoRoom(Exception):
@@ -48,14 +51,14 @@ class Closed:
     arrivals: bytes
 
 
-def capacities(scale: int) -> dict[str, int]:
+def capacities(scale: int, *, events: bool = True) -> dict[str, int]:
     """Options of a core that replays: the usual capacities, times scale. Nothing is kept for clients."""
     from engine_node import _engine
 
     usual = _engine.Core().options()
     mask = _engine.EVENTS_REPORTS | _engine.EVENTS_MARKET | _engine.EVENTS_ACCOUNTS
     return {name: value * (scale if name in POOLS else 1) for name, value in usual.items()} | {
-        "event_mask": mask,
+        "event_mask": mask if events else 0,
         "reports_kept": 0,
     }
 
@@ -109,7 +112,7 @@ class Replay:
 
     def end(self) -> None:
         """All records were fed. Checks the state; closes the day under way, as partial."""
-        self._check()
+        self.check()
         if self._on_day is not None and self.day is not None:
             self._close(self.day, partial=True)
 
@@ -187,13 +190,14 @@ class Replay:
         self.terms += kinds.count(bytes([Kind.TERM]))
         self._fold(records, first, events)
         if self.records - self._checked >= CHECK_EVERY_RECORDS:
-            self._check()
+            self.check()
 
     def _fold(self, records: bytes, first: int, events: bytes) -> None:
-        if not events:
+        if not events or self._on_day is None:
             return
-        tops, wanted = self._tops, self._on_day is not None and self._only in (None, self.day)
-        for event in _EVENT.iter_unpack(events):
+        tops, wanted = self._tops, self._only in (None, self.day)
+        for found in _OF_INTEREST.finditer(events[::REPORT_BYTES]):
+            event = _EVENT.unpack_from(events, found.start() * REPORT_BYTES)
             kind = event[0]
             if kind == _TOP:
                 tops.setdefault(event[3], [None, None])[event[1] & _SELL] = event[11] if event[12] else None
@@ -223,7 +227,8 @@ class Replay:
             levels = self.core.levels(instrument, side, 1)
             yield levels[0][0] if levels else None
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """The state must hold together. Raises ArchiveInvalid."""
         self._checked = self.records
         wrong = self.core.check()
         if wrong is not None:

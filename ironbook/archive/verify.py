@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from ironbook._errors import ArchiveInvalid, InputInvalid
-from ironbook.archive.layout import Entry, Head, sha256
+from ironbook.archive.layout import Entry, Head, first_break, sha256
 from ironbook.archive.reading import check_end, entries, entry_at, newest, read_head, records_of
 from ironbook.archive.replay import SCALES, Closed, NoRoom, Replay, capacities
 from ironbook.archive.statements import (
@@ -34,7 +34,7 @@ from schemas.vocabulary import RECORD_BYTES
 if TYPE_CHECKING:
     from engine_node import _engine
 
-__all__ = ["Checkpoint", "newest_checkpoint", "state_day", "verify"]
+__all__ = ["Checkpoint", "find_break", "newest_checkpoint", "state_day", "verify"]
 
 FORMAT: Final = 1
 Told = Callable[[int], None]
@@ -82,7 +82,7 @@ def newest_checkpoint(store: Store, shard: int, head: Head) -> Checkpoint | None
     return checkpoint
 
 
-def _load(store: Store, point: Checkpoint, scale: int) -> _engine.Core:
+def _load(store: Store, point: Checkpoint, options: dict[str, int]) -> _engine.Core:
     from engine_node import _engine
 
     found = store.get(point.key)
@@ -93,7 +93,7 @@ def _load(store: Store, point: Checkpoint, scale: int) -> _engine.Core:
             detail=store.place + point.key,
             hint="replay from the first record: ironbook journal verify --archive … without --resume",
         )
-    core = _engine.Core.load(found.data, **capacities(scale))
+    core = _engine.Core.load(found.data, **options)
     if (core.sequence(), f"{core.digest():016x}") != (point.sequence, point.digest):
         raise ArchiveInvalid(
             f"a checkpoint must hold sequence {point.sequence} and digest {point.digest}, "
@@ -103,19 +103,30 @@ def _load(store: Store, point: Checkpoint, scale: int) -> _engine.Core:
     return core
 
 
-def _begin(store: Store, shard: int, point: Checkpoint | None, scale: int, **more: Any) -> Replay:
+def _begin(
+    store: Store, shard: int, point: Checkpoint | None, scale: int,
+    on_day: Callable[[Closed, Replay], None] | None, only: int | None = None,
+) -> Replay:  # fmt: skip
     from engine_node import _engine
 
+    options = capacities(scale, events=on_day is not None)
     if point is None:
-        return Replay(_engine.Core(**capacities(scale)), shard=shard, **more)
-    ledger = Ledger.from_json(point.ledger)
-    return Replay(_load(store, point, scale), shard=shard, ledger=ledger, day=parse_day(point.day) + 1, **more)
+        return Replay(_engine.Core(**options), shard=shard, on_day=on_day, only=only)
+    ledger, day = Ledger.from_json(point.ledger), parse_day(point.day) + 1
+    return Replay(_load(store, point, options), shard=shard, ledger=ledger, day=day, on_day=on_day, only=only)
+
+
+def find_break(records: bytes, previous_crc: int) -> int | None:
+    """first_break, by the engine's own code where nothing is broken."""
+    from engine_node import _engine
+
+    if 0 not in records[::RECORD_BYTES] and _engine.seal(records, previous_crc) == records:
+        return None
+    return first_break(records, previous_crc, _engine.crc32c)
 
 
 def _records(store: Store, head: Head, above: int) -> Iterator[tuple[Entry, bytes]]:
     """Each entry behind a sequence, and its records that are behind it."""
-    from engine_node import _engine
-
     crc: int | None = None
     for entry in entries(store, head, above):
         if crc is None:
@@ -126,12 +137,16 @@ def _records(store: Store, head: Head, above: int) -> Iterator[tuple[Entry, byte
                 else None
             )
             crc = 0 if previous is None else previous.crc32c
-        records = records_of(store, entry, crc, _engine.crc32c)
+        records = records_of(store, entry, crc, find_break)
         crc = entry.crc32c
         yield entry, records[max(0, above + 1 - entry.first_sequence) * RECORD_BYTES :]
 
 
 # ---- Verify ----------------------------------------------------------------------------------------------------------
+
+
+class _Enough(Exception):
+    """What was wanted is there: the replay ends."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -141,16 +156,22 @@ class _Run:
     last_day: int  # of the archive's last record
     statements: bool
     record: bool
-    scale: int = 1
-    point: Checkpoint | None = None
+    late: Callable[[], bool]
+    scale: int
+    point: Checkpoint | None
     written: list[str] = dataclasses.field(default_factory=list)
 
     def on_day(self, closed: Closed, replay: Replay) -> None:
         """A day's end: its statement, and a checkpoint at the last one that is whole."""
         if self.statements:
             self.written += put_statement(self.store, replay.shard, closed)
-        if not closed.partial and closed.day == self.last_day - 1 and self.record:
+        if closed.partial or not self.record:
+            return
+        late = self.late()
+        if late or closed.day == self.last_day - 1:
             self.point = self._save(replay, closed.day)
+        if late:
+            raise _Enough
 
     def _save(self, replay: Replay, day: int) -> Checkpoint:
         core = replay.core
@@ -167,13 +188,14 @@ class _Run:
 
 def verify(
     store: Store, shard: int, *, resume: bool = False, record: bool = False, statements: bool = False,
-    told: Told = lambda sequence: None,
+    told: Told = lambda sequence: None, late: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:  # fmt: skip
     """Prove the archive; what was found. Raises ArchiveInvalid, which names key, sequence and offset.
 
     resume      begin at the newest checkpoint, not at the first record
     record      write verified/…json, and a checkpoint at the end of the last whole day
     statements  write the statement of every day that was replayed
+    late        asked at each day's end, when recording: True ends there, with a checkpoint to resume from
     """
     head, _ = read_head(store, shard)
     last = check_end(store, head)
@@ -186,11 +208,11 @@ def verify(
     newer = newest_checkpoint(store, shard, head)
     begin = newer if resume else None
     for scale in SCALES if begin is None else [scale for scale in SCALES if scale >= begin.scale]:
-        run = _Run(store, head, day_of(last.last_received_ns), statements, record, scale, point=newer)
+        run = _Run(store, head, day_of(last.last_received_ns), statements, record, late, scale, newer)
         follow = run.on_day if statements or record else None
         try:
-            replay = _begin(store, shard, begin, scale, on_day=follow)
-            objects = _replay(replay, store, head, told)
+            replay = _begin(store, shard, begin, scale, follow)
+            objects = _replay_until(replay, store, head, told)
             break
         except NoRoom as error:
             full = error
@@ -198,6 +220,7 @@ def verify(
         raise ArchiveInvalid(f"a replay must have room for the state, has not: {full}", detail=store.place)
     answer = {
         "sound": True,
+        "complete": replay.core.sequence() + replay.held_records == head.last_sequence,
         "archive": store.place,
         "shard": shard,
         "from": "the first record" if begin is None else begin.key,
@@ -231,6 +254,21 @@ def _replay(replay: Replay, store: Store, head: Head, told: Told) -> int:
     return objects
 
 
+def _replay_until(replay: Replay, store: Store, head: Head, told: Told) -> int:
+    objects = 0
+
+    def count(sequence: int) -> None:
+        nonlocal objects
+        objects += 1
+        told(sequence)
+
+    try:
+        return _replay(replay, store, head, count)
+    except _Enough:
+        replay.check()
+        return objects
+
+
 def _put_verified(store: Store, answer: dict[str, Any], point: Checkpoint | None) -> str:
     """Write what was found, without anything that another run would say otherwise."""
     key = f"{_prefix(answer['shard'])}{answer['last_sequence']:020d}.json"
@@ -249,6 +287,9 @@ def _put_verified(store: Store, answer: dict[str, Any], point: Checkpoint | None
             detail=store.place + key,
             hint="the archive or this release differs from then: keep both, and compare with the engine's digests",
         )
+    known = (before.get("checkpoint") or {}).get("day", "")
+    if point is not None and found is not None and point.day > known:  # a day without records has ended behind it
+        store.put(key, data, found.tag)
     return key
 
 
@@ -288,10 +329,6 @@ def _put_over(store: Store, key: str, data: bytes) -> None:
         )
 
 
-class _Enough(Exception):
-    """The day that was asked for has ended."""
-
-
 def state_day(store: Store, shard: int, day: int, *, told: Told = lambda sequence: None) -> Closed:
     """One day of an archive. Raises ArchiveInvalid, InputInvalid: the archive has nothing of that day yet."""
     head, _ = read_head(store, shard)
@@ -303,7 +340,7 @@ def state_day(store: Store, shard: int, day: int, *, told: Told = lambda sequenc
     point = point if point is not None and parse_day(point.day) < day else None
 
     def replay(scale: int, on_day: Callable[[Closed, Replay], None]) -> None:
-        made = _begin(store, shard, point, scale, on_day=on_day, only=day)
+        made = _begin(store, shard, point, scale, on_day, day)
         _replay(made, store, head, told)
 
     return one_day(replay, day, store.place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,12 +28,15 @@ ShardOption: TypeAlias = Annotated[int, typer.Option("--shard", help="Whose jour
 BATCH_RECORDS = 16_384
 
 
-def verify_archive(archive: str, shard: int, *, resume: bool, record: bool, statements: bool, json: bool) -> None:
+def verify_archive(
+    archive: str, shard: int, *, resume: bool, record: bool, statements: bool, limit_s: int, json: bool
+) -> None:  # fmt: skip
     """The body of `ironbook journal verify --archive`."""
     store = open_store(archive)
     began_s = time.monotonic()
     with progress("replaying", None, quiet=json) as at:
-        answer = verify(store, shard, resume=resume, record=record, statements=statements, told=at)
+        late = functools.partial(_later_than, began_s + limit_s if limit_s else float("inf"))
+        answer = verify(store, shard, resume=resume, record=record, statements=statements, told=at, late=late)
     answer["records_per_s"] = round(answer["records"] / max(1e-9, time.monotonic() - began_s))
 
     def render(console: Any) -> None:
@@ -42,6 +46,10 @@ def verify_archive(archive: str, shard: int, *, resume: bool, record: bool, stat
                 console.print(f"  [dim]{name:<18}[/] {escape(str(value))}")
 
     show(json, answer, render)
+
+
+def _later_than(moment_s: float) -> bool:
+    return time.monotonic() > moment_s
 
 
 def say_statement(

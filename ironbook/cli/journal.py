@@ -98,6 +98,14 @@ def verify(
     statements: Annotated[
         bool, typer.Option("--statements", help="Archive: write the statement of each day that is replayed into it.")
     ] = False,
+    limit_s: Annotated[
+        int,
+        typer.Option(
+            "--limit-s",
+            help="Archive, with --record: end at the first day's end behind so many seconds; 0: none.",
+            min=0,
+        ),
+    ] = 0,
     json: JsonOption = False,
 ) -> None:
     """Replay the whole journal and compare every digest in it; exit code 5 and the place if it is damaged.
@@ -114,10 +122,12 @@ def verify(
     from engine_node import replica as replicas
 
     if archive is not None:
-        verify_archive(archive, shard, resume=resume, record=record, statements=statements, json=json)
+        verify_archive(archive, shard, resume=resume, record=record, statements=statements, limit_s=limit_s, json=json)
         return
-    if resume or record or statements:
-        raise typer.BadParameter("--resume, --record and --statements are of an archive: name it with --archive")
+    if resume or record or statements or limit_s:
+        raise typer.BadParameter(
+            "--resume, --record, --statements and --limit-s are of an archive: name it with --archive"
+        )
     require_journal(data)
     found = {"records": 0, "digest_records": 0, "terms": 0, "logons": 0}
     began_s = time.monotonic()

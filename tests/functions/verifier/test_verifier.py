@@ -1,0 +1,172 @@
+"""The verifier as Lambda runs its image: AWS's own loop around the handler, which runs the real program."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.common.errors import EventInvalid
+from functions.common.invoke import Context
+from functions.verifier.command import answer_of, command
+from functions.verifier.errors import ArchiveUnsound, VerifyFailed
+from functions.verifier.handler import handle
+from ironbook.archive.stores import S3Store
+from tests.support.archives import closed_ends, put_over, three_days, write_archive
+from tests.support.aws import Aws
+from tests.support.node import ROOT
+from tests.support.runtime_api import RuntimeApi
+
+BUCKET = "archive"
+PROGRAM = str(Path(sys.executable).with_name("ironbook"))
+RECORDS = three_days()
+ENDS = closed_ends(RECORDS, [300] * 100)
+LAST = len(RECORDS) // 64
+
+
+@pytest.fixture
+def store(aws: Aws) -> S3Store:
+    client = aws.client("s3")
+    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    return S3Store(client, BUCKET)
+
+
+@pytest.fixture
+def told(aws: Aws) -> tuple[str, Any]:
+    """An alerts topic, and a function that gives what was told to it."""
+    sns, sqs = aws.client("sns"), aws.client("sqs")
+    topic = sns.create_topic(Name="alerts")["TopicArn"]
+    queue = sqs.create_queue(QueueName="told")["QueueUrl"]
+    asked = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=asked["Attributes"]["QueueArn"])
+    return topic, lambda: [
+        message["Body"] for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+    ]
+
+
+@pytest.fixture
+def lambda_(aws: Aws, told: tuple[str, Any]) -> Iterator[RuntimeApi]:
+    """A runtime API, and the image's command beside it."""
+    words = re.findall(r"^(?:ENTRYPOINT|CMD) \[(.*)\]$", DOCKERFILE.read_text(), re.MULTILINE)
+    command_words = [word.strip('" ') for line in words for word in line.split(",")]
+    settings = {"ARCHIVE_BUCKET": BUCKET, "PROGRAM": PROGRAM, "ALERTS_TOPIC_ARN": told[0]}
+    with RuntimeApi() as api:
+        process = subprocess.Popen(
+            [sys.executable, *command_words[1:]], cwd=ROOT,
+            env={**os.environ, **aws.environment(), "AWS_LAMBDA_RUNTIME_API": api.address,
+                 "AWS_LAMBDA_FUNCTION_NAME": "verifier", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "4096",
+                 **{f"IRONBOOK_FUNCTION_{name}": value for name, value in settings.items()}},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            yield api
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+DOCKERFILE = ROOT / "ops" / "images" / "verifier" / "Dockerfile"
+
+
+def test_the_image_proves_an_archive_and_names_what_differs(
+    lambda_: RuntimeApi, store: S3Store, told: tuple[str, Any]
+) -> None:
+    entries = write_archive(store, 0, RECORDS, ENDS)
+    answered = lambda_.invoke({"shard": 0})
+    assert not answered.failed, answered.value
+    assert (answered.value["sound"], answered.value["last_sequence"]) == (True, LAST)
+    assert answered.value["from"] == "the first record"
+    assert store.get("statements/00000/2026-01-02.arrivals.parquet") is not None
+    again = lambda_.invoke({"shard": 0})
+    assert again.value["from"].startswith("verified/00000/"), "it goes on from its checkpoint"
+    assert again.value["digest"] == answered.value["digest"]
+    assert told[1]() == []
+
+    found = store.get(entries[1].key)
+    assert found is not None
+    raw = bytearray(gzip.decompress(found.data))
+    raw[10 * 64 + 30] ^= 1
+    put_over(store, entries[1].key, gzip.compress(bytes(raw)))
+    assert not lambda_.invoke({"shard": 0}).failed, "what was proved is not read again"
+    full = lambda_.invoke({"shard": 0, "full": True})
+    assert full.failed
+    assert full.value["errorType"] == "ArchiveUnsound"
+    assert entries[1].key in full.value["errorMessage"]
+    (alert,) = told[1]()
+    assert "Ironbook archive verifier: archive_unsound" in alert
+    assert entries[1].key in alert
+    assert "sequences 301 to" in alert
+
+
+def test_a_record_that_diverges_is_named_by_object_sequence_and_offset(
+    aws: Aws, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine_node import _engine
+    from schemas import vocabulary as v
+
+    more = _engine.seal(
+        v.Digest(state_digest=1).pack() + bytes(8) + RECORDS[-8:], int.from_bytes(RECORDS[-12:-8], "little")
+    )
+    write_archive(store, 0, RECORDS + more, [*ENDS[:-1], LAST + 1])
+    settle(monkeypatch)
+    with pytest.raises(ArchiveUnsound, match="agree with the digests") as found:
+        handle({"shard": 0}, Context("verifier"))
+    first = ENDS[-2] + 1
+    assert f"{first:020d}-{LAST + 1:020d}.records.gz" in found.value.detail
+    assert f"sequence {LAST + 1}, offset {(LAST + 1 - first) * 64} of the raw records" in found.value.detail
+
+
+def settle(monkeypatch: pytest.MonkeyPatch, **more: str) -> None:
+    for name, value in ({"ARCHIVE_BUCKET": BUCKET, "PROGRAM": PROGRAM} | more).items():
+        monkeypatch.setenv(f"IRONBOOK_FUNCTION_{name}", value)
+
+
+def test_what_could_not_be_looked_at_is_not_called_unsound(
+    aws: Aws, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(monkeypatch, ARCHIVE_BUCKET="no-such-bucket")
+    with pytest.raises(VerifyFailed, match=r"must be verified, was not: .*NoSuchBucket"):
+        handle({}, Context("verifier"))
+    settle(monkeypatch, PROGRAM="/nowhere/ironbook")
+    with pytest.raises(VerifyFailed, match="the program must start"):
+        handle({}, Context("verifier"))
+    with pytest.raises(EventInvalid, match="must be a shard"):
+        handle({"shard": 1, "full": "yes"}, Context("verifier"))
+    settle(monkeypatch, PROGRAM=PROGRAM)
+    short = Context("verifier")
+    short.deadline_s -= 900
+    with pytest.raises(VerifyFailed, match="must be verified within 1 s, was not"):
+        handle({}, short)
+
+
+def test_a_long_archive_is_verified_in_parts_that_end_with_a_day(aws: Aws, store: S3Store) -> None:
+    from ironbook.archive.verify import verify
+
+    write_archive(store, 0, RECORDS, ENDS)
+    ends = []
+    for _ in range(5):
+        answer = verify(store, 0, resume=True, record=True, statements=True, late=lambda: True)
+        ends.append(answer["last_sequence"])
+        if answer["complete"]:
+            break
+    assert ends == sorted(ends)
+    assert (len(ends), ends[-1]) == (4, LAST), "a part for each day"
+    assert ends[1] == ends[2], "the third day has no record"
+    assert verify(store, 0)["digest"] == answer["digest"]
+
+
+def test_answers_of_the_program_are_read_for_what_they_are() -> None:
+    assert command("ironbook", "b", 7, full=True, limit_s=9)[1:5] == ["journal", "verify", "--archive", "s3://b/"]
+    assert "--resume" not in command("ironbook", "b", 7, full=True, limit_s=9)
+    assert "--resume" in command("ironbook", "b", 7, full=False, limit_s=9)
+    assert answer_of(0, '{"sound":true}\n', "", "")["sound"]
+    for code, out in ((0, ""), (0, '{"sound":false}'), (1, "{"), (5, "no JSON"), (-9, "")):
+        with pytest.raises(VerifyFailed):
+            answer_of(code, out, "killed", "s3://b/")

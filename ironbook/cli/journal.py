@@ -119,8 +119,6 @@ def verify(
 
       ironbook journal verify --archive s3://firm-archive/ --shard 0
     """
-    from engine_node import replica as replicas
-
     if archive is not None:
         verify_archive(archive, shard, resume=resume, record=record, statements=statements, limit_s=limit_s, json=json)
         return
@@ -128,6 +126,21 @@ def verify(
         raise typer.BadParameter(
             "--resume, --record, --statements and --limit-s are of an archive: name it with --archive"
         )
+    answer = _verified(data, from_snapshot, quiet=json)
+
+    def render(console: Any) -> None:
+        console.print("[bold green]sound[/]: every record chains, applies, and agrees with the digests in the journal")
+        for name, value in answer.items():
+            if name != "sound":
+                console.print(f"  [dim]{name:<18}[/] {value}")
+
+    show(json, answer, render)
+
+
+def _verified(data: Path, from_snapshot: bool, *, quiet: bool) -> dict[str, Any]:
+    """Replay the journal of a data directory; what was found."""
+    from engine_node import replica as replicas
+
     require_journal(data)
     found = {"records": 0, "digest_records": 0, "terms": 0, "logons": 0}
     began_s = time.monotonic()
@@ -137,7 +150,7 @@ def verify(
         last = replica.reader.written()
         first = replica.core.sequence() + 1
         checked = 0
-        with progress("replaying", last, quiet=json) as at:
+        with progress("replaying", last, quiet=quiet) as at:
             while replica.core.sequence() < last and (step := replica.step(last, BATCH_RECORDS)) is not None:
                 _count(step.records, found)
                 if found["records"] - checked >= CHECK_EVERY_RECORDS:
@@ -146,7 +159,7 @@ def verify(
                 at(replica.core.sequence())
         _check(replica.core)
         held = len(replica._held) // RECORD_BYTES
-        answer = {
+        return {
             "sound": True,
             "snapshot": replica.snapshot.path.name if replica.snapshot else "",
             "first_sequence": first,
@@ -159,14 +172,6 @@ def verify(
             "released_sequence": replica.reader.released(),
             "records_per_s": round(found["records"] / max(1e-9, time.monotonic() - began_s)),
         }
-
-    def render(console: Any) -> None:
-        console.print("[bold green]sound[/]: every record chains, applies, and agrees with the digests in the journal")
-        for name, value in answer.items():
-            if name != "sound":
-                console.print(f"  [dim]{name:<18}[/] {value}")
-
-    show(json, answer, render)
 
 
 def _begin(data: Path) -> int | None:

@@ -35,7 +35,6 @@ __all__ = [
     "Version",
     "choose",
     "crowded",
-    "file_names",
     "followed_key",
     "secret_files",
 ]
@@ -147,17 +146,6 @@ def secret_files(kind: str, versions: Sequence[Version], wanted: FileWanted, whe
     raise SecretMalformed(
         f"the tag ironbook:kind must be one of {', '.join(KINDS)}, was {kind[:40]!r}", detail=where, hint="mend the tag"
     )
-
-
-def file_names(kind: str, name: str) -> tuple[str, ...]:
-    """What a secret of that kind is written to."""
-    return {
-        "api_key": (f"{name}.key",),
-        "database": (f"{name}.database-url",),
-        "kafka": (f"{name}.kafka-login.json",),
-        "tls": (f"{name}.crt", f"{name}.pem"),
-        "cookie": ("cookie-secret",),
-    }.get(kind, ())
 
 
 def _database_url(value: _Value, options: str) -> bytes:

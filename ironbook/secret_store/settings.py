@@ -64,7 +64,7 @@ class FollowSettings:
     environment: str  # value of the tag ironbook:environment
     region: str = ""  # "": as AWS_REGION says
     poll_interval_s: float = 30.0
-    relay_interval_s: float = 5.0
+    relay_interval_s: float = 5.0  # a rotation takes who is silent for a minute as not there
     held_files: tuple[str, ...] = ()  # patterns of paths
     database_url_file: Path | None = None
     keys: KeysWanted | None = None
@@ -95,7 +95,7 @@ def _read(document: dict[str, Any], where: str) -> FollowSettings:
         environment=top.text("environment", required=True),
         region=top.text("region"),
         poll_interval_s=top.number("poll_interval_s", 30.0, 1.0, 3600.0),
-        relay_interval_s=top.number("relay_interval_s", 5.0, 0.1, 60.0),
+        relay_interval_s=top.number("relay_interval_s", 5.0, 0.1, 15.0),
         held_files=top.texts("held_files", ()),
         database_url_file=directory / database_url_file if database_url_file else None,
         keys=_keys(keys, directory) if keys is not None else None,

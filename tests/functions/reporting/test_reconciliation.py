@@ -8,10 +8,23 @@ from typing import Any
 import psycopg
 import pytest
 
-from functions.reporting.figures import Figures
+from engine_node._engine import Core
+from functions.reporting.figures import DayFigures, Figures
 from functions.reporting.page import render
 from functions.reporting.reconciliation import Difference, Reconciliation
+from functions.reporting.rows import (
+    Asset,
+    Books,
+    CashTotal,
+    FeeTotal,
+    Holding,
+    Instrument,
+    Position,
+    Profit,
+    Reference,
+)
 from functions.reporting.statement import Statement
+from schemas.vocabulary import RECORD_BYTES
 from tests.functions.reporting import market
 from tests.functions.reporting.days import DAY_NS, figures, missing, parsed
 from tests.support.services import create_database, drop_database
@@ -22,6 +35,8 @@ OF_DAY = f"received_ns >= {START_NS} AND received_ns < {START_NS + DAY_NS}"
 A_FILL = (
     f"SELECT shard, seq, n FROM executions WHERE type = 'filled' AND {OF_DAY} AND fee_units > 0 ORDER BY seq, n LIMIT 1"
 )
+
+NOTHING = Books(positions=(), holdings=(), cash=(), fees=())
 
 Altered = Callable[[str], Figures]
 
@@ -225,3 +240,91 @@ def test_a_day_without_the_statement_before_it_says_what_that_hides(market_url: 
     found = figures(market_url, DAY, START_NS, statements=[said(DAY)]).reconciliation
     assert found.ok
     assert any("No statement of the engine's ledger of the day before" in note for note in found.notes)
+
+
+def test_a_statement_of_a_part_of_the_day_is_compared_as_of_its_record(market_url: str) -> None:
+    whole = market.flow()
+    first = len(whole.until(market.DAYS[0])) // RECORD_BYTES
+    last = len(whole.until(DAY)) // RECORD_BYTES
+    cut = whole.records[: (first + last) // 2 * RECORD_BYTES]
+    then = market.Flow(records=cut[: Core(**whole.options).group_bytes(cut)], options=whole.options)
+    said_then = parsed(market.as_json(market.statement(DAY, then) | {"partial": True}), DAY)
+    assert isinstance(said_then, Statement)
+    assert said_then.balances != said(DAY).balances
+    found = figures(
+        market_url, DAY, START_NS, statements=[said_then], before=[said(market.DAYS[0])], partial=True
+    ).reconciliation
+    assert (found.differences, found.with_engine) == ((), True)
+    said_then.balances[next(iter(said_then.balances))] = (0, 1)
+    wrong = figures(market_url, DAY, START_NS, statements=[said_then], before=[said(market.DAYS[0])], partial=True)
+    assert "the engine's ledger stands alone" in wrong.reconciliation.differences[0].note
+    assert f"as of record {said_then.sequence:,}" in wrong.reconciliation.headline
+
+
+def test_shards_are_compared_each_with_its_own_statement() -> None:
+    instruments = {
+        name: Instrument(name, number, "BTC", "USD", 8, 2, 1_000_000, 1, "1.00", "0.01", 2, 2)
+        for number, name in enumerate(("A/USD", "B/USD"), 1)
+    }
+    assets = {"USD": Asset("USD", 2, 2), "BTC": Asset("BTC", 1, 8)}
+    reference = Reference(
+        day=DAY, start_ns=0, end_ns=DAY_NS, partial=False, assets=assets, instruments=instruments, accounts={}
+    )
+    holdings = tuple(
+        Holding(shard, account, asset, units)
+        for shard in (0, 1)
+        for account, asset, units in ((1, "BTC", 1_000_000), (1, "USD", 890), (2, "BTC", -1_000_000), (2, "USD", 1_100))
+    )
+    positions = tuple(
+        Position(account, name, account, lots, cost, 0, fees, "USD")
+        for name in instruments
+        for account, lots, cost, fees in ((1, 1, 100, 10), (2, -1, -100, 0))
+    )
+    closing = Books(
+        positions=positions, holdings=holdings, cash=tuple(CashTotal(shard, "USD", 2_000, 0, 0) for shard in (0, 1)),
+        fees=tuple(FeeTotal(shard, "USD", 10) for shard in (0, 1)),
+    )  # fmt: skip
+
+    def read(*, forged: int = 0) -> Reconciliation:
+        made = DayFigures(
+            reference, statements=[of_shard(0, 0), of_shard(1, forged)], before=[], opening=NOTHING
+        )
+        for shard, name in enumerate(instruments):
+            for n, (account, side, fee) in enumerate(((1, "buy", 10), (2, "sell", 0))):
+                made.execution({
+                    "shard": shard, "seq": 5, "n": n, "received_ns": 1, "type": "filled", "firm": account,
+                    "account": account, "symbol": name, "side": side, "order_id": n + 1, "trade_id": 1, "maker": n == 1,
+                    "price_ticks": 100, "quantity_lots": 1, "notional_units": 100, "fee_units": fee, "done": True,
+                })  # fmt: skip
+        for shard in (0, 1):
+            for account in (1, 2):
+                made.cash_flow({
+                    "shard": shard, "seq": account, "type": "deposit", "account": account, "asset": "USD",
+                    "amount_units": 1_000,
+                })  # fmt: skip
+            made.trade({"type": "trade", "symbol": f"{'AB'[shard]}/USD", "quantity_lots": 1, "notional_units": 100})
+        profits = [
+            Profit(account, name, account, 0, fees, 0, 100, 1, 0, 0, 100, 0, 0, "USD")
+            for name in instruments
+            for account, fees in ((1, 10), (2, 0))
+        ]
+        return made.close(closing, profits).reconciliation
+
+    agreed = read()
+    assert (agreed.differences, agreed.with_engine) == ((), True)
+    wrong = read(forged=7)
+    assert {one.where for one in wrong.differences} == {"shard 1, as of record 5"}
+    assert {one.what for one in wrong.differences} == {"balance", "conservation"}
+
+
+def of_shard(shard: int, forged: int) -> Statement:
+    """The ledger after one trade of each shard; forged: units that nobody else knows of."""
+    return Statement(
+        shard=shard, day=DAY, partial=False, sequence=5, digest="", decimals={"USD": 2, "BTC": 8},
+        balances={
+            (1, "BTC"): (1_000_000, 0), (1, "USD"): (890 + forged, 0), (2, "BTC"): (-1_000_000, 0),
+            (2, "USD"): (1_000, 100),
+        },
+        positions={(1, f"{'AB'[shard]}/USD"): 1, (2, f"{'AB'[shard]}/USD"): -1}, fees={"USD": 10},
+        deposits={"USD": 2_000}, withdrawals={}, open_orders_count=0, last_event_sequence=5,
+    )  # fmt: skip

@@ -15,6 +15,8 @@ from functions.reporting.request import parse
 from functions.reporting.run import REPORTS, run
 from functions.reporting.settings import Settings
 
+__all__ = ["handle", "now_ns"]  # the clock is handed in from here
+
 LOG = logger("reporting")
 
 

@@ -24,6 +24,8 @@ from engine_node import _engine
 from engine_node.replica import Replica
 from ironbook import IronbookError, services
 from ironbook._secrets import read_secret, write_secret
+from ironbook.held import Held, process_name
+from ironbook.renewal import Renewal, database_holding, database_url
 from schemas.migrations import MigrationFailed, migrate
 from streams.analytics.folds import Changes, FirmFold, Fold, ReferenceFold, SymbolFold, merge
 from streams.analytics.store import Mark, Store, open_store
@@ -40,6 +42,8 @@ FLUSH_COUNT_MAX: Final = 20_000  # events that are written together at most (and
 SNAPSHOT_S: Final = 1.0
 IDLE_S: Final = 0.05
 DRAIN_S: Final = 5.0
+POLL_S: Final = 1.0  # how often to look whether the URL's file changed
+HELD_FILE: Final = "analytics.held.json"  # in the data directory
 
 
 class Analytics:
@@ -163,8 +167,28 @@ def say(event: str, *, level: str = "info", **fields: object) -> None:
     print(orjson.dumps({"time_ns": time.time_ns(), "level": level, "event": event, **fields}).decode(), flush=True)
 
 
-async def run(data: Path, url: str) -> None:
-    """Until SIGTERM or SIGINT; then what is there is written, if the database takes it within DRAIN_S."""
+def _renewing(data: Path, store: Store, url_file: Path | None, held_file: Path | None) -> Renewal:
+    """What looks whether the database's URL has another user or password, and says which one is in use."""
+    path = held_file or data / HELD_FILE
+    held = Held(path, process_name(path.name.removesuffix(".json").removesuffix(".held")), "analytics")
+    renewal = Renewal(POLL_S, lambda level, event, more: say(event, level=level, **more), held)
+
+    async def renew() -> bool:
+        new = await store.renew(database_url(url_file or ""))
+        renewal.holdings.use_only("database", *database_holding(store.url))
+        return new
+
+    renewal.holdings.use_only("database", *database_holding(store.url))
+    if url_file is not None:
+        renewal.watch_files("database", [url_file], renew)
+    return renewal
+
+
+async def run(data: Path, url: str, url_file: Path | None = None, held_file: Path | None = None) -> None:
+    """Until SIGTERM or SIGINT; then what is there is written, if the database takes it within DRAIN_S.
+
+    url_file   where the URL is from, if it may change
+    """
 
     def failed(error: BaseException, attempts: int, wait_s: float) -> None:
         what = f"{type(error).__name__}: {error}"
@@ -175,6 +199,8 @@ async def run(data: Path, url: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     store = open_store(url, CONSUMER, failed)
     analytics = Analytics(data, store)
+    renewal = _renewing(data, store, url_file, held_file)
+    await renewal.open()
     work = asyncio.create_task(_work(analytics, ended))
     told = asyncio.create_task(ended.wait())
     try:
@@ -186,6 +212,7 @@ async def run(data: Path, url: str) -> None:
         for task in (work, told):
             task.cancel()
         await asyncio.gather(work, told, return_exceptions=True)
+        await renewal.close()
         analytics.close()
         await store.close()
 
@@ -212,13 +239,14 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m ironbook.embedded", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="data directory of the engine node")
     parser.add_argument("--database-url-file", type=Path, help="its first line is a PostgreSQL URL; default: its own")
+    parser.add_argument("--held-file", type=Path, help=f"says which secrets it holds; default: <data>/{HELD_FILE}")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     own = chosen.database_url_file is None
     try:
         url = start_database(chosen.data) if own else read_secret(chosen.database_url_file)
         say("database_migrated", applied=migrate(url))
-        asyncio.run(run(chosen.data, url))
+        asyncio.run(run(chosen.data, url, chosen.database_url_file, chosen.held_file))
     except (IronbookError, MigrationFailed, OSError) as error:
         say("analytics_failed", level="error", error=str(error))
         return 1

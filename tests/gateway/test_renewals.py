@@ -214,6 +214,33 @@ def test_an_old_user_that_is_cut_off_at_once_is_noticed_by_nobody(running: Runni
     assert not running.stack.events("history_away")
 
 
+def test_embedded_analytics_goes_on_writing_as_another_user(running: Running) -> None:
+    stack, users = running.stack, Users(running.users.url, "ironbook_writer")
+    path, url_file = stack.node.directory / "analytics.held.json", stack.directory / "database-url"
+
+    def said() -> dict[str, str | None]:
+        return {one.secret: one.uses for one in held.read(path).holdings}
+
+    def rows() -> int:
+        return int(users.do("SELECT count(*) AS c FROM executions")[0]["c"])
+
+    name, value = database_holding(url_file.read_text())
+    assert said()[name] == value
+    with running.trading():
+        for turn in (0, 1):
+            url = users.enable(turn)
+            write_file(url_file, url)
+            name, value = database_holding(url)
+            running.until(lambda name=name, value=value: said().get(name) == value)
+            users.end(1 - turn)
+            count = rows()
+            running.until(lambda count=count: rows() > count)
+    assert b"database_away" not in (stack.directory / "analytics.log").read_bytes()
+    write_file(url_file, users.url)
+    running.until(lambda: said().get(database_holding(users.url)[0]) == database_holding(users.url)[1])
+    users.drop()
+
+
 def test_logins_go_on_while_the_secret_of_cookies_changes(running: Running) -> None:
     stack, path = running.stack, running.stack.directory / "cookie-secret"
     old, new = path.read_text().strip(), secrets.token_hex(32)

@@ -6,6 +6,7 @@ import asyncio
 import collections
 import hashlib
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any
 import pytest
 
 from engine_node.replica import Replica
-from ironbook import Key
+from ironbook import Key, held
 from schemas import vocabulary as v
 from tests.streams.support import ACCOUNTS, ALWAYS, read_events, read_until, submit
+from tests.support.alternating import write_file
 from tests.support.node import Client, Node
 from tests.support.topics import example, make_topics, partition
 from tests.support.workers import WorkerProcess
@@ -193,3 +195,30 @@ def test_while_the_engine_is_away_orders_that_leave_the_window_are_given_up_and_
     assert {(rejection["stage"], rejection["code"]) for rejection in rejected} == {("submitter", "expired")}
     accepted, _, _ = stage.entered()
     assert accepted == {FIRST_PRICE + 100: 1, FIRST_PRICE + 101: 1}
+
+
+def test_another_secret_of_the_key_is_taken_up_and_each_order_is_entered_once(stage: Stage, tmp_path: Path) -> None:
+    path, store, load = tmp_path / "submitter.held.json", stage.node.keys(), stage.load()
+    old = store.load().find("submitter").secrets[0].value
+
+    def uses() -> str | None:
+        return {one.secret: one.uses for one in held.read(path).holdings}["api_key/submitter"]
+
+    with stage.worker(key_poll=50, held_file=path) as worker:
+        worker.wait_ready()
+        parts = [load[at : at + 10] for at in range(0, len(load) // 2, 10)]
+        busy = threading.Thread(target=lambda: [stage.submit(part) for part in parts])
+        busy.start()
+        write_file(stage.key_path, stage.key_path.read_text()[:40])
+        worker.wait(lambda status: "secret_not_renewed" in worker.log())
+        assert uses() == held.fingerprint(old)
+        new = store.begin_rotation("submitter").secret
+        Key(key_id="submitter", secret=new).write(stage.key_path)
+        worker.wait(lambda status: uses() == held.fingerprint(new))
+        store.finish_rotation("submitter")
+        busy.join()
+        stage.submit(load[len(load) // 2 :])
+        worker.wait(lambda status: status["counters"].get("entered") == ALL)
+        worker.wait_idle()
+        assert worker.stop() == 0
+    assert check_each_once(stage) == {}

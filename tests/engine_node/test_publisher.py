@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import random
 import secrets
 import threading
@@ -12,8 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from ironbook import held
 from ironbook._kafka import Security
+from ironbook._topics_admin import TopicAdmin
+from ironbook.renewal import kafka_holding
+from ironbook.topics import rules
 from schemas import vocabulary as v
+from schemas.topics import load_topics
+from tests.support.alternating import connections, write_file
 from tests.support.node import Node, wait_until
 from tests.support.publishing import (
     EVENT_TOPICS,
@@ -323,6 +331,52 @@ def test_a_publisher_logs_on_and_has_the_rights_it_needs(
     ended(node, publisher)
     check_topics(sasl_kafka.bootstrap, prefix, node, **sasl_kafka.login("admin"))
     assert password not in publisher.log_path.read_text()
+
+
+def test_a_publisher_goes_on_as_another_user_and_nothing_is_lost_or_comes_twice(
+    node: Node, market: Market, sasl_kafka: Broker, publish: Publish, tmp_path: Path
+) -> None:
+    prefix, words = f"t{secrets.token_hex(4)}.", sasl_kafka.server.users
+    admin = Security(username="admin", password=words["admin"])
+    make_topics(sasl_kafka.bootstrap, prefix, admin)
+    both = {"publisher": ("publisher_a", "publisher_b")}
+    allowed = [rule for rule in rules(load_topics(), prefix, both) if "publisher" in rule.user]
+    file, path = tmp_path / "publisher.kafka-login.json", node.directory / "publisher.held.json"
+
+    async def change(old: str = "") -> None:
+        async with TopicAdmin(sasl_kafka.bootstrap, admin) as administrator:
+            if old:
+                await administrator.remove([rule for rule in allowed if rule.user.endswith(old)])
+            else:
+                await administrator.allow(allowed)
+
+    def log_in(user: str, word: str = "") -> str:
+        write_file(file, json.dumps({"username": user, "password": word or words[user]}))
+        return kafka_holding(user, word or words[user])[1]
+
+    def said() -> str | None:
+        return {one.secret: one.uses for one in held.read(path).holdings}["kafka/publisher"]
+
+    asyncio.run(change())
+    first = log_in("publisher_a")
+    publisher = publish(sasl_kafka.bootstrap, prefix, kafka_login_file=file, key_poll_ms=50)
+    publisher.wait_line("kafka_session")
+    assert said() == first
+    port = int(sasl_kafka.bootstrap.rpartition(":")[2])
+    open_before = connections(publisher.process.pid, port)
+    with trading(market, 1500):
+        log_in("publisher_b", "wrong")
+        publisher.wait_line("secret_not_renewed")
+        assert said() == first
+        second = log_in("publisher_b")
+        wait_until(lambda: said() == second, 60, publisher.log_path.read_text()[-2000:])
+        assert not open_before & connections(publisher.process.pid, port)
+        asyncio.run(change("publisher_a"))
+    market.trade(100)
+    ended(node, publisher)
+    assert check_topics(sasl_kafka.bootstrap, prefix, node, **sasl_kafka.login("admin")) == 0
+    assert len(publisher.lines("kafka_session")) == 1
+    assert not path.exists()
 
 
 def test_a_password_that_others_may_read_is_refused(node: Node, market: Market, tmp_path: Path) -> None:

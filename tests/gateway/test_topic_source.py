@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
 from aiokafka.admin.client import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from engine_node import _engine
 from engine_node.snapshots import write_snapshot
@@ -18,12 +21,16 @@ from gateway.mirror import Mirror
 from gateway.settings import GatewaySettings, SettingsInvalid
 from gateway.sources import open_source
 from gateway.topic_source import TopicSource, kafka_security
-from ironbook._kafka import PLAIN_TEXT
+from ironbook._errors import DependencyMissing
+from ironbook._kafka import PLAIN_TEXT, Security, check_renewable, client_of
+from ironbook._topics_admin import TopicAdmin
+from ironbook.topics import Operation, Pattern, Resource, Rule
 from schemas import vocabulary as v
 from tests.gateway.markets import random_market
 from tests.support.aio import in_loop, until
 from tests.support.node import Client, Node
 from tests.support.publishing import PublisherProcess, make_topics
+from tests.support.services import Broker
 
 REPLAY_ALL = 1 << 40
 
@@ -31,8 +38,11 @@ REPLAY_ALL = 1 << 40
 class Topic:
     """A journal topic and what is appended to it."""
 
-    def __init__(self, bootstrap: str, prefix: str, seed: int = 3, commands: int = 400) -> None:
+    def __init__(
+        self, bootstrap: str, prefix: str, seed: int = 3, commands: int = 400, *, security: Security = PLAIN_TEXT
+    ) -> None:
         self.bootstrap, self.name = bootstrap, f"{prefix}journal.0"
+        self.login = security.options()
         records, self.options = random_market(seed, commands)
         self.sealed = _engine.seal(records)
         self.count = len(records) // 64
@@ -49,14 +59,14 @@ class Topic:
         return self.ends[int(len(self.ends) * share)]
 
     async def make(self) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, **self.login)
         await admin.start()
         await admin.create_topics([NewTopic(self.name, num_partitions=1, replication_factor=1)])
         await admin.close()
 
     async def append(self, *spans: tuple[int, int], value: bytes | None = None) -> None:
         """Records of these spans (first and last sequence), a message each."""
-        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap)
+        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, **self.login)
         await producer.start()
         for first, last in spans:
             records = self.sealed[(first - 1) * 64 : last * 64] if value is None else value
@@ -68,11 +78,15 @@ class Topic:
         core.apply(self.sealed[: sequence * 64])
         write_snapshot(directory, core.save(), sequence=sequence, digest=core.digest())
 
-    def mirror(self, snapshots: Path | None = None, replay: int = REPLAY_ALL, **capacities: int) -> Mirror:
+    def mirror(
+        self, snapshots: Path | None = None, replay: int = REPLAY_ALL, *, security: Security = PLAIN_TEXT,
+        **capacities: int,
+    ) -> Mirror:  # fmt: skip
         settings = GatewaySettings()
         capacities["nonce_window_ns"] = self.options["nonce_window_ns"]  # an engine says so in its first record
-        source = TopicSource(self.bootstrap, PLAIN_TEXT, self.name, snapshots, replay, capacities)
+        source = TopicSource(self.bootstrap, security, self.name, snapshots, replay, capacities)
         mirror = Mirror(source, settings)
+        self.source = source
         Market(mirror, settings)
         return mirror
 
@@ -224,6 +238,7 @@ async def test_a_mirror_follows_an_engine_through_its_publisher(kafka: str, topi
 
 def test_the_login_to_kafka_is_read_from_a_file_and_nothing_of_it_is_told(tmp_path: Path) -> None:
     file = tmp_path / "login.json"
+    file.touch(mode=0o600)
     file.write_text(json.dumps({"username": "gateway", "password": "hush-hush", "mechanism": "SCRAM-SHA-256"}))
     assert kafka_security(GatewaySettings()) == PLAIN_TEXT
     assert kafka_security(GatewaySettings(kafka_login=str(file))).username == "gateway"
@@ -231,3 +246,50 @@ def test_the_login_to_kafka_is_read_from_a_file_and_nothing_of_it_is_told(tmp_pa
     with pytest.raises(SettingsInvalid) as refused:
         kafka_security(GatewaySettings(kafka_login=str(file)))
     assert "hush" not in str(refused.value)
+
+
+@in_loop
+async def test_a_mirror_goes_on_as_another_user_without_reading_anew(sasl_kafka: Broker) -> None:
+    prefix = f"t{secrets.token_hex(4)}."
+    words = sasl_kafka.server.users
+    admin, one, two = (Security(username=name, password=words[name]) for name in ("admin", "gateway_a", "gateway_b"))
+    topic = Topic(sasl_kafka.bootstrap, prefix, security=admin)
+    await topic.make()
+    allowed = [
+        Rule(
+            user=f"User:{login.username}",
+            resource=Resource.TOPIC,
+            pattern=Pattern.PREFIXED,
+            name=prefix,
+            operation=what,
+        )
+        for login in (one, two)
+        for what in (Operation.READ, Operation.DESCRIBE)
+    ]
+    async with TopicAdmin(sasl_kafka.bootstrap, admin) as administrator:
+        await administrator.allow(allowed)
+        mirror = topic.mirror(security=one)
+        await mirror.open()
+        source, half = topic.source, topic.end_near(0.5)
+        await topic.append((1, half))
+        await until(lambda: mirror.sequence == half, why=mirror.trouble)
+        with pytest.raises(KafkaError):
+            await source.renew(Security(username=two.username, password="wrong"))
+        assert source.security == one
+        old = list(client_of(source._consumer)._conns.values())
+        assert await source.renew(two)
+        assert not await source.renew(two), "there is nothing new"
+        assert not any(connection.connected() for connection in old)
+        await administrator.remove([rule for rule in allowed if rule.user.endswith(one.username)])
+    await topic.append((half + 1, topic.count))
+    await until(lambda: mirror.sequence == topic.ends[-1])
+    assert mirror.core.digest() == topic.core.digest()
+    assert mirror.began_count == 1
+    await mirror.close()
+
+
+def test_what_a_renewal_needs_of_the_client_of_kafka_is_there_and_missed_at_the_start_if_not() -> None:
+    client = SimpleNamespace(**dict.fromkeys(("_conns", "_get_conn_lock", "cluster")))
+    with pytest.raises(DependencyMissing, match="another login") as missed:
+        check_renewable(client)
+    assert "AIOKafkaClient._sasl_plain_username" in missed.value.detail

@@ -74,7 +74,7 @@ class Aws:
         ends_s = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
-                urllib.request.urlopen(f"{self.url}/moto-api/data.json", timeout=5).close()
+                urllib.request.urlopen(f"{self.url}/moto-api/config", timeout=5).close()
                 return
             except OSError:
                 assert process.poll() is None, "the server that stands in for AWS ended"

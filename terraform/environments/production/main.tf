@@ -185,6 +185,7 @@ module "gateway" {
   private_subnet_ids      = module.network.private_subnet_ids
   image                   = local.release.images.gateway
   engine_keys             = ["gateway-0", "gateway-1", "gateway-2", "gateway-3"]
+  archive_bucket_name     = module.storage.archive_bucket_name
   admin_key               = "admin"
   count_min               = 2
   cpu_units               = 4096
@@ -217,6 +218,7 @@ module "functions" {
       archive_bucket   = module.storage.archive_bucket_name
       reports_bucket   = module.storage.reports_bucket_name
       database_secret  = module.secrets.secret_arns["database/reporting"]
+      database_tls     = "require"
       alerts_topic_arn = module.observability.alerts_topic_arn
     }
     rotation = {
@@ -234,10 +236,12 @@ module "functions" {
       alerts_topic_arn         = module.observability.alerts_topic_arn
     }
     archiver = {
-      archive_bucket   = module.storage.archive_bucket_name
-      kafka_bootstrap  = module.kafka.bootstrap_brokers_sasl_scram
-      kafka_secret     = module.secrets.secret_arns["kafka/operator"]
-      alerts_topic_arn = module.observability.alerts_topic_arn
+      archive_bucket      = module.storage.archive_bucket_name
+      kafka               = module.kafka.bootstrap_brokers_sasl_scram
+      kafka_secret_arn    = module.secrets.secret_arns["kafka/operator"]
+      kafka_tls           = "true"
+      metrics_environment = local.name
+      alerts_topic_arn    = module.observability.alerts_topic_arn
     }
     verifier = {
       archive_bucket   = module.storage.archive_bucket_name

@@ -9,6 +9,9 @@ locals {
   secrets_directory = "/run/ironbook"
   state_directory   = "${local.secrets_directory}/state"
 
+  # A replica begins there: the journal topic is trimmed below what the archive has.
+  snapshots_directory = "/run/ironbook/snapshots"
+
   environment = merge(
     {
       IRONBOOK_GATEWAY_LISTEN              = "0.0.0.0:7443"
@@ -17,6 +20,7 @@ locals {
       IRONBOOK_GATEWAY_TRUSTED_PROXIES     = var.vpc_cidr
       IRONBOOK_GATEWAY_DATA                = local.state_directory
       IRONBOOK_GATEWAY_SOURCE              = "kafka"
+      IRONBOOK_GATEWAY_SNAPSHOTS           = local.snapshots_directory
       IRONBOOK_GATEWAY_ENGINE              = var.engine_address
       IRONBOOK_GATEWAY_KEY_FILE            = "${local.secrets_directory}/keys.ironbook"
       IRONBOOK_GATEWAY_KEY_PASSPHRASE_FILE = "${local.secrets_directory}/key-passphrase"
@@ -301,10 +305,13 @@ resource "aws_ecs_task_definition" "this" {
         }) : { name = name, value = value }
       ]
       readonlyRootFilesystem = true
-      dependsOn              = [{ containerName = "secrets", condition = "HEALTHY" }]
-      mountPoints            = [{ sourceVolume = "secrets", containerPath = local.secrets_directory, readOnly = false }]
-      portMappings           = [{ containerPort = 7443, hostPort = 7443, protocol = "tcp" }]
-      stopTimeout            = 30
+      dependsOn = [
+        { containerName = "secrets", condition = "HEALTHY" },
+        { containerName = "snapshot", condition = "SUCCESS" },
+      ]
+      mountPoints  = [{ sourceVolume = "secrets", containerPath = local.secrets_directory, readOnly = false }]
+      portMappings = [{ containerPort = 7443, hostPort = 7443, protocol = "tcp" }]
+      stopTimeout  = 30
       logConfiguration = {
         logDriver = "awslogs"
         options = {
@@ -344,6 +351,22 @@ resource "aws_ecs_task_definition" "this" {
           awslogs-group         = aws_cloudwatch_log_group.this.name
           awslogs-region        = data.aws_region.this.region
           awslogs-stream-prefix = "secrets"
+        }
+      }
+    },
+    {
+      name                   = "snapshot"
+      image                  = var.image
+      essential              = false
+      command                = ["ironbook", "journal", "snapshot", "--archive", "s3://${var.archive_bucket_name}", "--shard", "0", "--to", local.snapshots_directory]
+      readonlyRootFilesystem = true
+      mountPoints            = [{ sourceVolume = "secrets", containerPath = local.secrets_directory, readOnly = false }]
+      logConfiguration = {
+        logDriver = "awslogs"
+        options = {
+          awslogs-group         = aws_cloudwatch_log_group.this.name
+          awslogs-region        = data.aws_region.this.region
+          awslogs-stream-prefix = "snapshot"
         }
       }
     },

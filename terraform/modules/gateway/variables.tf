@@ -68,6 +68,11 @@ variable "engine_keys" {
   }
 }
 
+variable "archive_bucket_name" {
+  description = "Bucket of the archive: a gateway begins at the newest snapshot there."
+  type        = string
+}
+
 variable "admin_key" {
   description = "Key id for administration through the gateway (halts, accounts); null: none is offered."
   type        = string

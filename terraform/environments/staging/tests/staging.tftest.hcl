@@ -1,0 +1,27 @@
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+# Its packages come from make functions; the module's own test, and make terraform-apply-local, have it whole.
+override_module {
+  target = module.functions
+  outputs = {
+    function_arns     = {}
+    function_names    = { archiver = "ironbook-staging-archiver", canary = "ironbook-staging-canary" }
+    security_group_id = "sg-00000000"
+  }
+}
+
+run "modules_fit_together" {
+  command = apply
+
+  assert {
+    condition     = toset(keys(output.engine_instance_ids)) == toset(["engine-0", "standby-0"])
+    error_message = "engine nodes must be those of this environment"
+  }
+
+  assert {
+    condition     = var.deletion_protection == false
+    error_message = "deletion protection must be what this environment has by default"
+  }
+}

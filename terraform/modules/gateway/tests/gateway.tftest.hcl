@@ -1,0 +1,123 @@
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+variables {
+  name                = "ironbook-test"
+  environment         = "test"
+  vpc_id              = "vpc-00000000"
+  vpc_cidr            = "10.20.0.0/16"
+  public_subnet_ids   = ["subnet-1", "subnet-2", "subnet-3"]
+  private_subnet_ids  = ["subnet-4", "subnet-5", "subnet-6"]
+  image               = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/ironbook-test/gateway@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  engine_keys         = ["gateway-0", "gateway-1", "gateway-2"]
+  archive_bucket_name = "ironbook-test-archive"
+  admin_key           = "admin"
+  count_min           = 2
+  cpu_units           = 1024
+  memory_mib          = 2048
+  certificate_arn     = "arn:aws:acm:eu-central-1:111122223333:certificate/00000000-0000-0000-0000-000000000000"
+  client_cidr_blocks  = ["203.0.113.0/24"]
+  secret_arns = {
+    "api_key/admin"     = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/api_key/admin-AbCdEf"
+    "api_key/gateway-0" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/api_key/gateway-0-AbCdEf"
+    "api_key/gateway-1" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/api_key/gateway-1-AbCdEf"
+    "api_key/gateway-2" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/api_key/gateway-2-AbCdEf"
+    "cookie"            = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/cookie-AbCdEf"
+    "database/follower" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/database/follower-AbCdEf"
+    "database/gateway"  = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/database/gateway-AbCdEf"
+    "kafka/subscriber"  = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/kafka/subscriber-AbCdEf"
+    "tls/gateway"       = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/tls/gateway-AbCdEf"
+  }
+  kafka_bootstrap         = "b-1:9096"
+  engine_address          = "engine.ironbook-test.internal:7400"
+  task_role_arn           = "arn:aws:iam::111122223333:role/gateway"
+  execution_role_arn      = "arn:aws:iam::111122223333:role/execution"
+  access_logs_bucket_name = "logs"
+  kms_key_arn             = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
+  log_retention_days      = 30
+  deletion_protection     = true
+}
+
+run "each_gateway_is_a_service_with_a_key_of_its_own" {
+  command = apply
+
+  assert {
+    condition     = [for name, service in aws_ecs_service.this : service.desired_count] == [1, 1, 0]
+    error_message = "two must run, and one wait"
+  }
+  assert {
+    condition     = alltrue([for index in [0, 1, 2] : strcontains(aws_ecs_task_definition.this["gateway-${index}"].container_definitions, "/run/ironbook/gateway-${index}.key")])
+    error_message = "each must log on with its own key"
+  }
+  assert {
+    condition     = [for container in jsondecode(aws_ecs_task_definition.this["gateway-0"].container_definitions) : container.name] == ["gateway", "secrets", "snapshot"]
+    error_message = "a gateway must have its secrets and a snapshot before it starts"
+  }
+}
+
+run "the_spare_one_starts_by_load_and_stops_below_half_of_it" {
+  command = apply
+
+  assert {
+    condition     = keys(aws_cloudwatch_metric_alarm.busy) == ["gateway-2"] && aws_cloudwatch_metric_alarm.busy["gateway-2"].threshold == 120000
+    error_message = "gateway-2 must start above twice the target"
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.quiet["gateway-2"].threshold / 5 < aws_cloudwatch_metric_alarm.busy["gateway-2"].threshold
+    error_message = "it must not stop at the load that started it"
+  }
+}
+
+run "clients_come_by_tls_through_the_firewall" {
+  command = apply
+
+  assert {
+    condition     = aws_lb_listener.this.protocol == "HTTPS" && startswith(aws_lb_listener.this.ssl_policy, "ELBSecurityPolicy-TLS13") && aws_lb_target_group.this.protocol == "HTTPS"
+    error_message = "TLS must be spoken on both sides"
+  }
+  assert {
+    condition     = length(aws_wafv2_web_acl.this.rule) == 4 && aws_lb.this.drop_invalid_header_fields && aws_lb.this.enable_deletion_protection
+    error_message = "the firewall must have its four rules"
+  }
+}
+
+run "more_gateways_than_keys_are_refused" {
+  command = plan
+
+  variables {
+    count_min = 4
+  }
+
+  expect_failures = [var.count_min]
+}
+
+run "two_gateways_with_one_key_are_refused" {
+  command = plan
+
+  variables {
+    engine_keys = ["one", "one"]
+  }
+
+  expect_failures = [var.engine_keys]
+}
+
+run "memory_that_fargate_does_not_have_is_refused" {
+  command = plan
+
+  variables {
+    memory_mib = 1000
+  }
+
+  expect_failures = [var.memory_mib]
+}
+
+run "clients_that_are_no_network_are_refused" {
+  command = plan
+
+  variables {
+    client_cidr_blocks = ["anybody"]
+  }
+
+  expect_failures = [var.client_cidr_blocks]
+}

@@ -1,0 +1,110 @@
+mock_provider "aws" {
+  source = "../../mocks"
+}
+
+variables {
+  name        = "ironbook-test"
+  environment = "test"
+  vpc_id      = "vpc-00000000"
+  vpc_cidr    = "10.20.0.0/16"
+  subnet_ids  = ["subnet-1", "subnet-2", "subnet-3"]
+  image       = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/ironbook-test/streams@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  workers = {
+    validation = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 4 }
+    risk       = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 1 }
+    submitter  = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 1 }
+    analytics  = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 2 }
+  }
+  secret_arns = {
+    "api_key/risk"       = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/api_key/risk-AbCdEf"
+    "api_key/submitter"  = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/api_key/submitter-AbCdEf"
+    "database/analytics" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/database/analytics-AbCdEf"
+    "database/follower"  = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/database/follower-AbCdEf"
+    "kafka/analytics"    = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/kafka/analytics-AbCdEf"
+    "kafka/risk"         = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/kafka/risk-AbCdEf"
+    "kafka/submitter"    = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/kafka/submitter-AbCdEf"
+    "kafka/validation"   = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/kafka/validation-AbCdEf"
+  }
+  signer_keys        = { risk = "risk", submitter = "submitter" }
+  kafka_bootstrap    = "b-1:9096"
+  kafka_cluster_name = "ironbook-test"
+  engine_address     = "engine.ironbook-test.internal:7400"
+  task_role_arns     = { for worker in ["validation", "risk", "submitter", "analytics"] : worker => "arn:aws:iam::111122223333:role/${worker}" }
+  execution_role_arn = "arn:aws:iam::111122223333:role/execution"
+  kms_key_arn        = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
+  log_retention_days = 30
+}
+
+run "each_worker_has_a_task_with_a_follower_of_secrets_beside_it" {
+  command = apply
+
+  assert {
+    condition     = alltrue([for worker, task in aws_ecs_task_definition.this : [for container in jsondecode(task.container_definitions) : container.name] == [worker, "secrets"] && task.pid_mode == "task"])
+    error_message = "each task must hold the worker and its follower in one process namespace"
+  }
+  assert {
+    condition     = alltrue([for worker, task in aws_ecs_task_definition.this : jsondecode(task.container_definitions)[0].dependsOn == [{ containerName = "secrets", condition = "HEALTHY" }]])
+    error_message = "a worker must wait for its secrets"
+  }
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : alltrue([for container in jsondecode(task.container_definitions) : container.readonlyRootFilesystem])])
+    error_message = "root file systems must be read-only"
+  }
+  assert {
+    condition     = !strcontains(aws_ecs_task_definition.this["validation"].container_definitions, "database/analytics") && strcontains(aws_ecs_task_definition.this["analytics"].container_definitions, "database/analytics")
+    error_message = "only analytics must follow its database user"
+  }
+}
+
+run "those_that_may_be_more_scale_by_lag_and_load" {
+  command = apply
+
+  assert {
+    condition     = toset(keys(aws_appautoscaling_policy.lag)) == toset(["validation", "analytics"]) && keys(aws_appautoscaling_policy.lag) == keys(aws_appautoscaling_policy.load)
+    error_message = "validation and analytics must scale by both"
+  }
+}
+
+run "a_signers_old_task_ends_before_the_new_one_begins" {
+  command = apply
+
+  assert {
+    condition     = alltrue([for worker in ["risk", "submitter"] : aws_ecs_service.this[worker].deployment_maximum_percent == 100]) && aws_ecs_service.this["validation"].deployment_maximum_percent == 200
+    error_message = "a key has one live session"
+  }
+}
+
+run "two_submitters_are_refused" {
+  command = plan
+
+  variables {
+    workers = {
+      validation = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 4 }
+      risk       = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 1 }
+      submitter  = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 2 }
+      analytics  = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 2 }
+    }
+  }
+
+  expect_failures = [var.workers]
+}
+
+run "an_image_by_tag_is_refused" {
+  command = plan
+
+  variables {
+    image = "streams:latest"
+  }
+
+  expect_failures = [var.image]
+}
+
+run "a_lag_of_one_is_refused" {
+  command = plan
+
+  variables {
+    lag_messages_target = 1
+  }
+
+  expect_failures = [var.lag_messages_target]
+}

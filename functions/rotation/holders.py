@@ -47,13 +47,13 @@ def required_of(kind: str, holders: str | None, users: str | None, otherwise: st
             name, _, counts = part.strip().partition(":")
             if name == kind:
                 said = counts
-    if said is None:
+    if said is None and users is None:
         raise HoldersUnnamed(
-            "a secret must say who holds it, says nothing",
+            "a secret must say who holds it or who uses it, says nothing",
             detail=where,
-            hint="tag it ironbook:holders, such as 'engine=1 gateway=2', or set IRONBOOK_FUNCTION_REQUIRED_HOLDERS",
+            hint="tag it ironbook:holders ('engine=1 gateway=2'; empty: nobody tells) or ironbook:users ('risk=1')",
         )
-    return Required(holders=_counts(said, where), users=_counts(users or "", where))
+    return Required(holders=_counts(said or "", where), users=_counts(users or "", where))
 
 
 def _counts(said: str, where: str) -> dict[str, int]:

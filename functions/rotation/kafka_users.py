@@ -17,6 +17,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -57,10 +58,10 @@ class BrokerUsers:
         self._settings, self._login = settings, login
         self._made: AdminClient | None = None
 
-    def let_in(self, user: str, password: str, mechanism: str, principal: str) -> None:
+    def let_in(self, user: str, password: str, mechanism: str, principal: str, like: str) -> None:
         """Password, then rights; both again are as good as once."""
         self._give_password(user, password, mechanism)
-        self._give_rights(user, principal)
+        self._give_rights(user, principal, like)
 
     def try_login(self, user: str, password: str, mechanism: str) -> None:
         """Raises NewSecretRefused."""
@@ -91,7 +92,8 @@ class BrokerUsers:
             fine,
         )
 
-    def _give_rights(self, user: str, principal: str) -> None:
+    def _give_rights(self, user: str, principal: str, like: str) -> None:
+        """Those of the contract, and whatever else the other user was given by hand."""
         named = {principal: [user]}
         wanted = [
             AclBinding(
@@ -106,17 +108,31 @@ class BrokerUsers:
                 f"a principal must be one of {', '.join(load_topics().principals)}, was {principal}",
                 detail=f"user {user}",
             )
+        what, open_to_all = f"user {user} must get the rights of {principal}", (KafkaError.SECURITY_DISABLED,)
+        whatever: Any = None  # the library's stubs know no filter for any name
+        his = AclBindingFilter(
+            ResourceType.ANY, whatever, ResourcePatternType.ANY, f"User:{like}", whatever, AclOperation.ANY,
+            AclPermissionType.ANY,
+        )  # fmt: skip
+        for found in self._result(lambda: [self._admin().describe_acls(his)], what, open_to_all):
+            wanted += [
+                AclBinding(
+                    one.restype, one.name, one.resource_pattern_type, f"User:{user}", one.host, one.operation,
+                    one.permission_type,
+                )
+                for one in found
+            ]  # fmt: skip
+        asked = list(dict.fromkeys(wanted))
         self._result(
-            lambda: [*self._admin().create_acls(wanted, request_timeout=TIMEOUT_S).values()],
-            f"user {user} must get the rights of {principal}",
-            (KafkaError.SECURITY_DISABLED,),  # brokers that let everybody do everything
+            lambda: [*self._admin().create_acls(asked, request_timeout=TIMEOUT_S).values()], what, open_to_all
         )
 
-    def _result(self, ask: Callable[[], list[Any]], what: str, fine: tuple[int, ...]) -> None:
+    def _result(self, ask: Callable[[], list[Any]], what: str, fine: tuple[int, ...]) -> list[Any]:
+        found = []
         try:
             for future in ask():
                 try:
-                    future.result(timeout=2 * TIMEOUT_S)
+                    found.append(future.result(timeout=2 * TIMEOUT_S))
                 except KafkaException as error:
                     if error.args[0].code() not in fine:
                         raise
@@ -126,6 +142,7 @@ class BrokerUsers:
                 detail=self._settings.kafka_bootstrap,
                 hint="the secret in use is untouched; the step is tried again",
             ) from None
+        return found
 
     def _admin(self) -> AdminClient:
         if self._made is None:

@@ -71,10 +71,16 @@ class Outcome:
 class _Case:
     """One secret as it stands now, its values read and checked."""
 
-    def __init__(self, found: Found, labels: Labels, kind: Kind, required: Required) -> None:
-        self.found, self.labels, self.kind, self.required = found, labels, kind, required
+    def __init__(self, found: Found, labels: Labels, kind: Kind, otherwise: str) -> None:
+        self.found, self.labels, self.kind, self._otherwise = found, labels, kind, otherwise
         self.where = f"secret {found.name}"
         self.values: dict[str, Version | None] = {}
+
+    @property
+    def required(self) -> Required:
+        """Who must confirm. Raises HoldersUnnamed."""
+        tags = self.found.tags
+        return required_of(self.kind.name, tags.get(HOLDERS_TAG), tags.get(USERS_TAG), self._otherwise, self.where)
 
     @property
     def next(self) -> Next:
@@ -234,6 +240,7 @@ class Rotation:
         pending = case.labels.pending
         if pending and case.values.get(pending) is not None:
             return
+        self._confirmable(case)
         value = case.kind.fresh(case.old)
         case.kind.check(value, case.where)
         case.kind.pair(value, case.old, case.where)
@@ -301,9 +308,9 @@ class Rotation:
             left_ns = lived_out(rows, case.found.changed_ns, self._rules.login_ns) - now_ns
             said = f"logins that the old one signed may live on for {-(-left_ns // MINUTE_NS)} minutes"
             return [said] if self._rules.login_ns and left_ns > 0 else []
-        left_ns = lived_out(rows, 0, self._rules.settle_ns) - now_ns
+        left_ns = lived_out(rows, case.found.changed_ns, self._rules.settle_ns) - now_ns
         said = f"what was begun with the old one may need {-(-left_ns // SECOND_NS)} s more"
-        return [said] if rows and self._rules.settle_ns and left_ns > 0 else []
+        return [said] if self._rules.settle_ns and left_ns > 0 else []
 
     async def _would(self, secret_id: str) -> Outcome:
         """What rotate would do. Reads only."""
@@ -321,6 +328,7 @@ class Rotation:
             Next.RETIRE: ["end the old version when nobody needs it"],
         }
         outcome.did = [f"would {part}" for part in planned[step]]
+        self._confirmable(case)
         if step is Next.REST:
             value = case.kind.fresh(case.old)  # whether one could be made at all; it goes nowhere
             case.kind.check(value, case.where)
@@ -331,7 +339,7 @@ class Rotation:
     # ---- How it stands ----------------------------------------------------------------------------------------------
 
     def _look(self, secret_id: str) -> _Case:
-        """Read labels, tags and the values that have a label. Raises SecretInvalid, KindUnknown, HoldersUnnamed."""
+        """Read labels, tags and the values that have a label. Raises SecretInvalid, KindUnknown."""
         found = self._store.describe(secret_id)
         where = f"secret {found.name}"
         if found.deleted:
@@ -348,17 +356,17 @@ class Rotation:
                 f"a secret's kind must be one of {', '.join(sorted(self._kinds))}, was {found.tags.get(KIND_TAG)}",
                 detail=where, hint=f"correct the tag {KIND_TAG}; tls needs ca_secret, kafka needs kafka_bootstrap",
             )  # fmt: skip
-        tags = found.tags
-        required = required_of(
-            kind.name, tags.get(HOLDERS_TAG), tags.get(USERS_TAG), self._rules.required_holders, where
-        )
-        case = _Case(found, labels_of(found.versions, where), kind, required)
+        case = _Case(found, labels_of(found.versions, where), kind, self._rules.required_holders)
         for version in {case.labels.current, case.labels.pending, case.labels.previous} - {""}:
             case.values[version] = self._store.read(found, version, strict=version != case.labels.previous)
         kind.check(case.old, where)
         if case.labels.pending and case.values[case.labels.pending] is not None:
             kind.check(case.new, f"{where}, the pending version")
         return case
+
+    def _confirmable(self, case: _Case) -> Required:
+        """Who must confirm, asked before anything is made. Raises HoldersUnnamed where nobody ever could."""
+        return case.required
 
     def _checked_pair(self, case: _Case) -> None:
         case.kind.pair(case.new, case.old, case.where)

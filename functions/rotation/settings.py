@@ -22,7 +22,7 @@ class Settings:
         12, 0, 720, "A login lives for so long (IRONBOOK_GATEWAY_SESSION_HOURS): old keys and cookie keys stay for it."
     )
     settle_s: int = env.integer(
-        30, 0, 3_600, "Who took up a new login may still end what it began with the old one, for so long, in s."
+        900, 0, 86_400, "What was begun with an old login may go on for so long, in s: Lambda's longest run."
     )
     unfinished_alert_minutes: int = env.integer(60, 1, 100_000, "A rotation unfinished for longer raises an alert.")
     alerts_topic_arn: str = env.text("", "SNS topic of alerts. Empty: nobody is told.")

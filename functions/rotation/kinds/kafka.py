@@ -19,8 +19,11 @@ _KEPT = ("users", "mechanism", "principal")
 class Users(Protocol):
     """The users of a cluster."""
 
-    def let_in(self, user: str, password: str, mechanism: str, principal: str) -> None:
-        """The user has just this password, and the rights of the principal. Raises KafkaRefused."""
+    def let_in(self, user: str, password: str, mechanism: str, principal: str, like: str) -> None:
+        """The user has just this password, and the rights of the principal and of that other user.
+
+        Raises KafkaRefused.
+        """
 
     def try_login(self, user: str, password: str, mechanism: str) -> None:
         """Raises NewSecretRefused."""
@@ -64,7 +67,8 @@ class Kafka(Quiet):
         return {**value, "username": other, "password": self._draw(SECRET_BYTES).hex()}
 
     async def set(self, new: Value) -> list[str]:
-        self._users.let_in(new["username"], new["password"], new["mechanism"], new["principal"])
+        user, other = need_pair(new, "")
+        self._users.let_in(user, new["password"], new["mechanism"], new["principal"], other)
         return [f"user {new['username']} has the new password and the rights of {new['principal']}"]
 
     async def test(self, new: Value) -> list[str]:

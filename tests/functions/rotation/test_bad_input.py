@@ -47,7 +47,11 @@ def test_a_secret_of_another_environment_or_kind_is_refused(world: World):
     refused(world, KindUnknown, "kind must be one of api_key, cookie, database, was password",
             lambda: world.rotate(strange))  # fmt: skip
     nobodys = world.secret("nobodys", "cookie", {"secret": "ab" * 32}, None)
-    refused(world, HoldersUnnamed, "a secret must say who holds it", lambda: world.rotate(nobodys))
+    for dry_run in (False, True):
+        call = functools.partial(world.rotate, nobodys, dry_run=dry_run)
+        refused(world, HoldersUnnamed, "a secret must say who holds it", call)
+    world.api.delete_secret(SecretId=strange)
+    assert [one["state"] for one in world.handle({"action": "drive"})["secrets"]] == ["rest"]  # it need not rotate
 
 
 def test_a_version_that_is_not_pending_is_refused_in_every_step(world: World):

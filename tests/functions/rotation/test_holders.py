@@ -92,7 +92,8 @@ def test_who_is_required_stands_in_the_tags_or_in_the_setting():
         holders={"engine": 1, "gateway": 2}, users={"submitter": 1}
     )
     assert required_of("tls", "", None, setting, "s").holders == {}
-    with pytest.raises(HoldersUnnamed, match="a secret must say who holds it, says nothing; s"):
+    assert required_of("tls", None, "gateway=1", setting, "s") == Required(holders={}, users={"gateway": 1})
+    with pytest.raises(HoldersUnnamed, match="must say who holds it or who uses it, says nothing; s"):
         required_of("tls", None, None, setting, "s")
 
 

@@ -27,7 +27,7 @@ locals {
   secrets = merge(
     { for id in keys(var.api_keys) : "api_key/${id}" => { kind = "api_key", of = replace(id, "/-[0-9]+$/", ""), about = "Signs orders and questions as ${id}" } },
     { for process in keys(var.database_roles) : "database/${process}" => { kind = "database", of = process, about = "By which ${process} logs in at PostgreSQL" } },
-    { for principal in var.kafka_principals : "kafka/${principal}" => { kind = "kafka", of = principal, about = "By which ${principal} logs in at Kafka" } },
+    { for principal in var.kafka_principals : "kafka/${principal}" => { kind = "kafka", of = principal == "subscriber" ? "gateway" : principal, about = "By which ${principal} logs in at Kafka" } },
     { for process in keys(var.certificates) : "tls/${process}" => { kind = "tls", of = process, about = "Certificate that ${process} shows" } },
     { "cookie" = { kind = "cookie", of = "gateway", about = "Signs the dashboard's logins" } },
   )

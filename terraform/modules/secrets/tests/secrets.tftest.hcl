@@ -43,6 +43,19 @@ run "every_secret_says_what_it_is_and_who_must_hold_it" {
   }
 }
 
+run "what_gateways_read_topics_with_is_used_by_gateways" {
+  command = apply
+
+  variables {
+    kafka_principals = ["subscriber"]
+  }
+
+  assert {
+    condition     = aws_secretsmanager_secret.this["kafka/subscriber"].tags["ironbook:users"] == "gateway=2"
+    error_message = "the login of subscribers must be used by every gateway"
+  }
+}
+
 run "no_secret_passes_through_the_state" {
   command = apply
 

@@ -12,7 +12,8 @@ ASSETS: Final = f"SELECT {', '.join(Asset._fields)} FROM assets ORDER BY asset"
 INSTRUMENTS: Final = f"SELECT {', '.join(Instrument._fields)} FROM instruments ORDER BY symbol"
 ACCOUNTS: Final = f"SELECT {', '.join(Account._fields)} FROM accounts ORDER BY account"
 
-# How far each shard's events are in the tables: the newest mark, and the newest time of the day's end or later.
+# How far each shard's events are in the tables: the newest mark of a topic that reports are made of (or of the journal,
+# in embedded mode), and the newest time of the day's end or later.
 REACH: Final = """
 WITH later AS (
     SELECT shard, max(received_ns) AS received_ns FROM executions WHERE received_ns >= $1 GROUP BY shard
@@ -22,7 +23,9 @@ WITH later AS (
     UNION ALL SELECT shard, max(received_ns) FROM balances WHERE received_ns >= $1 GROUP BY shard
 )
 SELECT m.shard, max(m.seq), (SELECT max(l.received_ns) FROM later l WHERE l.shard = m.shard)
-FROM stream_marks m WHERE m.seq > 0 GROUP BY m.shard ORDER BY m.shard"""
+FROM stream_marks m
+WHERE m.seq > 0 AND m.topic ~ '(executions|trades|balances|market\\.state|journal\\.[0-9]+)$'
+GROUP BY m.shard ORDER BY m.shard"""
 
 # Everything as it stands now.
 POSITIONS: Final = """

@@ -139,6 +139,31 @@ def test_the_audit_trail_names_the_key_of_each_report_where_it_is_known(postgres
     assert [(row["key"], row["key_id"]) for row in ask(postgres_url, read)] == [(3, "desk-1"), (4, None)]
 
 
+def test_how_far_the_tables_go_is_said_by_the_topics_that_reports_are_made_of(postgres_url: str) -> None:
+    migrate(postgres_url)
+    marks = [
+        ("analytics", "prod.executions", 0, 9, 1, 40),
+        ("analytics", "prod-executions", 1, 9, 1, 55),
+        ("analytics", "prod.trades", 0, 9, 2, 70),
+        ("analytics", "prod.book.top", 0, 9, 1, 99),
+        ("embedded", "journal.3", 0, 9, 3, 12),
+        ("analytics", "keys", 0, 9, 0, 0),
+    ]
+    values = ", ".join(
+        f"('{who}', '{topic}', {part}, {at}, {shard}, {seq}, 0)" for who, topic, part, at, shard, seq in marks
+    )
+    asyncio.run(_execute(postgres_url, f"INSERT INTO stream_marks VALUES {values}"))
+    asyncio.run(
+        _execute(
+            postgres_url,
+            "INSERT INTO market_states (shard, seq, n, received_ns, type) VALUES (2, 60, 0, 500, 'state'),"
+            " (1, 50, 0, 499, 'state')",
+        )
+    )
+    reach = ask(postgres_url, lambda database: database.reach(500))
+    assert [tuple(one) for one in reach] == [(1, 55, None), (2, 70, 500), (3, 12, None)]
+
+
 def test_an_unmigrated_database_is_refused_with_the_command_that_mends_it(postgres_url: str) -> None:
     with pytest.raises(DatabaseInvalid, match="must have the table accounts, has not") as refused:
         books(postgres_url, 0)

@@ -186,7 +186,7 @@ def bars(name: str, title: str, description: str, shown: Sequence[Bar]) -> str:
 
 
 def log_bars(name: str, title: str, description: str, shown: Sequence[Bar], ticks: Sequence[tuple[int, str]]) -> str:
-    """Bars on a scale where each mark is ten times the one before it. ticks: value (a power of ten) and its text."""
+    """Bars on a logarithmic scale. ticks: values and their texts, from the first of the scale to its last."""
     if not shown:
         return nothing(name, title)
     height = TOP + ROW * len(shown) + BOTTOM

@@ -19,6 +19,8 @@ ACCOUNTS_MAX = 12
 SECOND_NS = 1_000_000_000
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600)
 TICKS_MAX = 5
+MARKS_MAX = 5
+MARKS_NS = (*(10**power for power in range(11)), *(SECOND_NS * wide for wide in (60, 600, 3_600, 36_000, 360_000)))
 NS_NAMES = ((1, "ns"), (1_000, "µs"), (1_000_000, "ms"), (SECOND_NS, "s"))
 
 
@@ -167,7 +169,7 @@ def _slippage(found: Figures) -> str:
     cost = sum(found.histogram[middle + 1 :])
     said = f"{sum(found.histogram) - cost:,} orders gained or paid nothing, {cost:,} paid."
     if half is not None and most is not None:
-        said += f" Half of them paid {half:+,} ppm or less, nine of ten {most:+,} ppm or less."
+        said += f" Half of them paid {half:,} ppm or less, nine of ten {most:,} ppm or less."
     return figure(
         "Cost against the price at arrival, orders by ppm",
         columns(
@@ -184,21 +186,23 @@ def _latency(found: Figures) -> str:
         for name, spread, kind in rows
         for part_name, value in percentiles(spread)
     ]
-    values = [bar.value for bar in drawn if bar.value > 0]
-    low, high = (1_000, 1_000_000) if not values else (min(values), max(values))
-    exponents = range(max(0, len(str(low)) - 2), len(str(high)) + 1)  # from below the least to above the greatest
-    every = -(-len(exponents) // 6)
-    ticks = [(10**exponent, duration(10**exponent)) for exponent in exponents][::every]
-    if ticks[-1][0] < high:
-        ticks.append((10 ** exponents[-1], duration(10 ** exponents[-1])))
+    ticks = [(mark, duration(mark)) for mark in marks_of([bar.value for bar in drawn if bar.value > 0])]
     said = ", ".join(f"{bar.name} {bar.text}" for bar in drawn)
     return figure(
         "Time from arrival to first fill, and to the end",
         log_bars("latency", "Percentiles of the time to the first fill and to the end", f"{said}.", drawn, ticks),
-        "Orders with a fill, from the engine’s receipt on; each mark is ten times the one before it"
-        if every == 1
-        else "Orders with a fill, from the engine’s receipt on; a scale of powers of ten",
+        "Orders with a fill, from the engine’s receipt on; a logarithmic scale",
     )
+
+
+def marks_of(values: Sequence[int]) -> list[int]:
+    """At most MARKS_MAX times from below the least to above the greatest, as many marks apart from each other."""
+    least, greatest = (min(values), max(values)) if values else (1_000, 1_000_000)
+    last = next((index for index, mark in enumerate(MARKS_NS) if mark >= greatest), len(MARKS_NS) - 1)
+    first = max((index for index, mark in enumerate(MARKS_NS) if mark < least), default=0)
+    every = max(1, -(-(last - first) // (MARKS_MAX - 1)))
+    steps = -(-(last - first) // every)
+    return [MARKS_NS[max(0, last - every * step)] for step in range(steps, -1, -1)]
 
 
 def percentiles(spread: Sketch) -> list[tuple[str, int]]:

@@ -17,7 +17,7 @@ from functions.reporting.charts import nice_ticks
 from functions.reporting.figures import DayFigures, Figures
 from functions.reporting.market import STEP_NS, STEPS_MAX, Step, Timeline, decimal_text
 from functions.reporting.page import ROWS_MAX, render
-from functions.reporting.pictures import duration, short
+from functions.reporting.pictures import duration, marks_of, short
 from functions.reporting.rows import Account, Asset, Books, CashTotal, Holding, Instrument, Reference
 from tests.functions.reporting.days import DAY_NS, missing
 from tests.support.browser import VIOLATIONS, chromium
@@ -284,3 +284,13 @@ def test_orders_above_the_bound_are_counted_and_the_page_says_so(monkeypatch: py
     assert found.untracked_count == 6
     assert sum(group.counts["filled_lots"] for group in found.by_symbol) == 3 * 2 * 5
     assert "6 orders were open above the bound" in render(found)
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [([], ["100 ns", "1 µs", "10 µs", "100 µs", "1 ms"]), ([7], ["1 ns", "10 ns"]),
+     ([117_000_000, 4_190_000_000], ["100 ms", "1 s", "10 s"]),
+     ([1_000_000_000, 10_000 * 10**9], ["100 ms", "10 s", "10 min", "10 h"])],
+)  # fmt: skip
+def test_times_have_marks_that_people_know(values: list[int], texts: list[str]) -> None:
+    assert [duration(mark) for mark in marks_of(values)] == texts

@@ -25,7 +25,7 @@ from ironbook import Key
 from ironbook.held import Held, fingerprint, process_name
 from ironbook.renewal import Renewal, database_holding, database_url, kafka_holding, tls_holding
 
-__all__ = ["HELD_FILE", "key_paths", "renewing"]
+__all__ = ["HELD_FILE", "key_paths", "renewing", "watch_certificate"]
 
 HELD_FILE: Final = "gateway.held.json"  # in the data directory, unless told otherwise
 KEYS: Final = "api_key/"
@@ -52,7 +52,7 @@ def renewing(gateway: Gateway, server: HttpServer, login: KafkaLogin) -> Renewal
     if settings.kafka:
         _watch_kafka(renewal, login, settings)
     if settings.tls_certificate:
-        _watch_certificate(renewal, server, settings)
+        watch_certificate(renewal, server, settings)
     return renewal
 
 
@@ -117,7 +117,8 @@ def _watch_kafka(renewal: Renewal, login: KafkaLogin, settings: GatewaySettings)
         renewal.watch_files("login to Kafka", [settings.kafka_login], renew)
 
 
-def _watch_certificate(renewal: Renewal, server: HttpServer, settings: GatewaySettings) -> None:
+def watch_certificate(renewal: Renewal, server: HttpServer, settings: GatewaySettings) -> None:
+    """The server's certificate and key."""
     files = [settings.tls_certificate, *([settings.tls_key] if settings.tls_key else [])]
     known: list[bytes] = []  # their content as it was loaded last
 

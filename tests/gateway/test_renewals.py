@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import http.client
 import secrets
+import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from cryptography import x509
 
+from gateway.renewals import watch_certificate
 from ironbook import Key, held
 from ironbook.keystore import KeyFile
-from ironbook.renewal import database_holding
+from ironbook.renewal import Renewal, database_holding
 from tests.support.alternating import Users, write_file
+from tests.support.certificates import write_certificate
+from tests.support.door import Door
 from tests.support.gateway import Stack
 from tests.support.node import wait_until
 from tests.support.services import create_database, drop_database
@@ -302,3 +307,44 @@ def test_a_clean_stop_holds_nothing_and_a_crash_leaves_what_was_said(running: Ru
     assert not held.read(running.held_file).alive()
     stack.start_gateway()
     running.until(lambda: held.read(running.held_file).alive())
+
+
+def test_a_certificate_changes_under_handshakes_that_never_stop(tmp_path: Path) -> None:
+    write_certificate(tmp_path, serial=1)
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    log: list[tuple[str, Mapping[str, object]]] = []
+    ended, wrong, serials = threading.Event(), list[object](), set[int]()
+    anyone = ssl.create_default_context()
+    anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+
+    def shake_hands(door: Door) -> None:
+        try:
+            while not ended.is_set():
+                with door.connect(anyone) as line:
+                    safe = cast(ssl.SSLSocket, line.socket)
+                    serials.add(x509.load_der_x509_certificate(safe.getpeercert(True) or b"").serial_number)
+                    assert line.request("GET", "/echo").status == 200
+        except Exception as error:
+            wrong.append(error)
+
+    with Door(tls_certificate=certificate, tls_key=key) as door:
+        renewal = Renewal(0.01, lambda level, event, more: log.append((event, more)))
+        watch_certificate(renewal, door.server, door.settings)
+        door.wait(renewal.open())
+        task = threading.Thread(target=shake_hands, args=(door,))
+        task.start()
+        wait_until(lambda: serials == {1} or wrong, WAIT_S)
+        said = renewal.holdings.said()["tls/localhost"]
+        certificate.write_text(certificate.read_text()[:200])
+        wait_until(lambda: [event for event, _ in log] == ["secret_not_renewed"] or wrong, WAIT_S)
+        assert renewal.holdings.said()["tls/localhost"] == said
+        write_certificate(tmp_path, serial=2)
+        wait_until(lambda: serials == {1, 2} or wrong, WAIT_S)
+        serials.clear()
+        wait_until(lambda: serials == {2} or wrong, WAIT_S)
+        new = held.fingerprint(held.certificate_value(certificate.read_bytes()))
+        wait_until(lambda: renewal.holdings.said()["tls/localhost"] == ((), new), WAIT_S)
+        ended.set()
+        task.join(WAIT_S)
+        door.wait(renewal.close())
+    assert not wrong, wrong

@@ -66,8 +66,11 @@ def shard_of(journal: Path) -> int:
     return int(shard)
 
 
-def retain(data: Path, store: Store, *, keep_records: int, dry_run: bool) -> Retention:
-    """Publish the newest good snapshots, then remove segments. Raises ArchiveInvalid, JournalInvalid, ServiceFailed."""
+def retain(data: Path, store: Store, *, keep_records: int, dry_run: bool, lock_days: int = 0) -> Retention:
+    """Publish the newest good snapshots, then remove segments. Raises ArchiveInvalid, JournalInvalid, ServiceFailed.
+
+    lock_days  for so long published snapshots are locked, where the bucket would lock them for years; 0: as it says.
+    """
     journal = data / JOURNAL_DIRECTORY
     shard = shard_of(journal)
     head, _ = read_head(store, shard)
@@ -76,7 +79,7 @@ def retain(data: Path, store: Store, *, keep_records: int, dry_run: bool) -> Ret
     if last is not None:
         _must_be_ours(journal, segments, last, store)
     good = _good_snapshots(data, segments)
-    published = tuple(_publish(store, shard, good, dry_run))
+    published = tuple(_publish(store, shard, good, dry_run, lock_days))
     bounds = {
         "archive": 0 if last is None else last.last_sequence,
         "snapshots": good[KEEP_SNAPSHOTS - 1][0].sequence if len(good) >= KEEP_SNAPSHOTS else 0,
@@ -160,12 +163,14 @@ def _good_snapshots(data: Path, segments: list[int]) -> list[tuple[Snapshot, byt
     return found
 
 
-def _publish(store: Store, shard: int, good: Iterable[tuple[Snapshot, bytes]], dry_run: bool) -> Iterable[str]:
+def _publish(
+    store: Store, shard: int, good: Iterable[tuple[Snapshot, bytes]], dry_run: bool, lock_days: int
+) -> Iterable[str]:
     for snapshot, content in good:
         key = snapshot_key(shard, snapshot.sequence, snapshot.digest)
         if store.size(key) is None:
             if not dry_run:
-                store.put(key, content, None)
+                store.put(key, content, None, lock_days=lock_days)
             yield key
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import fcntl
 import hashlib
 import os
@@ -52,8 +53,11 @@ class Store(Protocol):
     def size(self, key: str) -> int | None:
         """Bytes of an object, without reading it; None: there is none."""
 
-    def put(self, key: str, data: bytes, tag: str | None) -> str | None:
-        """Write where nothing is (tag None), or over what has that tag. The new tag; None: it is otherwise."""
+    def put(self, key: str, data: bytes, tag: str | None, *, lock_days: int = 0) -> str | None:
+        """Write where nothing is (tag None), or over what has that tag. The new tag; None: it is otherwise.
+
+        lock_days  0: locked as the bucket says; else for so many days only, where the bucket locks for years.
+        """
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
         """Keys with that prefix, rising, behind `after`."""
@@ -82,13 +86,17 @@ class S3Store:
             return int(self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)["ContentLength"])
         return None
 
-    def put(self, key: str, data: bytes, tag: str | None) -> str | None:
+    def put(self, key: str, data: bytes, tag: str | None, *, lock_days: int = 0) -> str | None:
         """See Store."""
-        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+        if lock_days:
+            until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=lock_days)
+            condition |= {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
         digest = b64encode(hashlib.sha256(data).digest()).decode()
         with _told("an object must be written", self.place + key):
             answer = self._client.put_object(
-                Bucket=self._bucket, Key=self._prefix + key, Body=data, ChecksumSHA256=digest,
+                Bucket=self._bucket, Key=self._prefix + key, Body=data,
+                ChecksumAlgorithm="SHA256", ChecksumSHA256=digest,
                 ContentType=TYPES.get(Path(key).suffix, "application/octet-stream"), **condition,
             )  # fmt: skip
             return str(answer["ETag"])
@@ -149,7 +157,7 @@ class DirectoryStore:
             return (self._directory / key).stat().st_size
         return None
 
-    def put(self, key: str, data: bytes, tag: str | None) -> str | None:
+    def put(self, key: str, data: bytes, tag: str | None, *, lock_days: int = 0) -> str | None:
         """See Store."""
         path = self._directory / key
         try:

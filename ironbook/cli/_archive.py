@@ -141,6 +141,9 @@ def retain(
     keep: Annotated[
         int, typer.Option("--keep", help="Records to keep behind what nobody needs any more.", min=0)
     ] = 10_000_000,
+    lock_days: Annotated[
+        int, typer.Option("--snapshot-lock-days", help="Lock of published snapshots; 0: as the bucket says.", min=0)
+    ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -158,7 +161,7 @@ def retain(
         raise typer.BadParameter("--archive must name the archive: nothing is removed that is not in it")
     require_journal(data)
     with damage(data):
-        done = retention.retain(data, open_store(archive), keep_records=keep, dry_run=dry_run)
+        done = retention.retain(data, open_store(archive), keep_records=keep, dry_run=dry_run, lock_days=lock_days)
 
     def render(console: Any) -> None:
         verb = "would remove" if dry_run else "removed"

@@ -77,7 +77,7 @@ def test_the_secrets_come_before_who_reads_them_and_go_after() -> None:
 
 
 def test_retention_runs_a_command_that_there_is_and_waits_for_the_next_hour(capsys: pytest.CaptureFixture[str]) -> None:
-    words = values("ExecStart", RETENTION)[0].replace("${IRONBOOK_RETENTION_KEEP}", "10").split()
+    words = re.sub(r"\$\{\w+\}", "10", values("ExecStart", RETENTION)[0]).split()
     assert words[0].endswith("/ironbook")
     assert run([*words[1:], "--archive", "/nowhere"]) == 1
     assert "a journal must be there to be read" in capsys.readouterr().out, "it was understood as far as that"

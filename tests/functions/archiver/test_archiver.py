@@ -150,7 +150,7 @@ class Mortal:
     def size(self, key: str) -> int | None:
         return self._call("size", key)  # type: ignore[no-any-return]
 
-    def put(self, key: str, data: bytes, tag: str | None) -> str | None:
+    def put(self, key: str, data: bytes, tag: str | None, *, lock_days: int = 0) -> str | None:
         return self._call("put", key, data, tag)  # type: ignore[no-any-return]
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
@@ -202,7 +202,7 @@ class Raced(Mortal):
         super().__init__(store, 1 << 30, after=False)
         self._writes, self._other = writes, other
 
-    def put(self, key: str, data: bytes, tag: str | None) -> str | None:
+    def put(self, key: str, data: bytes, tag: str | None, *, lock_days: int = 0) -> str | None:
         self._writes -= 1
         if self._writes == -1:
             self._other()

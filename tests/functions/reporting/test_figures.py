@@ -112,7 +112,8 @@ def test_costs_are_those_of_the_slow_and_obvious_way(market_url: str, day: str, 
             ("arrival_cost_halves", told.arrival_cost_half_units), ("arrival_halves", told.arrival_half_units),
         ):  # fmt: skip
             assert field == expected.get(name, 0), name
-    entered = {(one.account, one.symbol, one.order_type): one for one in found.tables["best_execution"]}  # type: ignore[attr-defined]
+    lines: Any = found.tables["best_execution"]
+    entered = {(one.account, one.symbol, one.order_type): one for one in lines}
     assert set(slow) <= set(entered)
 
 

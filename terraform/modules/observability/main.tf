@@ -272,7 +272,7 @@ resource "aws_budgets_budget" "this" {
   # Only what carries this environment's tag; it counts from when the tag is activated for cost allocation.
   cost_filter {
     name   = "TagKeyValue"
-    values = ["user:ironbook:name$${var.name}"]
+    values = [format("user:ironbook:name$%s", var.name)]
   }
 
   dynamic "notification" {

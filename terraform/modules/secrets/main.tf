@@ -40,8 +40,9 @@ locals {
   tags = {
     for name, secret in local.secrets : name => merge(
       { "ironbook:kind" = secret.kind, "ironbook:environment" = var.environment },
-      length(lookup(local.holding, secret.kind, [])) == 0 ? {} : {
-        "ironbook:holders" = join(" ", [for process in local.holding[secret.kind] : "${process}=${var.processes_count[process]}"])
+      # empty: nobody tells, so there is nobody to wait for (what only functions read)
+      length(lookup(local.holding, secret.kind, [])) == 0 && contains(keys(var.processes_count), secret.of) ? {} : {
+        "ironbook:holders" = join(" ", [for process in lookup(local.holding, secret.kind, []) : "${process}=${var.processes_count[process]}"])
       },
       !contains(keys(var.processes_count), secret.of) ? {} : {
         # a numbered key (gateway-1) is one process's own

@@ -76,6 +76,11 @@ run "costs_are_told_before_they_are_passed" {
     condition     = { for notification in aws_budgets_budget.this.notification : notification.notification_type => notification.threshold } == { ACTUAL = 80, FORECASTED = 100 }
     error_message = "the budget must tell at 80%, and when it will be passed"
   }
+
+  assert {
+    condition     = one(aws_budgets_budget.this.cost_filter).values == tolist(["user:ironbook:name$ironbook-test"])
+    error_message = "the budget must count what carries the tag of this environment"
+  }
 }
 
 run "a_collector_is_told_where_to_read_and_write" {

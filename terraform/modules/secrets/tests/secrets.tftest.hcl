@@ -43,6 +43,15 @@ run "every_secret_says_what_it_is_and_who_must_hold_it" {
   }
 }
 
+run "for_what_only_functions_read_there_is_nobody_to_wait" {
+  command = apply
+
+  assert {
+    condition     = alltrue([for name in ["kafka/operator", "database/follower"] : aws_secretsmanager_secret.this[name].tags == tomap({ "ironbook:kind" = split("/", name)[0], "ironbook:environment" = "test", "ironbook:holders" = "" })])
+    error_message = "a secret that no process tells of must say that nobody is waited for"
+  }
+}
+
 run "what_gateways_read_topics_with_is_used_by_gateways" {
   command = apply
 

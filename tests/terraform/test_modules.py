@@ -1,0 +1,132 @@
+"""terraform/ keeps to the house's rules, and says the same as what it is about: topics, permissions, READMEs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ironbook.topics import planned
+from schemas.topics import load_topics
+from tests.support.services import ROOT
+
+TERRAFORM = ROOT / "terraform"
+MODULES = sorted(path for path in (TERRAFORM / "modules").iterdir() if path.is_dir())
+ENVIRONMENTS = sorted(path for path in (TERRAFORM / "environments").iterdir() if path.is_dir())
+PERMISSIONS = json.loads((TERRAFORM / "modules/identity/permissions.json").read_text())
+# What every function has of its own accord, so that its iam.md need not say it.
+EVERY_FUNCTION = {"logs:", "xray:", "ec2:", "sqs:", "kms:", "sns:"}
+
+
+def blocks(text: str, kind: str) -> dict[str, str]:
+    """Bodies of the top-level blocks of a kind, by their names."""
+    return {
+        ".".join(re.findall(r'"([^"]+)"', head)): body
+        for head, body in re.findall(rf"^{kind} ((?:\"[^\"]+\" )*)\{{\n(.*?)^\}}$", text, re.MULTILINE | re.DOTALL)
+    }
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_a_module_is_its_five_files_and_its_tests(module):
+    found = {path.name for path in module.iterdir() if path.suffix in (".tf", ".md")}
+    assert {"main.tf", "variables.tf", "outputs.tf", "versions.tf", "README.md"} <= found
+    assert list(module.glob("tests/*.tftest.hcl")), f"{module.name} must have a test"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_a_variable_has_an_exact_type_a_reason_and_numbers_and_words_a_check(module):
+    variables = blocks((module / "variables.tf").read_text(), "variable")
+    assert variables
+    for name, body in variables.items():
+        kind = re.search(r"^  type += (.*)$", body, re.MULTILINE)
+        assert kind is not None, f"{module.name}: {name} must have a type"
+        assert "any" not in re.findall(r"[a-z]+", kind[1]), f"{module.name}: the type of {name} must not be any"
+        described = re.search(r'^  description = "(.*)"$', body, re.MULTILINE)
+        assert described is not None, f"{module.name}: {name} must be described"
+        assert len(described[1]) > 10, f"{module.name}: {name} must be described in words"
+        if kind[1] == "number":
+            assert "validation {" in body, f"{module.name}: the number {name} must have a range"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_the_provider_is_pinned_to_its_major_version(module):
+    text = (module / "versions.tf").read_text()
+    assert re.search(r'source += "hashicorp/aws"\n +version += "~> 6\.0"', text)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.name)
+def test_an_environment_holds_calls_and_values_and_no_resources(environment):
+    text = "".join(path.read_text() for path in environment.glob("*.tf"))
+    assert not blocks(text, "resource")
+    assert not blocks(text, "data")
+    assert blocks(text, "module")
+
+
+def test_environments_read_in_the_same_order():
+    orders = {path.name: [*blocks((path / "main.tf").read_text(), "module")] for path in ENVIRONMENTS}
+    assert len(orders) == 3
+    assert len({tuple(order) for order in orders.values()}) == 1, orders
+
+
+def test_every_module_is_in_every_environment():
+    for path in ENVIRONMENTS:
+        called = set(re.findall(r'source += "../../modules/([a-z_]+)"', (path / "main.tf").read_text()))
+        assert called == {module.name for module in MODULES}, path.name
+
+
+def test_topics_that_terraform_makes_are_those_that_processes_expect():
+    # The module's own test compares what it makes with this file.
+    found = json.loads((TERRAFORM / "modules/kafka/tests/topics.json").read_text())
+    topics = load_topics()
+    assert found == {
+        plan.name: {
+            "partitions": plan.partitions_count,
+            "retention_ms": topics[plan.name].retention_ms,
+            "settings": dict(plan.settings),
+        }
+        for plan in planned(topics, "", min_insync_count=2)
+    }
+
+
+def test_the_table_of_permissions_is_what_the_data_says():
+    table = TERRAFORM / "modules/identity/table.py"
+    done = subprocess.run([sys.executable, str(table), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def lines(permissions: object) -> list[dict[str, object]]:
+    """Every line of permissions.json, whosever it is."""
+    if isinstance(permissions, list):
+        return permissions
+    return [line for part in permissions.values() for line in lines(part)] if isinstance(permissions, dict) else []
+
+
+def test_every_permission_has_a_reason_and_none_is_an_asterisk():
+    for line in lines(PERMISSIONS):
+        assert {"actions", "resources", "why"} <= {*line} <= {"actions", "resources", "why", "namespace"}
+        assert line["why"]
+        assert all(re.fullmatch(r"[a-z0-9]+:[A-Z][A-Za-z]+", action) for action in line["actions"]), line
+
+
+def told(folder: Path) -> set[str]:
+    """Actions that a function's iam.md asks for."""
+    rows = [line.split("|")[1] for line in (folder / "iam.md").read_text().splitlines() if line.startswith("| `")]
+    return {action for row in rows for action in re.findall(r"`([a-z0-9]+:[A-Za-z]+)`", row)}
+
+
+@pytest.mark.parametrize("function", sorted(path.parent.name for path in (ROOT / "functions").glob("*/iam.md")))
+def test_a_function_may_do_what_its_page_says_and_no_more(function):
+    given = {action for line in PERMISSIONS["functions"][function] for action in line["actions"]}
+    asked = told(ROOT / "functions" / function)
+    assert asked <= given, f"{function} asks for what it may not: {sorted(asked - given)}"
+    own = {action for action in given if not action.startswith(tuple(EVERY_FUNCTION))}
+    assert own <= asked, f"{function} may do what it does not ask for: {sorted(own - asked)}"
+
+
+def test_there_is_a_role_for_every_function():
+    found = {path.parent.name for path in (ROOT / "functions").glob("*/handler.py")}
+    assert found == set(PERMISSIONS["functions"])

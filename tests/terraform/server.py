@@ -17,6 +17,7 @@ def _mend() -> None:
     """What is wrong inside moto, rather than missing."""
     from moto.ec2.models import ec2_backends
     from moto.elbv2 import models as load_balancers
+    from moto.iam.access_control import PermissionResult
     from moto.rds.models import DBParameterGroup
     from moto.s3.models import FakeBucket
 
@@ -25,6 +26,8 @@ def _mend() -> None:
     # AWS does not look at the policy of the bucket that logs go to when it is told of it.
     FakeBucket._log_permissions_enabled_policy = lambda self, **_: True  # type: ignore[method-assign]
 
+    # Policies refuse whoever comes without TLS; moto does not read conditions and would refuse everybody.
+    FakeBucket.get_permission = lambda self, *_: PermissionResult.PERMITTED  # type: ignore[method-assign]
     # The machine image that an environment's release.json names before there is a release.
     amis = ec2_backends[ACCOUNT][REGION].amis
     image = copy.copy(next(found for found in amis.values() if found.architecture == "x86_64"))

@@ -247,9 +247,11 @@ module "functions" {
       alerts_topic_arn = module.observability.alerts_topic_arn
     }
     canary = {
-      engine_address   = module.engine_node.address
-      key_secret       = module.secrets.secret_arns["api_key/canary"]
-      alerts_topic_arn = module.observability.alerts_topic_arn
+      gateway_url         = "https://gateway.${local.name}.internal"
+      key_secret          = module.secrets.secret_arns["api_key/canary"]
+      symbol              = "BTCUSD"
+      metrics_environment = local.name
+      alerts_topic_arn    = module.observability.alerts_topic_arn
     }
   }
   role_arns           = module.identity.function_role_arns

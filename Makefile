@@ -23,7 +23,7 @@ C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocab
 DASHBOARD_FILES = $(shell find dashboard -path dashboard/node_modules -prune -o -type f ! -name .npmrc -print)
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
-.PHONY: help venv engine build dashboard functions screenshots report-screenshots demo-report test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python test-terraform terraform-tools terraform-docs services soak fuzz \
+.PHONY: help venv engine build dashboard functions screenshots report-screenshots demo-report test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python test-terraform terraform-apply-local terraform-tools bundle terraform-docs services soak fuzz \
 	up demo bench-ingress bench-replay bench-match bench-depth bench-streams bench-gateway bench-cold-start clean
 
 help: ## this list
@@ -152,6 +152,12 @@ terraform-docs: ## the tables in the READMEs of terraform/
 	@$(PYTHON) terraform/modules/identity/table.py
 	@ops/terraform-check docs
 
+terraform-apply-local: $(VENV)/.ready ## every environment applied, planned again ("No changes") and destroyed, without an account (ENVIRONMENTS=dev: one)
+	@ops/terraform-tools run $(PY) -m tests.terraform.apply_local $(ENVIRONMENTS)
+
+bundle: $(VENV)/.runs ## what an engine node in AWS installs: wheels in one archive, and its SHA-256
+	@ops/make-bundle
+
 test-terraform: ## terraform/: format, validity, tests with a mocked provider, tflint, checkov (where make terraform-tools was run)
 	@ops/terraform-check
 
@@ -162,6 +168,7 @@ services: $(VENV)/.ready
 
 test-python: build dashboard services
 	@ops/system-packages browser
+	@tests/terraform/debian-root >/dev/null
 	@echo "== pytest"
 	@$(PY) -m pytest
 

@@ -23,6 +23,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -109,6 +111,13 @@ class World:
             self.sql(f"CREATE ROLE \"{users[0]}\" LOGIN PASSWORD '{value['password']}'")
             self.sql(f'GRANT ironbook_reader TO "{users[0]}"')
         return self.secret(f"database/{name}", "database", value | more, holders)
+
+    def kafka(self, **more: Any) -> str:
+        """A Kafka login of two users that may do what analytics may. They do not exist yet."""
+        users = [f"{self.mark}_a", f"{self.mark}_b"]
+        value = {"username": users[0], "password": secrets.token_hex(32), "mechanism": "SCRAM-SHA-512", "users": users,
+                 "principal": "analytics"}  # fmt: skip
+        return self.secret("kafka/analytics", "kafka", value | more, "analytics=1")
 
     def value(self, secret: str, stage: str = CURRENT) -> dict[str, Any]:
         """A version's value."""
@@ -292,3 +301,22 @@ async def _may_log_on(value: Mapping[str, Any]) -> bool:
         return False
     await connection.close()
     return True
+
+
+def kafka_may_log_on(bootstrap: str, value: Mapping[str, Any]) -> bool:
+    """Would the brokers take this login?"""
+
+    async def ask() -> bool:
+        client = AIOKafkaClient(
+            bootstrap_servers=bootstrap, security_protocol="SASL_PLAINTEXT", sasl_mechanism=value["mechanism"],
+            sasl_plain_username=value["username"], sasl_plain_password=value["password"],
+        )  # fmt: skip
+        try:
+            await client.bootstrap()
+        except KafkaError:
+            return False
+        finally:
+            await client.close()
+        return True
+
+    return asyncio.run(ask())

@@ -102,7 +102,7 @@ STREAMS: Final = {
                coalesce(o.nonce, e.nonce) AS nonce, e.symbol, coalesce(e.side, o.side) AS side, o.order_type,
                o.time_in_force, o.post_only, e.price_ticks, e.quantity_lots, e.remaining_lots, e.done, e.trade_id,
                e.maker, e.notional_units, e.fee_units, coalesce(o.text, e.text) AS text
-        FROM executions e LEFT JOIN orders o ON o.shard = $1 AND o.order_id = e.order_id
+        FROM executions e LEFT JOIN orders o ON o.shard = $1 AND o.order_id = e.order_id AND o.updated_ns >= $4
         LEFT JOIN (SELECT DISTINCT ON (number) number, key_id FROM keys WHERE number > 0
                    ORDER BY number, live DESC, key_id) k ON k.number = e.key
         WHERE e.shard = $1 AND e.seq BETWEEN $2 AND $3 AND e.received_ns >= $4 AND e.received_ns < $5

@@ -46,6 +46,7 @@ STREAMED: Final[Mapping[str, type]] = {
     "audit_trail": AuditEvent,
     "refusals": StreamRefusal,
 }
+FOLDED: Final = {"executions": "execution", "cash_flows": "cash_flow", "trades": "trade"}  # by whom of DayFigures
 TABLES: Final[Mapping[str, type]] = {**STREAMED, "positions": Position, "pnl": Pnl, **FILES}
 REPORTS: Final = tuple(sorted([*TABLES, "page"]))
 FORMAT: Final = 1
@@ -115,19 +116,24 @@ class _Run:
         return output, output.manifest(**self._said(lasts, headline)), headline
 
     async def _write(self, output: Output, reference: Reference) -> str:
+        """All that is wanted. Tables alone need no figures, and what is not wanted is not read."""
         request, database = self._request, self._database
-        opening, closing = await database.books(request.start_ns, request.end_ns)
-        figures = self._figures(reference, opening)
+        books = await database.books(request.start_ns, request.end_ns)
+        figures = self._figures(reference, books[0]) if set(request.reports) & {"page", "pnl", *FILES} else None
         for name, kind in STREAMED.items():
-            take = {"executions": figures.execution, "cash_flows": figures.cash_flow, "trades": figures.trade}.get(name)
-            with output.table(name, kind) as table:
-                async for rows in database.stream(name, request.start_ns, request.end_ns):
-                    table.write(rows)
-                    if take is not None:
-                        for row in rows:
+            take: Any = getattr(figures, FOLDED[name], None) if name in FOLDED else None
+            if name in request.reports or take is not None:
+                with output.table(name, kind) as table:
+                    async for rows in database.stream(name, request.start_ns, request.end_ns):
+                        table.write(rows)
+                        for row in rows if take is not None else ():
                             take(row)
-        found = figures.close(closing, await database.profits(request.start_ns))
-        output.whole("positions", Position, closing.positions)
+        output.whole("positions", Position, books[1].positions)
+        if figures is None:
+            return f"Tables alone, nothing reconciled: {', '.join(request.reports)}."
+        return self._close(output, figures.close(books[1], await database.profits(request.start_ns)))
+
+    def _close(self, output: Output, found: Figures) -> str:
         output.whole("pnl", Pnl, [Pnl(*(getattr(one, name) for name in Pnl._fields)) for one in found.accounts])
         for name, kind in FILES.items():
             output.whole(name, kind, found.tables[name])

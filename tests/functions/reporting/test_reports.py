@@ -168,6 +168,15 @@ def test_some_reports_alone_lie_apart_and_are_the_same_files(invoke: Invoke, buc
     assert objects(buckets, f"reports/{DAY}/")["manifest.json"] == whole["manifest.json"]
 
 
+def test_tables_alone_are_made_without_figures_and_say_so(invoke: Invoke, buckets: Any) -> None:
+    whole = made(invoke, buckets)
+    answer = invoke({"day": DAY, "reports": ["audit_trail", "positions"]})
+    assert answer["headline"] == "Tables alone, nothing reconciled: audit_trail, positions."
+    found = objects(buckets, f"{answer['folder']}/")
+    for name in ("audit_trail.csv", "audit_trail.parquet", "positions.csv", "positions.parquet"):
+        assert found[name] == whole[name]
+
+
 def test_a_day_in_progress_is_refused_and_as_partial_lies_under_a_key_of_its_own(
     invoke: Invoke, buckets: Any, short_url: str
 ) -> None:

@@ -26,6 +26,7 @@ __all__ = ["ROUTES", "brokers", "parts"]
 
 CHECK_S: Final = 1.0
 CONNECT_S: Final = 1.0
+HELD: Final = ".held.json"  # what a worker says of its secrets stands beside its state
 ANSWER_BYTES_MAX: Final = 1 << 16
 WORKER_COUNT_MAX: Final = 64
 BEHIND_NS_MAX: Final = 1_000_000_000  # further behind the engine, the replica is not up to date
@@ -145,7 +146,8 @@ def _state_files(chosen: str) -> list[Path]:
     for one in (part.strip() for part in chosen.split(",")):
         path = Path(one)
         if one:
-            found += sorted(path.glob("*[!d].json")) if path.is_dir() else [path]
+            inside = [file for file in sorted(path.glob("*.json")) if not file.name.endswith(HELD)]
+            found += inside if path.is_dir() else [path]
     return found[:WORKER_COUNT_MAX]
 
 

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from engine_node.replica import Replica
+from ironbook import Key, held
 from ironbook.cli._app import run
 from schemas.vocabulary import Code, EventKind, Permission, Side
 from tests.streams.risk.stage import Stage
@@ -100,6 +101,33 @@ def test_a_halt_and_its_end_reach_the_engine_as_admin_commands_in_its_journal(
     venue.node.stop()
     records = venue.journal(capsys, "halt")
     assert [record["sequence"] for record in records] == [told["seq"], resumed["seq"]]
+
+
+def test_actions_go_on_with_each_new_secret_of_the_key_that_the_engine_has_taken(venue: Venue) -> None:
+    path, store = venue.directory / "risk.held.json", venue.node.keys()
+
+    def rotate(worker: WorkerProcess) -> None:
+        secret = store.begin_rotation("risk").secret
+        Key(key_id="risk", secret=secret).write(venue.key_path)
+
+        def uses() -> str | None:
+            return {one.secret: one.uses for one in held.read(path).holdings}["api_key/risk"]
+
+        worker.wait(lambda status: uses() == held.fingerprint(secret))
+        store.finish_rotation("risk")
+
+    with venue.worker(engine=venue.engine, engine_key=venue.key_path, engine_timeout=2000, held_file=path) as worker:
+        worker.wait_ready()
+        rotate(worker)  # there is no session yet
+        venue.limit({"daily_loss_units": 9_999, "actions": {"daily_loss": "halt"}})
+        venue.until("risk.audit")
+        venue.lose()
+        halted = venue.until("risk.audit", 2)[-1]
+        rotate(worker)  # and now there is one
+        venue.limit({}, resume=True)
+        resumed = venue.until("risk.audit", 4)[-1]
+        assert worker.stop() == 0
+    assert [halted["what"], resumed["what"]] == ["action_done", "action_done"]
 
 
 def test_reduce_only_bounds_the_position_on_the_engine_and_keeps_its_other_limits_and_resume_gives_them_back(

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ironbook import Key, nonce_name, sign_order
+from ironbook import Key, held, nonce_name, sign_order
 from schemas.topics import load_topics
 from schemas.vocabulary import Permission
 from tests.streams.support import ACCOUNTS, KeyDirectory, make_market, read_events, read_messages, read_until, submit
@@ -127,16 +127,23 @@ def test_good_and_bad_orders_get_their_answers_in_the_firm_s_partition_and_the_s
 def test_a_key_that_is_made_works_and_one_that_is_revoked_does_not_and_the_topic_tells_without_secrets(
     stage: Stage,
 ) -> None:
-    with stage.worker() as worker:
+    path = stage.directory / "validation.held.json"
+
+    def accepts() -> tuple[str, ...]:
+        return {one.secret: one.accepts for one in held.read(path).holdings}.get("api_key/late", ())
+
+    with stage.worker(held_file=path) as worker:
         worker.wait_ready()
         made = stage.keys.make("late", TRADE, account=5)
         stage.until("keys", lambda found: "late" in {event["key_id"] for event in found})
+        worker.wait(lambda status: accepts() == (held.fingerprint(made.secret),))
         stage.submit([(5, [stage.order(5, "a", key=made)])])
         stage.until("orders.validated", lambda found: found)
         stage.keys.store.revoke("late")
         stage.until("keys", lambda found: [e for e in found if e["key_id"] == "late" and not e["live"]])
         stage.submit([(5, [stage.order(5, "b", key=made)])])
         (rejected,) = stage.until("orders.rejected", lambda found: found)
+        worker.wait(lambda status: not accepts())
     assert rejected["code"] == "signature_invalid"
     fields = {name for name, *_ in load_topics()["keys"].data["events"][0]["fields"]}
     for record in asyncio.run(read_messages(stage.kafka, stage.prefix, "keys")):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import secrets
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,7 @@ from ironbook.archive.verify import find_break, verify
 from tests.support.archives import DAY, closed_ends, put_over, three_days, write_archive
 from tests.support.aws import Aws
 from tests.support.journal_topics import messages_of, ship
-from tests.support.node import Node
+from tests.support.node import ROOT, Node
 from tests.support.publishing import Market, PublisherProcess, journal_records, make_topics
 from tests.support.services import delete_topics
 
@@ -459,9 +462,28 @@ def test_the_handler_archives_what_a_real_engine_and_publisher_shipped(
     assert read_mark(node.directory) == len(records) // 64, "the publisher's mark, for the node's retention"
     found = verify(store, 0)
     assert found["digest_records"] >= 4
+    come_back(kafka, topic_prefix, store, node, tmp_path)
     (metric,) = [line for line in capsys.readouterr().out.splitlines() if "ArchiveLagSeconds" in line]
     assert orjson.loads(metric)["Environment"] == "here"
     assert orjson.loads(metric)["ArchiveLagSeconds"] == [0.0]
+
+
+def come_back(kafka: str, prefix: str, store: S3Store, node: Node, tmp_path: Path) -> None:
+    """The disk is gone and the topic's beginning too: archive and topic together are the journal."""
+    records = journal_records(node)
+    asyncio.run(trim(kafka, prefix, len(records) // 64))
+    assert first_offset(kafka, prefix) > 0
+    for key, data in everything(store).items():
+        (tmp_path / "copy" / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "copy" / key).write_bytes(data)
+    shutil.rmtree(node.directory / "journal")
+    command = [sys.executable, "-m", "engine_node", "restore", "--kafka", kafka, "--prefix", prefix]
+    for more, code in (((), 1), (("--archive", str(tmp_path / "copy")), 0)):
+        done = subprocess.run(
+            [*command, *more], cwd=ROOT, env=node.environment(), capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == code, done.stderr + done.stdout
+    assert journal_records(node) == records
 
 
 def test_the_handler_refuses_what_it_cannot_do_and_tells_people(

@@ -169,7 +169,9 @@ class World:
             for kind, _, count in [part.partition("=")]
             for number in range(int(count))
         )
-        values = [self.value(secret, stage) for stage in stages if stage in self.labels(secret)]
+        labels = self.labels(secret)
+        stored = [self.stored(secret, labels[stage]) for stage in stages if stage in labels]
+        values = [json.loads(one) for one in stored if one is not None]
         marks = [mark(tags["kind"], value) for value in values]
         verified = tags["kind"] in VERIFIED
         for name in names:

@@ -432,7 +432,8 @@ def _kafka_misfits(settings: Settings) -> Iterator[SettingsError]:
             detail="field kafka_topic_prefix",
             hint='for example kafka_topic_prefix = "dev."',
         )
-    if settings.kafka_security.startswith("sasl") and not (settings.kafka_username and settings.kafka_password_file):
+    named = settings.kafka_login_file or (settings.kafka_username and settings.kafka_password_file)
+    if settings.kafka_security.startswith("sasl") and not named:
         yield SettingsError(
             f"kafka_username and kafka_password_file must be set where kafka_security is {settings.kafka_security}, "
             "were not",

@@ -169,8 +169,8 @@ services: $(VENV)/.ready
 test-python: build dashboard services
 	@ops/system-packages browser
 	@tests/terraform/debian-root >/dev/null
-	@echo "== pytest"
-	@$(PY) -m pytest
+	@echo "== pytest, files shared out to $(JOBS) processes"
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile
 
 test: ## all checks and all tests; the last line is pytest's
 	@$(MAKE) --no-print-directory build

@@ -48,10 +48,13 @@ class Gaps:
         self._ec2 = Ec2()
         self._lifecycles: dict[str, tuple[str, bytes]] = {}
         self._scaling_tags: dict[str, dict[str, str]] = {}
+        self._grace_s: dict[tuple[str, str], int] = {}
         self._budget_tags: dict[str, list[dict[str, str]]] = {}
         self._targets: dict[str, Callable[[Environ], Answer | None]] = {
             "RegisterScalableTarget": self._register_scaling,
             "CreateBudget": self._create_budget,
+            "CreateService": self._create_service,
+            "DescribeServices": self._describe_services,
             "ListTagsForResource": self._list_tags,
             "DescribeSubscribersForNotification": self._subscribers,
         }
@@ -134,6 +137,21 @@ class Gaps:
                 json.loads(body).get("Tags", {})
             )
         return status, headers, answer
+
+    def _create_service(self, environ: Environ) -> None:
+        """ECS: how long a new task may be unhealthy; the rest is moto's."""
+        given = json.loads(_body(environ))
+        cluster = given.get("cluster", "default").rsplit("/", 1)[-1]
+        self._grace_s[cluster, given["serviceName"]] = given.get("healthCheckGracePeriodSeconds", 0)
+
+    def _describe_services(self, environ: Environ) -> Answer:
+        """ECS: the same, told again."""
+        status, headers, answer = self._ask(environ, _body(environ))
+        told = json.loads(answer)
+        for service in told.get("services", []):
+            key = (service["clusterArn"].rsplit("/", 1)[-1], service["serviceName"])
+            service["healthCheckGracePeriodSeconds"] = self._grace_s.get(key, 0)
+        return status, {"Content-Type": headers["Content-Type"]}, json.dumps(told).encode()
 
     def _create_budget(self, environ: Environ) -> None:
         """Budgets: tags that one is made with; the rest is moto's."""

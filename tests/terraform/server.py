@@ -28,6 +28,7 @@ def _mend() -> None:
 
     # Policies refuse whoever comes without TLS; moto does not read conditions and would refuse everybody.
     FakeBucket.get_permission = lambda self, *_: PermissionResult.PERMITTED  # type: ignore[method-assign]
+    _keep_of_functions()
     # The machine image that an environment's release.json names before there is a release.
     amis = ec2_backends[ACCOUNT][REGION].amis
     image = copy.copy(next(found for found in amis.values() if found.architecture == "x86_64"))
@@ -40,6 +41,26 @@ def _mend() -> None:
         plain(self, [{**parameter, "Source": "user"} for parameter in new_parameters])
 
     DBParameterGroup.update_parameters = update  # type: ignore[method-assign]
+
+
+def _keep_of_functions() -> None:
+    """Dead letters and logging of a function come back as they were given, and no image settings where none were."""
+    from moto.awslambda.models import LambdaFunction
+
+    made, told = LambdaFunction.__init__, LambdaFunction.get_configuration
+
+    def make(self: Any, account_id: str, spec: dict[str, Any], *more: Any, **named: Any) -> None:
+        self.given = {name: spec[name] for name in ("DeadLetterConfig", "LoggingConfig") if spec.get(name)}
+        made(self, account_id, spec, *more, **named)
+
+    def tell(self: Any, on_create: bool = False) -> dict[str, Any]:
+        configuration = told(self, on_create)
+        if not any(configuration.get("ImageConfigResponse", {}).get("ImageConfig", {}).values()):
+            configuration.pop("ImageConfigResponse", None)
+        return configuration | self.given
+
+    LambdaFunction.__init__ = make  # type: ignore[method-assign]
+    LambdaFunction.get_configuration = tell  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -123,6 +123,16 @@ def test_an_instance_is_monitored_when_asked(server: Aws) -> None:
     assert found["Monitoring"]["State"] == "enabled"
 
 
+def test_a_service_keeps_its_grace_period(server: Aws) -> None:
+    ecs = server.client("ecs")
+    ecs.create_cluster(clusterName="c")
+    task = ecs.register_task_definition(family="t", containerDefinitions=[{"name": "a", "image": "b", "memory": 64}])
+    named = task["taskDefinition"]["taskDefinitionArn"]
+    ecs.create_service(cluster="c", serviceName="s", taskDefinition=named, healthCheckGracePeriodSeconds=120)
+    (found,) = ecs.describe_services(cluster="c", services=["s"])["services"]
+    assert found["healthCheckGracePeriodSeconds"] == 120
+
+
 def test_placement_groups_come_and_go(server: Aws) -> None:
     ec2 = server.client("ec2")
     tags = [{"ResourceType": "placement-group", "Tags": [{"Key": "a", "Value": "b"}]}]

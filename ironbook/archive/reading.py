@@ -26,7 +26,7 @@ from ironbook.archive.layout import (
 )
 from ironbook.archive.stores import Found, Store
 
-__all__ = ["check_end", "entries", "entry_at", "newest", "read_head", "records_of"]
+__all__ = ["check_end", "check_names", "entries", "entry_at", "newest", "read_head", "records_of"]
 
 OBJECTS_MAX: Final = 1 << 22
 _VERSIONS = "bring its last good version back: the bucket keeps them"
@@ -158,6 +158,37 @@ def check_end(store: Store, head: Head) -> Entry | None:
     for key in store.keys(f"{folder}manifest/", manifest_key(head.shard, head.last_sequence)):
         _must_be_pending(store, head, key, pending)
     return entry
+
+
+def check_names(store: Store, head: Head) -> None:
+    """By the listing alone, without reading anything: no object and no manifest up to the head is missing.
+
+    What a replay that resumes does not read can be gone all the same. Raises ArchiveInvalid, which names the key.
+    """
+    folder = f"journal/{head.shard:05d}/"
+    manifests = set(store.keys(f"{folder}manifest/"))
+    place = 0
+    for key in store.keys(folder):
+        named = object_of(key)
+        if named is None:
+            break  # objects come first in the order of keys
+        if named[1] > head.last_sequence:
+            break
+        if named[1] != place + 1:
+            raise _missing(store, f"{folder}{place + 1:020d}-….records.gz", f"the next object is {key}")
+        place = named[2]
+        if manifest_key(head.shard, place) not in manifests:
+            raise _missing(store, manifest_key(head.shard, place), f"its object is {key}")
+    if place != head.last_sequence:
+        raise _missing(store, f"{folder}{place + 1:020d}-….records.gz", f"the head ends at {head.last_sequence}")
+
+
+def _missing(store: Store, key: str, beside: str) -> ArchiveInvalid:
+    return ArchiveInvalid(
+        "each object and manifest up to the head must be there, one is missing",
+        detail=f"{store.place}{key}; {beside}",
+        hint=_VERSIONS,
+    )
 
 
 def _must_be_pending(store: Store, head: Head, key: str, pending: set[str]) -> None:

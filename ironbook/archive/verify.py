@@ -18,7 +18,7 @@ import orjson
 
 from ironbook._errors import ArchiveInvalid, InputInvalid
 from ironbook.archive.layout import Entry, Head, first_break, sha256
-from ironbook.archive.reading import check_end, entries, entry_at, newest, read_head, records_of
+from ironbook.archive.reading import check_end, check_names, entries, entry_at, newest, read_head, records_of
 from ironbook.archive.replay import SCALES, Closed, NoRoom, Replay, capacities
 from ironbook.archive.statements import (
     Ledger,
@@ -207,6 +207,8 @@ def verify(
         )
     newer = newest_checkpoint(store, shard, head)
     begin = newer if resume else None
+    if begin is not None:
+        check_names(store, head)
     for scale in SCALES if begin is None else [scale for scale in SCALES if scale >= begin.scale]:
         run = _Run(store, head, day_of(last.last_received_ns), statements, record, late, scale, newer)
         follow = run.on_day if statements or record else None

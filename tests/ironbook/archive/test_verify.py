@@ -261,6 +261,20 @@ def test_a_head_that_was_rolled_back_and_cleaned_up_is_known_by_what_was_verifie
         verify(directory, SHARD)
 
 
+@pytest.mark.parametrize("what", ["object", "manifest"])
+def test_what_is_gone_behind_the_checkpoint_is_noticed_by_a_replay_that_resumes(
+    directory: DirectoryStore, what: str
+) -> None:
+    entries = write_archive(directory, SHARD, RECORDS, ENDS)
+    verify(directory, SHARD, record=True)
+    assert verify(directory, SHARD, resume=True)["first_sequence"] > entries[1].last_sequence
+    key = entries[1].key if what == "object" else entries[1].manifest
+    forget(directory, key)
+    with pytest.raises(ArchiveInvalid, match="must be there, one is missing") as found:
+        verify(directory, SHARD, resume=True, record=True)
+    assert (key if what == "manifest" else f"{entries[1].first_sequence:020d}-") in found.value.detail
+
+
 def test_an_altered_checkpoint_is_not_begun_from(directory: DirectoryStore) -> None:
     write_archive(directory, SHARD, RECORDS, ENDS)
     verify(directory, SHARD, record=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from types import TracebackType
 from typing import cast
@@ -35,7 +34,7 @@ from ironbook._methods import CommandMethods
 from ironbook._options import Options, ResumeState, Surroundings, backoff_s, parse_address
 from ironbook._reports import Outcome, Report
 from ironbook._session import Request, Session, State, complete_when, refused_logon
-from schemas.vocabulary import Code, LogonAnswer, Nonce
+from schemas.vocabulary import LOGON_BYTES, Code, LogonAnswer, Nonce
 
 _NONCE_BYTES = 16
 
@@ -183,22 +182,46 @@ class AsyncClient(CommandMethods[Awaitable[Outcome]]):
         """Go on with another secret of the same key; what is outstanding is kept, and nothing is entered twice.
 
         The secret is tried first, in a session that never begins. Raises ConnectionFailed, LogonRefused, AnswerForged:
-        the client then goes on as it was. Afterwards the line is mended with it, as after any loss.
+        the client then goes on as it was. Afterwards the line is mended with it, as after any loss; returns when it is.
         """
+        if key == self._session.key:
+            return
         if key.key_id != self._session.key.key_id:
             raise KeyInvalid(
                 f"the key of a client must stay {self._session.key.key_id}, was given {key.key_id}",
                 hint="make a client of its own for another key",
             )
-        quick = dataclasses.replace(self.options, reconnect=False, keep_alive=False, keep_reports=False)
-        trial = AsyncClient((self._host, self._port), key, options=quick, surroundings=self._surroundings)
-        try:
-            await trial.connect(new_reports_only=True)
-        finally:
-            await trial.close()
+        await self._try_key(key)
         self._session.key = key
         if self._wire is not None and not self._attempting:
             self._line_lost(ConnectionResetError("the key has another secret"))
+        if self._mender is not None:
+            await asyncio.wait([self._mender])
+        if self._failure is not None:
+            raise self._failure
+
+    async def _try_key(self, key: Key) -> None:
+        """Log on and leave again, without a frame: the live session goes on."""
+        options, session = self.options, Session(key, keep_reports=False)
+        try:
+            async with asyncio.timeout(options.connect_timeout_s):
+                reader, writer = await asyncio.open_connection(
+                    self._host, self._port, ssl=options.tls,
+                    server_hostname=(options.tls_server_name or self._host) if options.tls else None,
+                )  # fmt: skip
+                try:
+                    nonce = self._surroundings.random_bytes(_NONCE_BYTES)
+                    writer.write(session.logon(self._surroundings.now_ns(), nonce))
+                    session.receive(await reader.readexactly(LOGON_BYTES))
+                finally:
+                    writer.close()
+        except (OSError, EOFError, TimeoutError) as error:
+            raise ConnectionFailed(
+                f"the engine must answer a logon, does not: {error or type(error).__name__}",
+                detail=f"{self._host}:{self._port}",
+            ) from error
+        if session.state is not State.LIVE:
+            raise refused_logon(session)
 
     # ---- Commands ---------------------------------------------------------------------------------------------------
 

@@ -162,7 +162,7 @@ class Session:
         outstanding_max: int = 65_536,
         resume: ResumeState | None = None,
     ) -> None:
-        self.key = key
+        self.key = self._signer = key
         self.state = State.OFFLINE
         self.keep_reports = keep_reports
         self.outstanding_max = outstanding_max
@@ -215,7 +215,8 @@ class Session:
             options=int(LogonOption.CANCEL_ON_DISCONNECT) if self._cancel_on_disconnect else 0,
         ).pack()
         signed = request[:64]
-        self._request = signed + hmac.digest(self.key.secret, signed, "sha256")
+        self._signer = self.key  # which may be changed before the answer comes
+        self._request = signed + hmac.digest(self._signer.secret, signed, "sha256")
         self.state = State.LOGON
         self.ended = None
         return self._request
@@ -238,7 +239,7 @@ class Session:
         if data[0] == _SESSION_ENDED:
             self._end(int.from_bytes(data[2:4], "little"))
             return
-        expected = hmac.digest(self.key.secret, self._request[:64] + data[:64], "sha256")
+        expected = hmac.digest(self._signer.secret, self._request[:64] + data[:64], "sha256")
         if data[0] != MessageKind.LOGON_ANSWER or not hmac.compare_digest(expected, data[64:96]):
             self.state = State.ENDED
             raise AnswerForged(
@@ -282,7 +283,7 @@ class Session:
 
     def _derive_session_key(self, server_nonce: bytes) -> None:
         label = SESSION_LABEL + self._request[24:40] + server_nonce + self.key.key_id_bytes
-        padded = hmac.digest(self.key.secret, label, "sha256").ljust(SHA256_BLOCK_BYTES, b"\0")
+        padded = hmac.digest(self._signer.secret, label, "sha256").ljust(SHA256_BLOCK_BYTES, b"\0")
         self._inner = hashlib.sha256(padded.translate(_INNER_PAD))
         self._outer = hashlib.sha256(padded.translate(_OUTER_PAD))
 

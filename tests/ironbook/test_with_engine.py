@@ -28,6 +28,7 @@ from ironbook import (
     ConnectionFailed,
     EventKind,
     Key,
+    KeyInvalid,
     LogonRefused,
     NewOrder,
     Options,
@@ -212,6 +213,46 @@ def test_many_tasks_over_a_line_that_is_cut_again_and_again(market: Market, prox
     asyncio.run(main())
     with replica_of(market) as replica:
         assert len({found["client_order_id"] for found in replica.core.account_orders(1, 0, 1000)}) == 300
+
+
+def test_a_key_rotates_under_many_tasks_and_each_order_is_entered_once(market: Market) -> None:
+    key_id, store = market.one.key_id, market.node.keys()
+
+    async def main() -> None:
+        ended = asyncio.Event()
+        numbers = iter(range(1, 100_000))
+        async with AsyncClient(market.address, market.one, options=FAST) as one:
+
+            async def trade() -> int:
+                done = 0
+                while not ended.is_set():
+                    outcome = await one.submit(1, BUY, 40, 1, client_order_id=next(numbers))
+                    assert outcome.answer.kind is EventKind.ACCEPTED
+                    done += 1
+                    await asyncio.sleep(0.01)
+                return done
+
+            tasks = [asyncio.create_task(trade()) for _ in range(10)]
+            with pytest.raises(LogonRefused):
+                await one.use_key(Key(key_id=key_id, secret=bytes(32)))
+            with pytest.raises(KeyInvalid, match="must stay"):
+                await one.use_key(market.two)
+            assert one.logon_count == 1, "what was refused has changed nothing"
+            secret = await asyncio.to_thread(lambda: store.begin_rotation(key_id).secret)
+            while one.logon_count == 1:
+                with contextlib.suppress(LogonRefused):  # the engine has not looked at its file yet
+                    await one.use_key(Key(key_id=key_id, secret=secret))
+                await asyncio.sleep(0.05)
+            await asyncio.to_thread(store.finish_rotation, key_id)
+            await asyncio.sleep(0.3)
+            ended.set()
+            done = sum(await asyncio.gather(*tasks))
+            assert one.logon_count == 2
+        with replica_of(market) as replica:
+            resting = replica.core.account_orders(1, 0, 100_000)
+            assert len({found["client_order_id"] for found in resting}) == len(resting) == done
+
+    asyncio.run(main())
 
 
 def test_an_engine_killed_and_started_again_is_found_and_nothing_is_lost(market: Market, proxy: CuttingProxy) -> None:

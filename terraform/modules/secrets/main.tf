@@ -25,14 +25,15 @@ locals {
   kafka_passwords = { for user in flatten(values(local.users.kafka)) : user => sha256("${uuid()}${uuid()}${uuid()}") }
 
   secrets = merge(
-    { for id in keys(var.api_keys) : "api_key/${id}" => { kind = "api_key", of = replace(id, "/-[0-9]+$/", ""), about = "Signs orders and questions as ${id}" } },
+    { for id in keys(var.api_keys) : "api_key/${id}" => { kind = "api_key", of = id, about = "Signs orders and questions as ${id}" } },
     { for process in keys(var.database_roles) : "database/${process}" => { kind = "database", of = process, about = "By which ${process} logs in at PostgreSQL" } },
     { for principal in var.kafka_principals : "kafka/${principal}" => { kind = "kafka", of = principal == "subscriber" ? "gateway" : principal, about = "By which ${principal} logs in at Kafka" } },
     { for process in keys(var.certificates) : "tls/${process}" => { kind = "tls", of = process, about = "Certificate that ${process} shows" } },
     { "cookie" = { kind = "cookie", of = "gateway", about = "Signs the dashboard's logins" } },
   )
 
-  # What a new secret waits for, as the rotation function reads it: so many must hold it, so many must use it.
+  # What a new secret waits for, as the rotation function reads it: so many must hold it, so many must use it. A key with a
+  # number (gateway-2) may be one of a process that only runs under load: its users are waited for where they are, not demanded.
   holding = {
     api_key = [for process in local.verifiers : process if contains(keys(var.processes_count), process)]
     cookie  = [for process in ["gateway"] : process if contains(keys(var.processes_count), process)]
@@ -45,8 +46,7 @@ locals {
         "ironbook:holders" = join(" ", [for process in lookup(local.holding, secret.kind, []) : "${process}=${var.processes_count[process]}"])
       },
       !contains(keys(var.processes_count), secret.of) ? {} : {
-        # a numbered key (gateway-1) is one process's own
-        "ironbook:users" = "${secret.of}=${secret.kind == "api_key" && !endswith(name, "/${secret.of}") ? 1 : var.processes_count[secret.of]}"
+        "ironbook:users" = "${secret.of}=${var.processes_count[secret.of]}"
       },
     )
   }

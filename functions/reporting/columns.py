@@ -28,6 +28,8 @@ Each is there as Parquet and as CSV, with the same rows in the same order. What 
   beside `price_ticks`.
 - `integer` is signed and has 64 bits; `unsigned` may be any number of 64 bits. What may be absent is null in Parquet
   and nothing at all in CSV.
+- A text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return, and is no number, has `'` before it in CSV, so
+  that no spreadsheet runs what a client wrote. Parquet has it as it was.
 - `(shard, seq, n)` names an event of the engine for ever, as in [the database](database.md).
 """
 _FIELD: Final = re.compile(r"    (\w+): [^#]+?  # (.+)")

@@ -4,7 +4,8 @@
 
 A column in ticks, lots or units has a twin at the end of the table, without the suffix, which says the same as a
 decimal text for people: price_ticks and price; where two would have one name, filled_quantity and filled_amount. What
-is absent is null, in CSV nothing at all.
+is absent is null, in CSV nothing at all. A text that a spreadsheet would run as a formula begins with ' in CSV, and is
+true in Parquet.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -31,6 +33,8 @@ TEXTS_KEPT_MAX: Final = 100_000  # of a column: then they are forgotten, so that
 COMPRESSION_LEVEL: Final = 3
 ARROW: Final = {int: pa.int64(), str: pa.string(), bool: pa.bool_()}
 SUFFIXES: Final = {"_ticks": "_price", "_lots": "_quantity", "_units": "_amount"}
+FORMULA: Final = "^[=+\\-@\t\r]"  # what a spreadsheet runs when it opens a CSV, but for numbers
+NUMBER: Final = r"^[+-]?[0-9]+(\.[0-9]+)?$"
 HALVES: Final = "_half_units"  # have no twin: it would be twice what it says
 
 
@@ -135,7 +139,7 @@ class TableWriter:
         values += [self._twin(column, values) for column in self.columns if column.twin_of]
         arrays = [pa.array(one, type=field.type) for one, field in zip(values, self._schema, strict=True)]
         batch = pa.record_batch(arrays, schema=self._schema)
-        self._csv.write_batch(batch)
+        self._csv.write_batch(pa.record_batch([_inert(one) for one in arrays], schema=self._schema))
         self._waiting.append(batch)
         self._waiting_count += len(rows)
         while self._waiting_count >= GROUP_ROWS:
@@ -165,6 +169,14 @@ class TableWriter:
             if key not in known:
                 known[key] = None if key[1] is None else self._decimals.text(key[0], suffix, key[1])
         return list(map(known.__getitem__, keys))
+
+
+def _inert(array: pa.Array) -> pa.Array:
+    """Texts that no spreadsheet runs; anything else as it is. Clients write them, people open them."""
+    if not pa.types.is_string(array.type):
+        return array
+    runs = pc.and_not(pc.match_substring_regex(array, FORMULA), pc.match_substring_regex(array, NUMBER))
+    return pc.if_else(runs, pc.binary_join_element_wise("'", array, ""), array)
 
 
 def _arrow(column: Column) -> pa.DataType:

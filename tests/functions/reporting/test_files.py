@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from typing import NamedTuple
 
@@ -166,6 +167,24 @@ def test_an_empty_table_is_a_valid_file_with_its_columns() -> None:
 def test_quotes_in_texts_are_doubled_and_what_is_absent_is_nothing() -> None:
     lines = written(rows(2))[1].decode().splitlines()
     assert lines[1].startswith('0,,"says ""buy"", twice",,0,3,0,18446744073709551615,,')
+
+
+@pytest.mark.parametrize(
+    "text", ['=HYPERLINK("http://evil","x")', "@SUM(1+1)*cmd|'/C calc'!A0", "+1+cmd", "-1+cmd", "\t=1", "\r=1"]
+)
+def test_a_text_that_a_spreadsheet_would_run_is_inert_in_csv_and_true_in_parquet(text: str) -> None:
+    parquet, sheet = written([rows(2)[1]._replace(symbol="ODD/USD", side=text)])
+    [_, found] = csv.reader(io.StringIO(sheet.decode(), newline=""))
+    assert found[Row._fields.index("side")] == f"'{text}"
+    assert pyarrow.parquet.read_table(io.BytesIO(parquet)).column("side").to_pylist() == [text]
+
+
+@pytest.mark.parametrize("text", ["-1", "+1.50", "1=1", "'=1", "a-b", ""])
+def test_numbers_and_texts_that_nothing_runs_are_the_same_in_csv(text: str) -> None:
+    _, sheet = written([rows(2)[1]._replace(side=text)])
+    [_, found] = csv.reader(io.StringIO(sheet.decode(), newline=""))
+    assert found[Row._fields.index("side")] == text
+    assert found[Row._fields.index("price_ticks")] == "-49", "a number below zero is a number"
 
 
 def test_columns_of_executions_are_those_of_the_table_and_their_twins() -> None:

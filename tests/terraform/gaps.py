@@ -70,7 +70,7 @@ class Gaps:
         elif service == "monitoring" and environ.get("HTTP_SMITHY_PROTOCOL") == "rpc-v2-cbor":
             answer = self._cbor(environ)
         elif service == "ec2":
-            answer = self._ec2.answer(environ)
+            answer = self._ec2.answer(environ) or self._run_instances(environ)
         elif service == "s3" and environ.get("QUERY_STRING", "").split("=")[0] == "lifecycle":
             answer = self._lifecycle(environ)
         elif environ.get("HTTP_X_AMZ_TARGET", "").rsplit(".", 1)[-1] in self._targets:
@@ -112,6 +112,20 @@ class Gaps:
             error = parsed.get("Error", {})
             parsed = {"__type": error.get("Code", "Unknown"), "message": error.get("Message", "")}
         return status, {"Content-Type": "application/cbor", "Smithy-Protocol": "rpc-v2-cbor"}, cbor(parsed)
+
+    def _run_instances(self, environ: Environ) -> Answer | None:
+        """EC2: the placement group that an instance is started in."""
+        body = _body(environ)
+        form = {name: values[0] for name, values in urllib.parse.parse_qs(body.decode("latin-1")).items()}
+        if form.get("Action") != "RunInstances" or not form.get("Placement.GroupName"):
+            return None
+        from moto.ec2.models import ec2_backends
+
+        answer = self._ask(environ, body)
+        for name in re.findall(rb"<instanceId>(i-[0-9a-f]+)</instanceId>", answer[2]):
+            instance = ec2_backends[ACCOUNT][_scope(environ)[1]].get_instance(name.decode())
+            instance.placement.group_name = form["Placement.GroupName"]
+        return answer
 
     def _lifecycle(self, environ: Environ) -> Answer | None:
         """S3: a lifecycle's rules as they were given; moto drops sizes from filters."""

@@ -16,9 +16,11 @@ IMAGE: Final = "ami-00000000000000000"
 def _mend() -> None:
     """What is wrong inside moto, rather than missing."""
     from moto.ec2.models import ec2_backends
+    from moto.ec2.models.security_groups import SecurityGroupRule
     from moto.elbv2 import models as load_balancers
     from moto.iam.access_control import PermissionResult
     from moto.rds.models import DBParameterGroup
+    from moto.route53.responses import Route53
     from moto.s3.models import FakeBucket
 
     # A listener's certificate is one of ACM that somebody ordered by hand.
@@ -29,6 +31,19 @@ def _mend() -> None:
     # Policies refuse whoever comes without TLS; moto does not read conditions and would refuse everybody.
     FakeBucket.get_permission = lambda self, *_: PermissionResult.PERMITTED  # type: ignore[method-assign]
     _keep_of_functions()
+    # A zone that is made with a VPC is a private one, also where the caller does not say so.
+    asked = Route53._get_bool_param
+
+    def ask(self: Any, name: str, if_none: Any = None) -> Any:
+        if name == "HostedZoneConfig.PrivateZone" and self._get_param("VPC.VPCId"):
+            return True
+        return asked(self, name, if_none)
+
+    Route53._get_bool_param = ask  # type: ignore[method-assign]
+    # What a rule is for, where it names a group rather than addresses.
+    SecurityGroupRule.description = property(
+        lambda self: self.ip_range.get("Description") or self.source_group.get("Description")
+    )
     # The machine image that an environment's release.json names before there is a release.
     amis = ec2_backends[ACCOUNT][REGION].amis
     image = copy.copy(next(found for found in amis.values() if found.architecture == "x86_64"))

@@ -144,6 +144,31 @@ def test_placement_groups_come_and_go(server: Aws) -> None:
         ec2.describe_placement_groups(GroupNames=["near"])
 
 
+def test_an_instance_is_in_the_group_that_it_was_started_in(server: Aws) -> None:
+    ec2 = server.client("ec2")
+    placed = {"GroupName": "near"}
+    (made,) = ec2.run_instances(ImageId="ami-00000000000000000", MinCount=1, MaxCount=1, Placement=placed)["Instances"]
+    found = ec2.describe_instances(InstanceIds=[made["InstanceId"]])["Reservations"][0]["Instances"][0]
+    assert found["Placement"]["GroupName"] == "near"
+
+
+def test_a_rule_that_names_a_group_says_what_it_is_for(server: Aws) -> None:
+    ec2 = server.client("ec2")
+    group = ec2.create_security_group(GroupName="g", Description="d")["GroupId"]
+    pair = {"GroupId": group, "Description": "clients"}
+    rule = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "UserIdGroupPairs": [pair]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
+    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])["SecurityGroupRules"]
+    assert [found["Description"] for found in rules if not found["IsEgress"]] == ["clients"]
+
+
+def test_a_zone_made_with_a_vpc_is_private(server: Aws) -> None:
+    zones, vpc = server.client("route53"), server.client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    seen_from = {"VPCRegion": "eu-central-1", "VPCId": vpc}
+    made = zones.create_hosted_zone(Name="inside.internal", CallerReference="1", VPC=seen_from)["HostedZone"]["Id"]
+    assert zones.get_hosted_zone(Id=made)["VPCs"] == [seen_from]
+
+
 def test_a_bucket_keeps_the_tags_that_it_was_made_with(server: Aws) -> None:
     s3 = server.client("s3")
     s3.create_bucket(

@@ -15,6 +15,8 @@ from functions.rotation.errors import HoldersUnnamed
 
 __all__ = ["Holder", "Required", "lived_out", "not_accepted", "not_used", "required_of"]
 
+STRAGGLERS_NS = 12 * 3600 * 10**9
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
@@ -104,8 +106,13 @@ def not_used(rows: Iterable[Holder], new: str, required: Required, *, verified: 
 
 
 def lived_out(rows: Iterable[Holder], changed_ns: int, lifetime_ns: int) -> int:
-    """When all that was begun with the old one is over: so long after the last holder took up the new one."""
-    return max([changed_ns, *(row.since_ns for row in rows)]) + lifetime_ns
+    """When all that was begun with the old one is over: so long after the last holder took up the new one.
+
+    A process that came much later never had the old one, and one whose clock is ahead says nothing of use: what holders
+    say counts for STRAGGLERS_NS at most, or an old secret would never end where processes come and go.
+    """
+    latest_ns = max([changed_ns, *(row.since_ns for row in rows)])
+    return min(latest_ns, changed_ns + max(lifetime_ns, STRAGGLERS_NS)) + lifetime_ns
 
 
 def _silent(row: Holder) -> str:

@@ -279,18 +279,27 @@ class Rotation:
                 "nobody may need the old secret when it ends, some may", waiting, detail=case.where,
                 hint="the old one works until then; the next drive looks again",
             )  # fmt: skip
+        if not case.kind.verified:
+            await self._try_current(case)
         await self._book.still_held()
         if case.before is not None:
             outcome.did += await case.kind.end(case.before, case.old)
         self._store.end_previous(case.found, case.labels.previous)
         outcome.did.append(f"version {case.labels.previous} ended")
 
+    async def _try_current(self, case: _Case) -> None:
+        """Somebody may have put a value or moved a label by hand. Two that do not work would be one too many."""
+        if not case.kind.made(case.old):
+            raise NewSecretRefused("the current version must have a value before the old one ends", detail=case.where)
+        await case.kind.test(case.old)
+
     async def _waiting(self, case: _Case, step: Next) -> list[str]:
         """Who must confirm before this step, and has not."""
         now_ns = self._now_ns()
         alive_since_ns = now_ns - self._rules.silent_ns
         new = case.new if step is Next.CARRY else case.old
-        rows = await self._book.holders(case.kind.holder(new))
+        names = {case.kind.holder(value) for value in (new, case.before or new)}
+        rows = [row for name in sorted(names) for row in await self._book.holders(name)]
         fingerprint = case.kind.fingerprint(new)
         if step is Next.CARRY:
             if not case.kind.verified:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 from functions.common.errors import SecretInvalid
+from ironbook.held import alternating
 
 __all__ = ["Draw", "Kind", "Quiet", "Value", "need_hex", "need_pair", "need_text"]
 
@@ -111,6 +112,13 @@ def need_pair(value: Value, where: str) -> tuple[str, str]:
             "users must be two different names, one of them the username, are not",
             detail=where,
             hint='such as "users": ["gateway_a", "gateway_b"]',
+        )
+    names = {f"{alternating(username)}_{turn}" for turn in "ab"}
+    if {*users} != names:
+        raise SecretInvalid(
+            "two users that alternate must be called <name>_a and <name>_b, are not",
+            detail=where,
+            hint="holders say <name>, whichever of the two they use",
         )
     first, second = users
     return (first, second) if username == first else (second, first)

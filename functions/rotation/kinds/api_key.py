@@ -10,6 +10,7 @@ from functions.common.errors import SecretInvalid
 from functions.rotation.kinds import SECRET_BYTES, Draw, Quiet, Value, need_hex
 from ironbook.held import fingerprint
 from ironbook.keystore import KeyStoreError, parse_permissions
+from schemas.vocabulary import Permission
 
 __all__ = ["ApiKey"]
 
@@ -45,8 +46,12 @@ class ApiKey(Quiet):
             parse_permissions(value.get("permissions", []))
             for network in value.get("networks", []):
                 ipaddress.ip_network(network)
-        except (KeyStoreError, ValueError) as error:
-            raise SecretInvalid(f"what a key may do must be known: {error}", detail=where) from None
+        except (KeyStoreError, ValueError):  # they repeat what they found, which may be a secret misplaced
+            raise SecretInvalid(
+                f"permissions must be of {', '.join(bit.name.lower() for bit in Permission if bit.name)}, "
+                "networks such as 10.0.0.0/8, are not",
+                detail=where,
+            ) from None
 
     def pair(self, new: Value, old: Value, where: str) -> None:
         kept = {field: old.get(field) for field in ("key_id", "number", "permissions", "account", "networks")}

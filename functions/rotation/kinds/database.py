@@ -47,8 +47,10 @@ class Database(Quiet):
         for user in (*need_pair(value, where), need_text(value, "role", where)):
             if not isinstance(user, str) or _IDENTIFIER.fullmatch(user) is None:
                 raise SecretInvalid("users and role must be of a-z 0-9 _, at most 63, are not", detail=where)
-        if value["role"] in value["users"]:
-            raise SecretInvalid("the role must be another one than the users, is one of them", detail=where)
+        if not value["role"].startswith("ironbook_") or value["role"] in value["users"]:
+            raise SecretInvalid(
+                "the role must be one of Ironbook's (ironbook_reader …) and none of the users, is not", detail=where
+            )
         need_text(value, "password", where)
         need_text(value, "host", where)
         need_text(value, "dbname", where, most=63)

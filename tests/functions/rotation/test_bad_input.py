@@ -141,7 +141,7 @@ def test_a_database_without_the_table_of_holders_ends_no_old_secret(world: World
 
 
 def test_an_administrator_is_never_given_a_rotating_password(world: World):
-    mighty = f"{world.mark}mighty"
+    mighty = f"{world.mark}gateway_b"
     world.sql(f'CREATE ROLE "{mighty}" SUPERUSER LOGIN')
     secret = world.database(users=[f"{world.mark}gateway_a", mighty])
     with pytest.raises(DatabaseRefused, match="must not be administrators"):

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import concurrent.futures
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import json
@@ -19,6 +20,7 @@ from functions.common.errors import SecretInvalid
 from functions.rotation import handler
 from functions.rotation.database import LOCK_CLASS, scram_verifier
 from functions.rotation.errors import DatabaseRefused, DriveFailed, RotationBusy, RotationError
+from functions.rotation.holders import Holder, lived_out
 from tests.support.rotation import CURRENT, PENDING, PREVIOUS, STEPS, World, mark
 
 
@@ -254,3 +256,47 @@ def test_old_keys_live_as_long_as_the_logins_that_they_signed(world: World, monk
         monkeypatch.setattr(handler, "now_ns", lambda: time.time_ns() + (12 * 3600 + 1) * 10**9)
         assert world.drive(secret)["state"] == "rest"
         assert set(world.labels(secret)) == {CURRENT}
+
+
+def test_a_label_moved_back_to_a_login_that_was_shut_out_ends_nothing(world: World):
+    secret = world.database("reporting", holders="")
+    first = world.labels(secret)[CURRENT]
+    world.rotate(secret)
+    new, second = world.value(secret), world.labels(secret)[CURRENT]
+    assert set(world.labels(secret)) == {CURRENT}
+    world.api.update_secret_version_stage(
+        SecretId=secret, VersionStage=CURRENT, MoveToVersionId=first, RemoveFromVersionId=second
+    )
+    with pytest.raises(DriveFailed):
+        world.drive(secret)
+    assert "the new user must be let in, was not" in world.alerts()[-1]
+    assert world.may_log_on(new)
+    assert world.labels(secret)[PREVIOUS] == second
+
+
+def test_a_value_put_by_hand_that_does_not_work_ends_nothing(world: World):
+    secret = world.database("reporting", holders="")
+    good = world.value(secret)
+    bad = json.dumps({**good, "username": good["users"][1], "password": "mistyped"})
+    world.api.put_secret_value(SecretId=secret, SecretString=bad)
+    with pytest.raises(DriveFailed):
+        world.drive(secret)
+    assert world.may_log_on(good)
+
+
+def test_who_uses_the_user_before_is_seen_under_its_name_too(world: World):
+    secret = world.api_key("desk-1", holders="engine=0")
+    old = world.value(secret)
+    put = json.dumps({**old, "key_id": "desk-2", "secret": "cd" * 32})  # by hand: another key
+    world.api.put_secret_value(SecretId=secret, SecretString=put)
+    world.row("submitter-0", "api_key/desk-1", [], mark("api_key", old))
+    assert world.drive(secret)["waiting"] == ["submitter-0 still uses another one"]
+
+
+def test_an_old_secret_ends_though_processes_come_and_go():
+    """Gateways scale with load; each new one took up the new secret at its start and never had the old one."""
+    hour_ns = 3600 * 10**9
+    row = Holder(process="g", kind="gateway", accepts=frozenset(), uses="new", since_ns=0, seen_ns=0)
+    rows = {at: [dataclasses.replace(row, since_ns=at * hour_ns)] for at in (0, 6, 12, 100, 10**6)}
+    ends = {at: lived_out(found, 0, 12 * hour_ns) // hour_ns for at, found in rows.items()}
+    assert ends == {0: 12, 6: 18, 12: 24, 100: 24, 10**6: 24}

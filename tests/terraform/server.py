@@ -31,6 +31,7 @@ def _mend() -> None:
     # Policies refuse whoever comes without TLS; moto does not read conditions and would refuse everybody.
     FakeBucket.get_permission = lambda self, *_: PermissionResult.PERMITTED  # type: ignore[method-assign]
     _keep_of_functions()
+    _keep_of_workspaces()
     # A zone that is made with a VPC is a private one, also where the caller does not say so.
     asked = Route53._get_bool_param
 
@@ -56,6 +57,28 @@ def _mend() -> None:
         plain(self, [{**parameter, "Source": "user"} for parameter in new_parameters])
 
     DBParameterGroup.update_parameters = update  # type: ignore[method-assign]
+
+
+def _keep_of_workspaces() -> None:
+    """A Prometheus workspace keeps its key."""
+    import json
+
+    from moto.amp.models import Workspace
+    from moto.amp.responses import PrometheusServiceResponse
+
+    make, told = PrometheusServiceResponse.create_workspace, Workspace.to_dict
+
+    def create(self: Any) -> str:
+        made = json.loads(make(self))
+        self.amp_backend.workspaces[made["workspaceId"]].key = json.loads(self.body).get("kmsKeyArn")
+        return json.dumps(made)
+
+    def tell(self: Any) -> dict[str, Any]:
+        key = getattr(self, "key", None)
+        return told(self) | ({"kmsKeyArn": key} if key else {})
+
+    PrometheusServiceResponse.create_workspace = create  # type: ignore[method-assign]
+    Workspace.to_dict = tell  # type: ignore[method-assign]
 
 
 def _keep_of_functions() -> None:

@@ -169,6 +169,12 @@ def test_a_zone_made_with_a_vpc_is_private(server: Aws) -> None:
     assert zones.get_hosted_zone(Id=made)["VPCs"] == [seen_from]
 
 
+def test_a_workspace_of_prometheus_keeps_its_key(server: Aws) -> None:
+    amp = server.client("amp")
+    made = amp.create_workspace(alias="a", kmsKeyArn="arn:aws:kms:eu-central-1:123456789012:key/k")["workspaceId"]
+    assert amp.describe_workspace(workspaceId=made)["workspace"]["kmsKeyArn"].endswith("/k")
+
+
 def test_a_bucket_keeps_the_tags_that_it_was_made_with(server: Aws) -> None:
     s3 = server.client("s3")
     s3.create_bucket(

@@ -107,6 +107,7 @@ resource "aws_vpc_security_group_egress_rule" "this" {
 # ---- Load balancer and firewall ---------------------------------------------------------------------------------------
 
 resource "aws_lb" "this" {
+  # checkov:skip=CKV2_AWS_76:the web ACL has KnownBadInputs, in a dynamic block that this check does not read
   name                       = "${var.name}-gateway"
   load_balancer_type         = "application"
   security_groups            = [aws_security_group.load_balancer.id]

@@ -37,6 +37,7 @@ __all__ = [
 
 _NAME = re.compile(r"([0-9]{20})-([0-9a-f]{16})\.snap")
 TEMPORARY_SUFFIX: Final = ".tmp"
+NEEDED_COUNT: Final = 2  # snapshots kept for a reader that is behind
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,11 +149,11 @@ def set_aside(bad: BadSnapshot) -> None:
 def prune(directory: Path, keep_count: int, mark: int | None = None) -> list[Path]:
     """Remove all but the newest `keep_count` snapshots, and temporary files left by a crash. Returns what went.
 
-    mark  a sequence that a reader begins at: the newest snapshot that is not behind it stays too.
+    mark  a sequence that a reader begins at: the two newest snapshots not behind it stay too, as one may be bad.
     """
     found = list_snapshots(directory)
-    needed = next((snapshot for snapshot in found if mark is not None and snapshot.sequence <= mark), None)
-    gone = [snapshot.path for snapshot in found[keep_count:] if snapshot is not needed]
+    needed = [snapshot for snapshot in found if mark is not None and snapshot.sequence <= mark][:NEEDED_COUNT]
+    gone = [snapshot.path for snapshot in found[keep_count:] if snapshot not in needed]
     gone += [path for path in directory.glob(f".*.snap.*{TEMPORARY_SUFFIX}") if not _writer_lives(path)]
     for path in gone:
         path.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from engine_node import _engine
 from engine_node.replica import JOURNAL_DIRECTORY, SNAPSHOT_DIRECTORY, read_mark
-from engine_node.snapshots import BadSnapshot, Snapshot, list_snapshots, newest_good, prune, write_snapshot
+from engine_node.snapshots import BadSnapshot, Snapshot, newest_good, prune, write_snapshot
 from ironbook._errors import ArchiveInvalid, JournalInvalid
 from ironbook.archive.layout import Entry, last_crc, snapshot_key, snapshot_of, snapshots_prefix
 from ironbook.archive.reading import entries, newest, read_head
@@ -175,11 +175,16 @@ def _publish(
 
 
 def _publisher_bound(data: Path) -> int:
-    """What the publisher does not need: it begins at the newest snapshot that is not behind its mark."""
+    """What the publisher does not need: it begins at the newest good snapshot that is not behind its mark."""
     mark = read_mark(data)
     if mark is None:
         return 0
-    return max((one.sequence for one in list_snapshots(data / SNAPSHOT_DIRECTORY) if one.sequence <= mark), default=0)
+    with _engine.JournalReader(str(data / JOURNAL_DIRECTORY), 1 << 62) as reader:
+        options = reader.core_options()
+    for one in newest_good(data / SNAPSHOT_DIRECTORY, options, before=mark):
+        if not isinstance(one, BadSnapshot):
+            return one[0].sequence
+    return 0
 
 
 def _lowest_mapped(journal: Path, segments: list[int]) -> int:

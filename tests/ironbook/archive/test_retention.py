@@ -130,6 +130,17 @@ def test_each_bound_alone_holds_segments_back(node: Node, store: DirectoryStore,
     assert segments(node) == before
 
 
+def test_a_publisher_that_is_behind_still_starts_though_the_snapshot_at_its_mark_is_bad(
+    node: Node, store: DirectoryStore
+) -> None:
+    known = list_snapshots(node.directory / "snapshots")
+    write_mark(node.directory, known[-2].sequence + 1)
+    known[-2].path.write_bytes(known[-2].path.read_bytes()[:-1] + b"\0")
+    assert go(node, store).floor_sequence == known[-1].sequence, "it begins at the one before"
+    with Replica.open(node.directory, before=known[-2].sequence + 1) as replica:
+        assert replica.core.sequence() == known[-1].sequence
+
+
 def read_first(journal: str, ready: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event) -> None:
     with _engine.JournalReader(journal, 5000) as reader:
         assert reader.next(1)
@@ -270,6 +281,6 @@ def test_the_archive_and_the_topic_together_restore_the_journal(
 def test_pruning_keeps_the_snapshot_that_the_publisher_begins_at(node: Node) -> None:
     before = snapshots(node)
     prune(node.directory / "snapshots", 2, before[-2] + 1)
-    assert snapshots(node) == [*before[:2], before[-2]]
+    assert snapshots(node) == [*before[:2], before[-2], before[-1]]
     prune(node.directory / "snapshots", 2, before[0])
     assert snapshots(node) == before[:2]

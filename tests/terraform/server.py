@@ -31,6 +31,7 @@ def _mend() -> None:
     # Policies refuse whoever comes without TLS; moto does not read conditions and would refuse everybody.
     FakeBucket.get_permission = lambda self, *_: PermissionResult.PERMITTED  # type: ignore[method-assign]
     _keep_of_functions()
+    _keep_of_databases()
     _keep_of_workspaces()
     # A zone that is made with a VPC is a private one, also where the caller does not say so.
     asked = Route53._get_bool_param
@@ -79,6 +80,21 @@ def _keep_of_workspaces() -> None:
 
     PrometheusServiceResponse.create_workspace = create  # type: ignore[method-assign]
     Workspace.to_dict = tell  # type: ignore[method-assign]
+
+
+def _keep_of_databases() -> None:
+    """A database says whether its insights are on."""
+    from moto.rds.models import DBInstance
+
+    make = DBInstance.__init__
+
+    def made(self: Any, *given: Any, **named: Any) -> None:
+        make(self, *given, **named)
+        self.performance_insights_enabled = bool(named.get("enable_performance_insights"))
+        self.performance_insights_kms_key_id = named.get("performance_insights_kms_key_id")
+        self.performance_insights_retention_period = named.get("performance_insights_retention_period")
+
+    DBInstance.__init__ = made  # type: ignore[method-assign]
 
 
 def _keep_of_functions() -> None:

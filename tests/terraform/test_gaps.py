@@ -175,6 +175,17 @@ def test_a_workspace_of_prometheus_keeps_its_key(server: Aws) -> None:
     assert amp.describe_workspace(workspaceId=made)["workspace"]["kmsKeyArn"].endswith("/k")
 
 
+def test_a_database_says_whether_its_insights_are_on(server: Aws) -> None:
+    rds = server.client("rds")
+    rds.create_db_instance(
+        DBInstanceIdentifier="d", DBInstanceClass="db.m7g.large", Engine="postgres", AllocatedStorage=20,
+        MasterUsername="admin_", MasterUserPassword="not-a-secret", EnablePerformanceInsights=True,
+        PerformanceInsightsRetentionPeriod=7,
+    )  # fmt: skip
+    (found,) = rds.describe_db_instances(DBInstanceIdentifier="d")["DBInstances"]
+    assert (found["PerformanceInsightsEnabled"], found["PerformanceInsightsRetentionPeriod"]) == (True, 7)
+
+
 def test_a_bucket_keeps_the_tags_that_it_was_made_with(server: Aws) -> None:
     s3 = server.client("s3")
     s3.create_bucket(

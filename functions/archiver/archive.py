@@ -36,7 +36,7 @@ from ironbook.archive.layout import (
     snapshots_prefix,
     unpack,
 )
-from ironbook.archive.reading import check_end, read_head
+from ironbook.archive.reading import check_end, check_names, read_head
 from ironbook.archive.stores import Store
 from schemas.vocabulary import RECORD_BYTES
 
@@ -288,6 +288,7 @@ class Archiver:
                 detail=f"{self.store.place}{head_key(self.shard)}",
                 hint="its head was rolled back while this ran: bring its last version back; nothing was trimmed",
             )
+        check_names(self.store, confirmed)  # no object of what is to go may be missing
         await self.topic.trim(offset)
         return answer | {"trimmed_to_offset": offset}
 

@@ -423,6 +423,18 @@ def oldest(kafka: str, prefix: str) -> int:
     return asyncio.run(ask())
 
 
+def test_nothing_is_trimmed_while_an_object_of_the_archive_is_missing(
+    kafka: str, topic_prefix: str, store: S3Store
+) -> None:
+    ship(kafka, f"{topic_prefix}journal.0", MESSAGES)
+    objects = archive(kafka, topic_prefix, store)["objects"]
+    publish_snapshot(store, 900)
+    store._client.delete_object(Bucket=BUCKET, Key=objects[1])
+    with pytest.raises(ArchiveInvalid, match="must be there, one is missing"):
+        archive(kafka, topic_prefix, store)
+    assert first_offset(kafka, topic_prefix) == 0
+
+
 def test_nothing_is_trimmed_where_it_is_switched_off(kafka: str, topic_prefix: str, store: S3Store) -> None:
     ship(kafka, f"{topic_prefix}journal.0", MESSAGES)
     publish_snapshot(store, 900)

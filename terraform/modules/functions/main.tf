@@ -15,7 +15,8 @@ locals {
     report-daily    = { function = "reporting", when = var.report_schedule, event = {}, why = "Yesterday's reports." }
     rotation-drive  = { function = "rotation", when = "rate(5 minutes)", event = { action = "drive" }, why = "Goes on with rotations that wait for a process, and ends old secrets." }
     archive-minute  = { function = "archiver", when = "rate(1 minute)", event = {}, why = "What the journal topic has and the archive has not." }
-    verify-daily    = { function = "verifier", when = "cron(0 3 * * ? *)", event = {}, why = "Replays the archive and compares digests." }
+    verify-daily    = { function = "verifier", when = "cron(30 0 * * ? *)", event = {}, why = "Replays what is new in the archive and states yesterday's ledger, before the report." }
+    verify-weekly   = { function = "verifier", when = "cron(0 5 ? * SUN *)", event = { full = true }, why = "Replays all of the archive: what was altered in old objects is found." }
     canary-minutely = { function = "canary", when = "rate(1 minute)", event = {}, why = "Places and cancels a signed order." }
   }
 }

@@ -90,13 +90,13 @@ variable "rotation_days" {
 }
 
 variable "report_schedule" {
-  description = "When the day's report is made: six fields of an EventBridge cron, in UTC. After midnight, when the archive has the day."
+  description = "When the day's report is made: six fields of an EventBridge cron, in UTC. After the verifier, which states the day from 00:30 on and takes 15 minutes at most."
   type        = string
-  default     = "cron(30 0 * * ? *)"
+  default     = "cron(0 2 * * ? *)"
 
   validation {
     condition     = can(regex("^cron\\(([^ ]+ ){5}[^ ]+\\)$", var.report_schedule))
-    error_message = "report_schedule must be cron( and six fields ), such as cron(30 0 * * ? *)."
+    error_message = "report_schedule must be cron( and six fields ), such as cron(0 2 * * ? *)."
   }
 }
 

@@ -49,7 +49,7 @@ run "schedules_call_what_they_are_for" {
   command = apply
 
   assert {
-    condition     = { for name, rule in aws_cloudwatch_event_rule.this : name => rule.schedule_expression } == { report-daily = "cron(30 0 * * ? *)", rotation-drive = "rate(5 minutes)", archive-minute = "rate(1 minute)", verify-daily = "cron(0 3 * * ? *)", canary-minutely = "rate(1 minute)" }
+    condition     = { for name, rule in aws_cloudwatch_event_rule.this : name => rule.schedule_expression } == { report-daily = "cron(0 2 * * ? *)", rotation-drive = "rate(5 minutes)", archive-minute = "rate(1 minute)", verify-daily = "cron(30 0 * * ? *)", verify-weekly = "cron(0 5 ? * SUN *)", canary-minutely = "rate(1 minute)" }
     error_message = "schedules must be those of the README"
   }
   assert {

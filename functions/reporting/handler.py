@@ -25,15 +25,18 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     settings, clients = load(Settings, os.environ), Clients()
     try:
         answer = asyncio.run(run(settings, parse(event, now_ns(), REPORTS), clients))
-    except FunctionError as error:
+    except Exception as error:
         _tell(settings, clients, error)
         raise
     LOG.info("report_made", extra={"made": {**answer, "link": "(signed)"}})
     return answer
 
 
-def _tell(settings: Settings, clients: Clients, error: FunctionError) -> None:
+def _tell(settings: Settings, clients: Clients, error: Exception) -> None:
+    """An error that is not ours may hold anything, so only its name is told."""
+    code = error.code if isinstance(error, FunctionError) else "unexpected"
+    text = str(error) if isinstance(error, FunctionError) else f"{type(error).__name__}; see the function's log"
     try:
-        alert(clients, settings.alerts_topic_arn, f"Ironbook: no report ({error.code})", str(error))
+        alert(clients, settings.alerts_topic_arn, f"Ironbook: no report ({code})", text)
     except CloudFailed as failure:
         LOG.error("alert_failed", extra={"why": str(failure)})

@@ -386,6 +386,24 @@ def test_a_failure_is_told_to_the_alerts_topic_and_raised(
     assert "hidden-password" not in told["Message"]
 
 
+def test_a_failure_that_nobody_thought_of_is_told_by_its_name_and_raised(
+    invoke: Invoke, buckets: Any, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OverflowError("hidden-password is too large")
+
+    topic, queue = _topic(aws, "alerts")
+    monkeypatch.setenv("IRONBOOK_FUNCTION_ALERTS_TOPIC_ARN", topic)
+    monkeypatch.setattr(files.TableWriter, "write", fail)
+    with pytest.raises(OverflowError):
+        invoke()
+    [told] = _told(aws, queue)
+    assert told["Subject"] == "Ironbook: no report (unexpected)"
+    assert "OverflowError" in told["Message"]
+    assert "hidden-password" not in told["Message"]
+    assert objects(buckets, "") == {}
+
+
 def test_the_database_is_found_by_its_secret(
     invoke: Invoke, buckets: Any, aws: Aws, market_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

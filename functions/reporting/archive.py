@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ __all__ = ["Archive"]
 
 READ_AHEAD_BYTES: Final = 4 << 20
 BATCH_ROWS: Final = 16_384
+PAGE_KEYS: Final = 1_000
+_JOURNAL: Final = re.compile(r"journal/(\d+)/")
 ARRIVAL_COLUMNS: Final = ["seq", "symbol", "bid_ticks", "ask_ticks"]
 
 
@@ -32,6 +35,18 @@ class Archive:
     def __init__(self, clients: Clients, bucket: str) -> None:
         self._clients, self._bucket = clients, bucket
         self.notes: list[str] = []
+
+    def shards(self) -> list[int]:
+        """Whose journals are in the archive, whatever the tables know of. Raises CloudFailed where S3 refuses."""
+        if not self._bucket:
+            return []
+        found = []
+        with told("the archive must be readable", f"s3://{self._bucket}/journal/"):
+            pages = self._clients.get("s3").get_paginator("list_objects_v2")
+            wanted = {"Bucket": self._bucket, "Prefix": "journal/", "Delimiter": "/"}
+            for page in pages.paginate(**wanted, PaginationConfig={"PageSize": PAGE_KEYS}):
+                found += [_JOURNAL.fullmatch(one["Prefix"]) for one in page.get("CommonPrefixes", [])]
+        return sorted(int(match[1]) for match in found if match is not None)
 
     def statements(self, shards: Sequence[int], day: str) -> list[Statement | Missing]:
         """The ledger at the end of a day, of each shard. Raises CloudFailed where S3 refuses."""

@@ -2,7 +2,8 @@
 
 A mark moves with events, so behind the last event of a day it stands still until the next day has one. The day is
 covered when an event of the next day is in the tables, or when the newest mark is at least the last event that the
-engine's own statement knows of.
+engine's own statement knows of. Which shards there are, the archive knows too: one that analytics never wrote, or whose
+rows and marks are gone, has reached sequence 0.
 """
 
 from __future__ import annotations
@@ -13,12 +14,18 @@ from functions.reporting.errors import AnalyticsBehind
 from functions.reporting.rows import Reach
 from functions.reporting.statement import Missing, Statement
 
-__all__ = ["check"]
+__all__ = ["check", "joined"]
+
+
+def joined(reach: Sequence[Reach], archived: Sequence[int]) -> list[Reach]:
+    """How far every shard's events are in the tables, also of those that only the archive has."""
+    missing = set(archived) - {one.shard for one in reach}
+    return sorted([*reach, *(Reach(shard, 0, None) for shard in missing)])
 
 
 def check(day: str, reach: Sequence[Reach], statements: Sequence[Statement | Missing]) -> None:
     """Raises AnalyticsBehind, which says of each shard what is missing."""
-    if not reach:
+    if not any(one.seq for one in reach):
         raise AnalyticsBehind(
             f"the tables must hold {day}, analytics has written nothing yet",
             detail="table stream_marks",

@@ -52,7 +52,7 @@ class Reach(NamedTuple):
     """How far the events of a shard are in the tables."""
 
     shard: int  # whose journal
-    seq: int  # the newest mark
+    seq: int  # the newest mark; 0: the tables have none of it
     later_ns: int | None  # newest time of an event at or behind the day's end; None: there is none
 
 

@@ -101,7 +101,7 @@ class _Run:
     async def make(self) -> tuple[Output, bytes, str]:
         """All files, not yet to be seen; the manifest, and what comes first."""
         request, database = self._request, self._database
-        reach = await database.reach(request.end_ns)
+        reach = coverage.joined(await database.reach(request.end_ns), self._archive.shards())
         self._shards = [one.shard for one in reach]
         self._statements = self._statements_of(request.day)
         if not request.partial:

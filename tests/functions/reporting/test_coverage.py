@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from functions.reporting.coverage import check
+from functions.reporting.coverage import check, joined
 from functions.reporting.errors import AnalyticsBehind
 from functions.reporting.rows import Reach
 from functions.reporting.statement import Missing, Statement, parse
@@ -53,3 +53,22 @@ def test_one_shard_behind_is_enough_to_refuse_and_is_the_one_named() -> None:
 def test_a_database_that_analytics_never_wrote_is_refused() -> None:
     with pytest.raises(AnalyticsBehind, match="written nothing yet"):
         check(DAY, [], [])
+
+
+def test_a_shard_that_only_the_archive_has_is_refused_though_the_others_are_whole() -> None:
+    with pytest.raises(AnalyticsBehind) as refused:
+        check(DAY, joined([Reach(2, 10, 5)], [2, 3]), [statement(870)])
+    assert refused.value.detail == "shard 3: sequence 0 of 870"
+
+
+def test_a_shard_that_never_had_an_event_needs_no_rows() -> None:
+    check(DAY, joined([Reach(2, 10, 5)], [2, 3]), [statement(0)])
+
+
+def test_a_shard_that_the_archive_does_not_have_yet_is_kept() -> None:
+    assert joined([Reach(3, 10, 5)], [1]) == [Reach(1, 0, None), Reach(3, 10, 5)]
+
+
+def test_an_archive_beside_a_database_that_analytics_never_wrote_is_refused_as_such() -> None:
+    with pytest.raises(AnalyticsBehind, match="written nothing yet"):
+        check(DAY, joined([], [3]), [statement(870)])

@@ -18,7 +18,7 @@ import pyarrow.parquet
 import pytest
 
 from functions.common.errors import CloudFailed, EventInvalid, SettingsInvalid
-from functions.reporting import files
+from functions.reporting import archive, files
 from functions.reporting.errors import AnalyticsBehind, DatabaseAway, DatabaseInvalid, DayInvalid
 from functions.reporting.run import REPORTS
 from schemas.migrations import migrate
@@ -269,6 +269,40 @@ def test_tables_that_do_not_reach_the_days_end_are_refused_with_what_is_missing(
     assert refused.value.detail == f"shard 0: sequence {seq} of {market.statement(DAY)['sequence']}"
     assert objects(buckets, "") == {}
     assert invoke({"day": DAY, "partial": True}, url=postgres_url)["partial"], "as partial it is made"
+
+
+def _put_shard(s3: Any, shard: int) -> int:
+    """Another shard in the archive, with a ledger; the last sequence of its day."""
+    said = {day: market.statement(day) | {"shard": shard} for day in market.DAYS}
+    for day, found in said.items():
+        s3.put_object(Bucket="archive", Key=f"statements/{shard:05d}/{day}.json", Body=market.as_json(found))
+    head = json.dumps({"format": 1, "shard": shard, "last_sequence": 10**6}).encode()
+    s3.put_object(Bucket="archive", Key=f"journal/{shard:05d}/manifest.json", Body=head)
+    return int(said[DAY]["sequence"])
+
+
+def test_shards_that_the_archive_has_and_the_tables_have_not_are_refused(
+    invoke: Invoke, buckets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "PAGE_KEYS", 1)  # S3 gives no more than 1,000 at a time
+    seqs = [_put_shard(buckets, shard) for shard in (1, 2)]
+    buckets.put_object(Bucket="archive", Key="journal/notes/read.me", Body=b"no shard")
+    with pytest.raises(AnalyticsBehind) as refused:
+        invoke()
+    wanted = [f"shard {shard}: sequence 0 of {seq}" for shard, seq in zip((1, 2), seqs, strict=True)]
+    assert refused.value.detail == "; ".join(wanted)
+    assert objects(buckets, "") == {}
+
+
+def test_a_shard_whose_marks_are_gone_from_the_tables_is_refused(
+    invoke: Invoke, buckets: Any, postgres_url: str
+) -> None:
+    market.fill(postgres_url)
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("UPDATE stream_marks SET shard = 7")
+    with pytest.raises(AnalyticsBehind) as refused:
+        invoke(url=postgres_url)
+    assert f"shard 0: sequence 0 of {market.statement(DAY)['sequence']}" in refused.value.detail
 
 
 def test_a_missing_table_or_database_changes_nothing_in_s3(invoke: Invoke, buckets: Any, postgres_url: str) -> None:

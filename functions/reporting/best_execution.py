@@ -166,6 +166,7 @@ class Orders:
         self._of_kind: dict[tuple[str, str], Spread] = {}  # symbol, order type
         self.histogram = [0] * (len(EDGES_PPM) + 1)  # orders by cost against arrival
         self.untracked_count = 0
+        self.first: dict[int, int] = {}  # by shard: the day's first record; orders from it on were accepted on the day
         self._open: dict[int, dict[int, _Order]] = {}
 
     def accepted(self, row: Row, market: Market, bid_ticks: int | None, ask_ticks: int | None) -> None:
@@ -203,6 +204,7 @@ class Orders:
             quality.sell_units += units
         if order is None or orders is None:
             quality.carried_fills += 1
+            self._must_be_known(row, market)
             return
         if order.lots == 0:
             self._first_fill(order, row["received_ns"])
@@ -212,12 +214,19 @@ class Orders:
             quality.full_orders += 1
             self._end(row, orders)
 
-    def ended(self, row: Row) -> None:
+    def ended(self, row: Row, market: Market) -> None:
         """It is cancelled, in part (done is false) or all that was left."""
         orders = self._open.get(row["shard"])
-        if row["done"] and orders and row["order_id"] in orders:
+        if not orders or row["order_id"] not in orders:
+            self._must_be_known(row, market)
+        elif row["done"]:
             orders[row["order_id"]].quality.cancelled_orders += 1
             self._end(row, orders)
+
+    def _must_be_known(self, row: Row, market: Market) -> None:
+        """A report of an order that is not open can only be of one that was entered before the day."""
+        if row["order_id"] >= self.first.get(row["shard"], row["order_id"] + 1) and not self.untracked_count:
+            market.fault(row, f"order {row['order_id']} must have been accepted and be open when it is {row['type']}")
 
     def triggered(self, row: Row) -> None:
         """A stop order enters the book: from here on it is measured."""

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from functions.common.errors import FunctionError
 from functions.reporting.best_execution import Group, Orders, Quality, Spread, day_cost
-from functions.reporting.market import Instrument, Market, Timeline
+from functions.reporting.market import BLOCK, Instrument, Market, Timeline, fill_sum
 from functions.reporting.reconciliation import Difference, Ledger, Reconciliation, Said
 from functions.reporting.rows import Arrival, Books, Profit, Reference
 from functions.reporting.sketch import Sketch
@@ -29,6 +29,7 @@ __all__ = ["FILES", "AccountSymbol", "DayFigures", "Figures", "RowsInvalid", "Sy
 
 Row = Mapping[str, Any]
 
+GAPS_KEPT = 20
 PROFIT_FIELDS = (
     "realised_units", "fees_units", "fill_count", "winning_count", "losing_count", "volume_units", "profit_units",
     "loss_units",
@@ -253,6 +254,10 @@ class DayFigures:
         self._arrivals = arrivals if arrivals is not None else iter(())
         self._arrival: Arrival | None = None
         self._tables_read = False
+        self._reports: dict[tuple[int, int], int] = {}  # by shard and key: the number of its next report
+        self._gaps: list[Difference] = []
+        self._gap_count = 0
+        self._blocks: dict[str, dict[int, int]] = {}  # by symbol: checksums of the table trades, as Market has them
         if not self.ledger.from_nothing:
             self._open(opening)
 
@@ -274,6 +279,10 @@ class DayFigures:
                 hint="order them by their primary key, each once",
             )
         self._at = at
+        if row["key"]:
+            self._number(row)
+        if shard not in self._sequences:
+            self.orders.first[shard] = seq
         self.execution_count += 1
         self._sequences[shard] = seq
         if kind == "filled":
@@ -282,7 +291,7 @@ class DayFigures:
             bid, ask = self._best_at(shard, seq) if self._has_arrivals else (None, None)
             self.orders.accepted(row, self._market_of(row), bid, ask)
         elif kind == "cancelled":
-            self.orders.ended(row)
+            self.orders.ended(row, self._market_of(row))
         elif kind == "triggered":
             self.orders.triggered(row)
         elif kind == "adjustment":
@@ -291,6 +300,20 @@ class DayFigures:
             self.rejected_count += 1
             key = row["account"], row["symbol"] or ""
             self._rejected[key] = self._rejected.get(key, 0) + 1
+
+    def _number(self, row: Row) -> None:
+        """Reports of a key are numbered without gaps, so one that is missing is missed."""
+        key, number = (row["shard"], row["key"]), row["report_number"]
+        due = self._reports.get(key, number)
+        self._reports[key] = number + 1
+        if number != due:
+            self._gap_count += 1
+            if len(self._gaps) < GAPS_KEPT:
+                note = f"the next report of key {row['key']} must have number {due}, has {number}: rows are missing"
+                where = f"shard {row['shard']}, record {row['seq']}"
+                subject, account = row["symbol"] or "–", row["account"]
+                gap = Difference(what="reports", account=account, subject=subject, said=(), where=where, note=note)
+                self._gaps.append(gap)
 
     def cash_flow(self, row: Row) -> None:
         """A deposit, withdrawal or payout of fees, of the day."""
@@ -304,6 +327,13 @@ class DayFigures:
             sums[0] += 1
             sums[1] += row["quantity_lots"]
             sums[2] += row["notional_units"]
+            trade_id, price, lots = row["trade_id"], row["price_ticks"], row["quantity_lots"]
+            blocks, waited = self._blocks.setdefault(row["symbol"], {}), not row["auction"]
+            blocks[trade_id // BLOCK] = (
+                blocks.get(trade_id // BLOCK, 0)
+                + fill_sum(trade_id, price, lots, row["maker_order_id"], waited)
+                + fill_sum(trade_id, price, lots, row["taker_order_id"], False)
+            )
 
     def _filled(self, row: Row) -> None:
         market = self._market_of(row)
@@ -373,6 +403,10 @@ class DayFigures:
         ledger.close(closing)
         for symbol in sorted(self.markets):
             self._settle(self.markets[symbol])
+        for gap in self._gaps:
+            ledger.differ(gap)
+        if self._gap_count > len(self._gaps):
+            ledger.note(f"{self._gap_count - len(self._gaps):,} more gaps in the numbers of reports are not listed.")
         self._compare_profits(daily_pnl)
         self._compare_positions(closing)
         self._compare_realised(closing)
@@ -494,6 +528,7 @@ class DayFigures:
             folded = [market.trades, market.lots, market.units] if market is not None else [0, 0, 0]
             self.ledger.checked("trades: symbols with executions")
             if folded == printed:
+                self._compare_blocks(symbol, market)
                 continue
             said = tuple(
                 Said(source=source, value=sums[2], text=f"{sums[0]:,} trades, {sums[1]:,} lots, {sums[2]:,} units")
@@ -501,6 +536,17 @@ class DayFigures:
             )
             where = f"the whole of {self.reference.day}"
             self.ledger.differ(Difference(what="trades", account=0, subject=symbol, said=said, where=where))
+
+    def _compare_blocks(self, symbol: str, market: Market | None) -> None:
+        """Prices, quantities and orders of the trades, some hundred trades at a time."""
+        told, folded = self._blocks.get(symbol, {}), market.blocks if market is not None else {}
+        for block in sorted({*told, *folded}):
+            if told.get(block) != folded.get(block):
+                note = "price, quantity, maker's or taker's order of at least one of them is not that of its fills"
+                where = f"trades {block * BLOCK} to {block * BLOCK + BLOCK - 1}, tables trades and executions"
+                self.ledger.differ(
+                    Difference(what="trades", account=0, subject=symbol, said=(), where=where, note=note)
+                )
 
     def _accounts(self) -> Iterator[AccountSymbol]:
         counted: dict[tuple[int, str], list[Quality]] = {}

@@ -17,6 +17,7 @@ __all__ = ["Fault", "Instrument", "Market", "Step", "Timeline", "decimal_text", 
 STEPS_MAX = 512
 STEP_NS = 100_000_000
 FAULTS_KEPT = 20
+BLOCK = 256  # trades that have one checksum
 
 Row = Mapping[str, Any]
 
@@ -31,6 +32,11 @@ def rounded(numerator: int, denominator: int) -> int:
     """The quotient to the nearest whole number, halves away from zero. denominator > 0."""
     magnitude = (2 * abs(numerator) + denominator) // (2 * denominator)
     return magnitude if numerator >= 0 else -magnitude
+
+
+def fill_sum(trade_id: int, price_ticks: int, lots: int, order_id: int, maker: bool) -> int:
+    """A checksum of one side of a trade; sums of them are the same in whatever order. Never told, only compared."""
+    return hash((trade_id, price_ticks, lots, order_id, maker))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +165,7 @@ class Market:
         "_shard",
         "_side_lots",
         "_sides",
+        "blocks",
         "buy_lots",
         "fault_count",
         "faults",
@@ -180,6 +187,7 @@ class Market:
         self.trades = self.lots = self.units = self.buy_lots = 0
         self.last_ticks = self.high_ticks = self.low_ticks = self.open_ticks = 0
         self.timeline = Timeline()
+        self.blocks: dict[int, int] = {}  # checksums of the fills, by trade_id // BLOCK
         self.faults: list[Fault] = []
         self.fault_count = 0
         self._side_lots = self._sides = self._shard = self._seq = 0
@@ -190,6 +198,10 @@ class Market:
         if row["price_ticks"] * lots * self.instrument.quote_units_per_tick_lot != units:
             due = row["price_ticks"] * lots * self.instrument.quote_units_per_tick_lot
             self.fault(row, f"notional of trade {trade_id} must be {due} units (price times quantity), is {units}")
+        block = trade_id // BLOCK
+        self.blocks[block] = self.blocks.get(block, 0) + fill_sum(
+            trade_id, row["price_ticks"], lots, row["order_id"], row["maker"] and not row["auction"]
+        )
         if trade_id != self.trade_id:
             self._print(row, trade_id, lots, units)
         self._sides += 1

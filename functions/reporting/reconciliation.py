@@ -255,6 +255,7 @@ class Ledger:
             self._compare_balance(key, told.get(key, 0), tables.get(key, 0))
         self._compare_positions(closing)
         for shard in sorted(self.statements):
+            self._compare_decimals(self.statements[shard])
             self._compare_totals(self.statements[shard])
             self._conserve(self.statements[shard])
         self._compare_cash(closing)
@@ -320,6 +321,26 @@ class Ledger:
                     )
                     where = self._where(row.shard)
                     self.differ(Difference(what=what, account=0, subject=row.asset, said=said, where=where))
+
+    def _compare_decimals(self, statement: Statement) -> None:
+        """What a unit is worth: all amounts that people read depend on it."""
+        for name in sorted(statement.decimals):
+            told, asset = statement.decimals[name], self.reference.assets.get(name)
+            sides = [("table assets", asset.decimals)] if asset is not None else []
+            for symbol, row in sorted(self.reference.instruments.items()):
+                for used, decimals in ((row.base, row.base_decimals), (row.quote, row.quote_decimals)):
+                    if used == name:
+                        sides.append((f"table instruments, {symbol}", decimals))
+            self.checked("decimals of assets")
+            for source, decimals in sides:
+                if decimals != told:
+                    said = (
+                        Said(source="engine's ledger", value=told, text=str(told)),
+                        Said(source=source, value=decimals, text=str(decimals)),
+                    )
+                    where = self._where(statement.shard)
+                    self.differ(Difference(what="decimals", account=0, subject=name, said=said, where=where))
+                    break
 
     def _compare_totals(self, statement: Statement) -> None:
         for what, engine in (

@@ -172,7 +172,7 @@ def test_an_empty_day_is_a_report_with_nothing_in_it() -> None:
 
 def test_executions_out_of_order_or_of_an_unknown_symbol_are_refused_with_where() -> None:
     made = DayFigures(reference(), statements=[], before=[], opening=EMPTY)
-    row = {"shard": 0, "seq": 7, "n": 0, "type": "accepted", "account": 1, "symbol": "A/B", "order_type": "limit"}
+    row = {"shard": 0, "seq": 7, "n": 0, "type": "accepted", "account": 1, "symbol": "A/B", "key": 0}
     with pytest.raises(RowsInvalid, match="'A/B' is not") as refused:
         made.execution(row)
     assert "record 7 of shard 0" in str(refused.value)

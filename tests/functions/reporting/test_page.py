@@ -48,7 +48,7 @@ def trade(symbol: str, quote: str, number: int, accounts: int) -> Iterator[dict[
     maker, taker = number % accounts + 1, (number + 1) % accounts + 1
     common: dict[str, Any] = {
         "shard": 0, "symbol": symbol, "instrument": 1, "price_ticks": price, "quantity_lots": 5, "firm": 1,
-        "quote": quote,
+        "quote": quote, "key": 0, "auction": False,
     }  # fmt: skip
     sent = [(2 * number, 0, maker, "sell", time_ns), (2 * number + 1, 0, taker, "buy", time_ns + number * 10**6)]
     for seq, n, account, side, at in sent:

@@ -211,6 +211,42 @@ def test_a_trade_that_is_gone_from_the_table_of_trades_is_missed(altered: Altere
     assert [one.what for one in found.reconciliation.differences] == ["trades"]
 
 
+@pytest.mark.parametrize("kind", ["rejected", "cancelled", "accepted"])
+def test_reports_that_are_gone_are_missed_by_their_numbers(url: str, altered: Altered, kind: str) -> None:
+    beside = f"FROM executions x WHERE x.key = e.key AND x.{OF_DAY} AND x.report_number = e.report_number"
+    key, number = one(
+        url,
+        f"SELECT key, report_number FROM executions e WHERE type = '{kind}' AND key <> 0 AND {OF_DAY} "
+        f"AND EXISTS (SELECT {beside} - 1) AND EXISTS (SELECT {beside} + 1) ORDER BY seq, n LIMIT 1",
+    )
+    found = altered(f"DELETE FROM executions WHERE (key, report_number) = ({key}, {number})")
+    [gap] = differences(found, "reports")
+    assert gap.note == f"the next report of key {key} must have number {number}, has {number + 1}: rows are missing"
+
+
+def test_a_fill_of_another_order_is_told(altered: Altered) -> None:
+    found = altered(f"UPDATE executions SET order_id = order_id + 1000000 WHERE (shard, seq, n) IN ({A_FILL})")
+    notes = [one.note for one in differences(found, "fills")]
+    assert any("must have been accepted and be open when it is filled" in note for note in notes)
+    assert len(differences(found, "trades")) == 1
+
+
+@pytest.mark.parametrize("change", ["maker = NOT maker", "price_ticks = price_ticks + 1"])
+def test_fills_that_are_not_those_of_the_table_of_trades_are_told(altered: Altered, change: str) -> None:
+    found = altered(f"UPDATE executions SET {change} WHERE (shard, seq, n) IN ({A_FILL})")
+    assert any("tables trades and executions" in one.where for one in differences(found, "trades"))
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("assets", "decimals"), ("instruments", "base_decimals"), ("instruments", "quote_decimals")]
+)
+def test_altered_decimals_are_held_against_the_ledgers(altered: Altered, table: str, column: str) -> None:
+    found = altered(f"UPDATE {table} SET {column} = {column} + 1")
+    told = differences(found, "decimals")
+    assert told
+    assert all(one.said[1].value == (one.said[0].value or 0) + 1 for one in told)
+
+
 def test_a_ledger_that_does_not_conserve_is_told_by_asset(market_url: str) -> None:
     true = said(DAY)
     asset = next(iter(true.deposits))
@@ -295,6 +331,7 @@ def test_shards_are_compared_each_with_its_own_statement() -> None:
                     "shard": shard, "seq": 5, "n": n, "received_ns": 1, "type": "filled", "firm": account,
                     "account": account, "symbol": name, "side": side, "order_id": n + 1, "trade_id": 1, "maker": n == 1,
                     "price_ticks": 100, "quantity_lots": 1, "notional_units": 100, "fee_units": fee, "done": True,
+                    "key": 0, "auction": False,
                 })  # fmt: skip
         for shard in (0, 1):
             for account in (1, 2):
@@ -302,7 +339,10 @@ def test_shards_are_compared_each_with_its_own_statement() -> None:
                     "shard": shard, "seq": account, "type": "deposit", "account": account, "asset": "USD",
                     "amount_units": 1_000,
                 })  # fmt: skip
-            made.trade({"type": "trade", "symbol": f"{'AB'[shard]}/USD", "quantity_lots": 1, "notional_units": 100})
+            made.trade({
+                "type": "trade", "symbol": f"{'AB'[shard]}/USD", "quantity_lots": 1, "notional_units": 100,
+                "trade_id": 1, "price_ticks": 100, "maker_order_id": 2, "taker_order_id": 1, "auction": False,
+            })  # fmt: skip
         profits = [
             Profit(account, name, account, 0, fees, 0, 100, 1, 0, 0, 100, 0, 0, "USD")
             for name in instruments

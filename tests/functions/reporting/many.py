@@ -34,21 +34,21 @@ FROM generate_series(0, $1::bigint - 1) AS k"""
 _VALUES: Final = "price * lots * 10 AS notional, (price * lots * 10 + 9999) / 10000 AS fee"
 
 EXECUTIONS: Final = f"""
-WITH t AS (SELECT *, {_VALUES} FROM ({_TRADES}) made)
+WITH t AS (SELECT *, {_VALUES}, 2 * (k / {PAIRS}) AS number FROM ({_TRADES}) made)
 INSERT INTO executions (shard, seq, n, received_ns, type, firm, account, key, report_number, code, symbol, instrument,
     side, order_id, client_order_id, price_ticks, quantity_lots, remaining_lots, done, order_type, time_in_force,
     post_only, trade_id, maker, auction, notional_units, fee_units, quote, nonce, text)
 SELECT 0, e.* FROM t, LATERAL (VALUES
-    (sell_seq, 0, time_ns, 'accepted', seller, seller, seller, 2 * k + 1, 'none', symbol, instrument, 'sell', sell_seq,
+    (sell_seq, 0, time_ns, 'accepted', seller, seller, seller, number + 1, 'none', symbol, instrument, 'sell', sell_seq,
      sell_seq::numeric, price, lots, lots, false, 'limit', 'good_till_cancelled', false, NULL::bigint, NULL::boolean,
      NULL::boolean, NULL::bigint, NULL::bigint, NULL::text, lpad(to_hex(sell_seq), 32, '0'), NULL::text),
-    (buy_seq, 0, time_ns + 1000, 'accepted', buyer, buyer, buyer, 2 * k + 1, 'none', symbol, instrument, 'buy', buy_seq,
-     buy_seq::numeric, price, lots, lots, false, 'limit', 'immediate_or_cancel', false, NULL, NULL, NULL, NULL, NULL,
+    (buy_seq, 0, time_ns + 1000, 'accepted', buyer, buyer, buyer, number + 1, 'none', symbol, instrument, 'buy',
+     buy_seq, buy_seq::numeric, price, lots, lots, false, 'limit', 'immediate_or_cancel', false, NULL, NULL, NULL, NULL, NULL,
      NULL, lpad(to_hex(buy_seq), 32, '0'), 'order ' || buy_seq),
-    (buy_seq, 1, time_ns + 1000, 'filled', buyer, buyer, buyer, 2 * k + 2, 'none', symbol, instrument, 'buy', buy_seq,
+    (buy_seq, 1, time_ns + 1000, 'filled', buyer, buyer, buyer, number + 2, 'none', symbol, instrument, 'buy', buy_seq,
      buy_seq::numeric, price, lots, 0, true, NULL, NULL, NULL, trade_id, false, false, notional, fee, 'USD',
      NULL, NULL),
-    (buy_seq, 2, time_ns + 1000, 'filled', seller, seller, seller, 2 * k + 2, 'none', symbol, instrument, 'sell',
+    (buy_seq, 2, time_ns + 1000, 'filled', seller, seller, seller, number + 2, 'none', symbol, instrument, 'sell',
      sell_seq, sell_seq::numeric, price, lots, 0, true, NULL, NULL, NULL, trade_id, true, false, notional, 0, 'USD',
      NULL, NULL)
 ) e"""

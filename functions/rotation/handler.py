@@ -71,6 +71,8 @@ async def _answer(event: Mapping[str, Any], settings: Settings, clients: Clients
             step = step_named(event["Step"])
             done = await rotation.step(step, text_of(event, "SecretId"), text_of(event, "ClientRequestToken"))
             return _said(done)
+        if "dry_run" in event and event.get("action") != "rotate":
+            raise EventInvalid("dry_run must stand beside action rotate only", hint="status changes nothing either")
         match event.get("action"):
             case "drive":
                 return await _all(rotation.drive, rotation.listed(), settings, clients)

@@ -161,7 +161,10 @@ class Rotation:
         """As far as it goes, from wherever it stands."""
         name = self._store.describe(secret_id).name
         async with self._book.locked(name):
-            outcome = _outcome(self._look(secret_id))
+            case = self._look(secret_id)
+            outcome = _outcome(case)
+            if case.next is Next.REST and case.kind.due(case.old):
+                await self._create(case, outcome)
             await self._go_on(secret_id, outcome)
             return outcome
 

@@ -40,6 +40,9 @@ class Kind(Protocol):
     def made(self, value: Value) -> bool:
         """Is there a secret in it yet? Some are named before they can be made."""
 
+    def due(self, value: Value) -> bool:
+        """Must a new one be made now, whatever the schedule says?"""
+
     def holder(self, value: Value) -> str:
         """Its name in secret_holders."""
 
@@ -70,6 +73,9 @@ class Quiet:
 
     def made(self, value: Value) -> bool:
         return True
+
+    def due(self, value: Value) -> bool:
+        return False
 
     async def set(self, new: Value) -> list[str]:
         return []

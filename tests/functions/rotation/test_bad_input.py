@@ -183,13 +183,15 @@ def test_an_event_that_says_nothing_is_refused(world: World):
         {},
         {"action": "explode"},
         {"action": "rotate"},
+        {"action": "drive", "dry_run": True},
+        {"action": "install", "dry_run": True},
         {"action": "rotate", "secret_id": 7},
         {"action": "rotate", "secret_id": "x", "dry_run": "yes"},
         {"Step": "createSecret"},
         {"Step": "createSecret", "SecretId": "x"},
     ):
         refused(world, EventInvalid, "must", functools.partial(world.handle, event))
-    assert len(world.alerts()) == 7
+    assert len(world.alerts()) == 9
 
 
 def test_settings_that_are_missing_are_named(world: World):

@@ -150,3 +150,12 @@ def test_no_certificate_outlives_its_authority():
     chain, _ = make_certificate(authority(days=10), NAMES, 90, NOW)
     leaf, signer = x509.load_pem_x509_certificates(chain.encode())
     assert leaf.not_valid_after_utc == signer.not_valid_after_utc
+
+
+def test_a_certificate_in_its_last_third_is_made_anew_whatever_the_schedule_says(world: World, firm: dict[str, str]):
+    for days_ago, new in ((50, False), (70, True)):
+        chain, key = make_certificate(firm, NAMES, 90, NOW - datetime.timedelta(days=days_ago))
+        value = {"certificate": chain, "private_key": key, "names": NAMES, "days": 90}
+        secret = world.secret(f"tls/{days_ago}", "tls", value, "")
+        assert world.drive(secret)["state"] == "rest"
+        assert (world.value(secret)["certificate"] != chain) == new

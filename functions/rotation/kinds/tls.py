@@ -72,12 +72,12 @@ class Tls(Quiet):
         return bool(value["certificate"])
 
     def due(self, value: Value) -> bool:
-        """In the last third of its days, so that no schedule can be too late."""
+        """In the last third of its life, so that no schedule can be too late."""
         if not self.made(value):
             return False
         leaf = x509.load_pem_x509_certificate(value["certificate"].encode())
-        left_s = leaf.not_valid_after_utc.timestamp() - self._now_ns() / 10**9
-        return bool(left_s < value["days"] * 86_400 / 3)
+        begins_s, ends_s = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+        return bool(ends_s - self._now_ns() / 10**9 < (ends_s - begins_s) / 3)  # its own days: its authority may end soon
 
     def holder(self, value: Value) -> str:
         return f"tls/{value['names'][0]}"

@@ -77,7 +77,8 @@ class Tls(Quiet):
             return False
         leaf = x509.load_pem_x509_certificate(value["certificate"].encode())
         begins_s, ends_s = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-        return bool(ends_s - self._now_ns() / 10**9 < (ends_s - begins_s) / 3)  # its own days: its authority may end soon
+        left_s = ends_s - self._now_ns() / 10**9
+        return bool(left_s < (ends_s - begins_s) / 3)  # of its own life: its authority may end soon
 
     def holder(self, value: Value) -> str:
         return f"tls/{value['names'][0]}"

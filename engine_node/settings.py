@@ -435,10 +435,10 @@ def _kafka_misfits(settings: Settings) -> Iterator[SettingsError]:
     named = settings.kafka_login_file or (settings.kafka_username and settings.kafka_password_file)
     if settings.kafka_security.startswith("sasl") and not named:
         yield SettingsError(
-            f"kafka_username and kafka_password_file must be set where kafka_security is {settings.kafka_security}, "
-            "were not",
+            "kafka_login_file, or kafka_username and kafka_password_file, must be set where kafka_security is "
+            f"{settings.kafka_security}, were not",
             detail="field kafka_security",
-            hint="name both, or choose plaintext or ssl",
+            hint="name the file that holds the whole login, or user and password's file; or choose plaintext or ssl",
         )
 
 

@@ -173,11 +173,21 @@ def test_a_missing_file_and_one_that_is_not_text_are_refused(tmp_path: Path) -> 
         ('kafka_bootstrap = "kafka-1"', "kafka_bootstrap must be host:port"),
         ('kafka_bootstrap = "kafka-1:9092;kafka-2:9092"', "kafka_bootstrap must be host:port"),
         ('kafka_topic_prefix = "dev/"', "kafka_topic_prefix must be"),
-        ('kafka_security = "sasl_ssl"', "kafka_username and kafka_password_file must be set"),
+        ('kafka_security = "sasl_ssl"', "kafka_login_file, or kafka_username and kafka_password_file, must be set"),
+        ('kafka_security = "sasl_ssl"\nkafka_username = "a"', "name the file that holds the whole login"),
     ],
 )
 def test_settings_that_do_not_fit_each_other_are_refused(tmp_path: Path, text: str, match: str) -> None:
     assert match in str(refused(write(tmp_path, text)))
+
+
+@pytest.mark.parametrize(
+    "login",
+    ['kafka_login_file = "/run/login.json"', 'kafka_username = "a"\nkafka_password_file = "/run/password"'],
+)
+def test_a_login_to_kafka_is_a_file_or_user_and_password(tmp_path: Path, login: str) -> None:
+    chosen = settings.load(write(tmp_path, f'kafka_security = "sasl_ssl"\n{login}'), {})
+    assert chosen.kafka_security == "sasl_ssl"
 
 
 def test_a_misfit_names_the_source_of_the_field() -> None:

@@ -39,6 +39,14 @@ class Directory:
         """Make the directory if it is not there, and lock it. Raises FollowerRunning, FilesUnwritable."""
         with self._told(self.path):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mode = self.path.stat().st_mode & 0o7777
+        if mode & 0o002:
+            raise FilesUnwritable(
+                f"a directory of secrets must not be writable by everybody, has mode {mode:04o}",
+                detail=str(self.path),
+                hint=f"chmod 700 {self.path}; whoever may write there says where secrets go",
+            )
+        with self._told(self.path):
             lock = self.path / "follow.lock"
             self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -200,3 +200,15 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
             directory.write_together("x", {"x.crt": b"1"})
     with pytest.raises(FilesUnwritable, match="writable"):
         Directory(tmp_path / "file").take()
+
+
+def test_a_place_where_everybody_may_write_gets_no_secrets(tmp_path: Path) -> None:
+    for mode in (0o777, 0o1777, 0o702):
+        tmp_path.chmod(mode)
+        with pytest.raises(FilesUnwritable, match="must not be writable by everybody"):
+            Directory(tmp_path).take()
+        assert not list(tmp_path.iterdir())
+    tmp_path.chmod(0o770)
+    directory = Directory(tmp_path)
+    directory.take()
+    directory.release()

@@ -75,7 +75,7 @@ async def _answer(event: Mapping[str, Any], settings: Settings, clients: Clients
             raise EventInvalid("dry_run must stand beside action rotate only", hint="status changes nothing either")
         match event.get("action"):
             case "drive":
-                return await _all(rotation.drive, rotation.listed(), settings, clients)
+                return await _drive(rotation, settings, clients)
             case "install":
                 return await _all(rotation.install, rotation.listed(), settings, clients)
             case "rotate":
@@ -91,6 +91,15 @@ async def _answer(event: Mapping[str, Any], settings: Settings, clients: Clients
                     f"an event must have a Step, or action drive, rotate, status or install; was {str(other)[:40]!r}",
                     hint="see event.example.json",
                 )
+
+
+async def _drive(rotation: Rotation, settings: Settings, clients: Clients) -> dict[str, Any]:
+    try:
+        return await _all(rotation.drive, rotation.listed(), settings, clients)
+    finally:
+        for secret, text in rotation.urgent.items():
+            if text:
+                _alert(clients, settings, f"{secret} must change", f"{secret}: {text}")
 
 
 async def _all(

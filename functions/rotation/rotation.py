@@ -132,6 +132,7 @@ class Rotation:
         self, store: Store, book: Book, kinds: Mapping[str, Kind], rules: Rules, now_ns: Callable[[], int]
     ) -> None:
         self._store, self._book, self._kinds, self._rules, self._now_ns = store, book, kinds, rules, now_ns
+        self.urgent: dict[str, str] = {}  # by secret, what people must hear of the value in use
 
     # ---- What is asked ----------------------------------------------------------------------------------------------
 
@@ -163,9 +164,14 @@ class Rotation:
         async with self._book.locked(name):
             case = self._look(secret_id)
             outcome = _outcome(case)
+            if urgent := case.kind.urgent(case.old):
+                self.urgent[name] = urgent  # it stays where what follows fails
             if case.next is Next.REST and case.kind.due(case.old):
                 await self._create(case, outcome)
             await self._go_on(secret_id, outcome)
+            if name in self.urgent:
+                case = self._look(secret_id)
+                self.urgent[name] = case.kind.urgent(case.old)
             return outcome
 
     async def rotate(self, secret_id: str, *, dry_run: bool) -> Outcome:

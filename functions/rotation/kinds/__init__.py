@@ -43,6 +43,9 @@ class Kind(Protocol):
     def due(self, value: Value) -> bool:
         """Must a new one be made now, whatever the schedule says?"""
 
+    def urgent(self, value: Value) -> str:
+        """What people must hear of the value in use, though nothing failed; "": nothing."""
+
     def holder(self, value: Value) -> str:
         """Its name in secret_holders."""
 
@@ -76,6 +79,9 @@ class Quiet:
 
     def due(self, value: Value) -> bool:
         return False
+
+    def urgent(self, value: Value) -> str:
+        return ""
 
     async def set(self, new: Value) -> list[str]:
         return []

@@ -20,6 +20,7 @@ from ironbook.held import certificate_value, fingerprint
 __all__ = ["Authority", "Tls", "make_certificate"]
 
 DAYS_MAX = 398  # what clients of a public authority would take; there is no reason for more here
+URGENT = datetime.timedelta(days=30)  # people must hear of a certificate that ends within it
 BEFORE = datetime.timedelta(minutes=5)  # clocks that are behind
 Authority = Callable[[], Value]  # the value of the authority's own secret: certificate, private_key (PEM)
 
@@ -78,7 +79,21 @@ class Tls(Quiet):
         leaf = x509.load_pem_x509_certificate(value["certificate"].encode())
         begins_s, ends_s = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
         left_s = ends_s - self._now_ns() / 10**9
-        return bool(left_s < (ends_s - begins_s) / 3)  # of its own life: its authority may end soon
+        return bool(left_s < (ends_s - begins_s) / 3)
+
+    def urgent(self, value: Value) -> str:
+        """It should have been made anew long since: in its last 30 days, of a short life in the last quarter."""
+        if not self.made(value):
+            return ""
+        leaf = x509.load_pem_x509_certificate(value["certificate"].encode())
+        life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
+        left = leaf.not_valid_after_utc - datetime.datetime.fromtimestamp(self._now_ns() / 10**9, datetime.UTC)
+        if left > min(URGENT, life / 4):
+            return ""
+        ends = f"{leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        if left.total_seconds() <= 0:
+            return f"the certificate in use ended {ends}"
+        return f"the certificate in use ends {ends}, in {left.days} days, and no new one took its place"
 
     def holder(self, value: Value) -> str:
         return f"tls/{value['names'][0]}"
@@ -125,11 +140,13 @@ def make_certificate(authority: Value, names: list[str], days: int, now: datetim
         ) from None
     if not isinstance(signing, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
         raise SecretInvalid("the authority's key must be EC, RSA or Ed25519, is not", detail="setting ca_secret")
-    last = min(now + datetime.timedelta(days=days), signer.not_valid_after_utc)
-    if last <= now:
+    last = now + datetime.timedelta(days=days)
+    if last > signer.not_valid_after_utc:
         raise SecretInvalid(
-            f"the authority must still be valid, ended {signer.not_valid_after_utc:%Y-%m-%d}",
+            f"the authority must live as long as what it signs, ends {signer.not_valid_after_utc:%Y-%m-%d}; "
+            f"a certificate of {days} days would end {last:%Y-%m-%d}",
             detail="setting ca_secret",
+            hint="make a new authority (docs/guides/terraform.md says how to change it), or give the secret fewer days",
         )
     key = ec.generate_private_key(ec.SECP256R1())
     alternatives = x509.SubjectAlternativeName([_general(name) for name in names])

@@ -256,6 +256,7 @@ module "functions" {
   role_arns           = module.identity.function_role_arns
   rotated_secret_arns = module.secrets.secret_arns
   rotation_days       = 90
+  certificate_days    = module.secrets.certificate_days
   alerts_topic_arn    = module.observability.alerts_topic_arn
   kms_key_arn         = module.secrets.kms_key_arn
   log_retention_days  = 30

@@ -89,6 +89,16 @@ variable "rotation_days" {
   }
 }
 
+variable "certificate_days" {
+  description = "Days that a certificate is good for (module secrets): at least two rotations."
+  type        = number
+
+  validation {
+    condition     = var.certificate_days >= 2 * var.rotation_days
+    error_message = "certificate_days must be at least 2 x rotation_days: a certificate that ends when its successor is begun is an outage."
+  }
+}
+
 variable "report_schedule" {
   description = "When the day's report is made: six fields of an EventBridge cron, in UTC. After the verifier, which states the day from 00:30 on and takes 15 minutes at most."
   type        = string

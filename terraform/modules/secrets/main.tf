@@ -187,7 +187,7 @@ resource "aws_secretsmanager_secret_version" "tls" {
 
   secret_id                = aws_secretsmanager_secret.this["tls/${each.key}"].id
   secret_string_wo_version = 1
-  secret_string_wo         = jsonencode({ certificate = "", private_key = "", names = each.value, days = 90 })
+  secret_string_wo         = jsonencode({ certificate = "", private_key = "", names = each.value, days = var.certificate_days })
 }
 
 resource "aws_secretsmanager_secret_version" "cookie" {

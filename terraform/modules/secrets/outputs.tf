@@ -27,3 +27,8 @@ output "ca_secret_arn" {
   description = "ARN of the secret with the firm's own certificate authority (certificate, private_key), which signs the TLS certificates. Put there once, by hand."
   value       = aws_secretsmanager_secret.ca.arn
 }
+
+output "certificate_days" {
+  description = "Days that a certificate is good for."
+  value       = var.certificate_days
+}

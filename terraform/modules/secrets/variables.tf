@@ -92,6 +92,17 @@ variable "certificates" {
   }
 }
 
+variable "certificate_days" {
+  description = "Days that a certificate is good for. Module functions asks for twice the days of a rotation: one that is late, or fails for weeks, ends nothing."
+  type        = number
+  default     = 180
+
+  validation {
+    condition     = var.certificate_days >= 2 && var.certificate_days <= 398 && floor(var.certificate_days) == var.certificate_days
+    error_message = "certificate_days must be a whole number from 2 to 398 days."
+  }
+}
+
 variable "processes_count" {
   description = "Fewest of each kind of process that run: so many must have said that they hold or use a new secret before the old one ends."
   type        = map(number)

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from functions.common.errors import SecretInvalid
-from functions.rotation.errors import NewSecretRefused
+from functions.rotation.errors import DriveFailed, NewSecretRefused
 from functions.rotation.kinds.tls import make_certificate
 from tests.support.rotation import CURRENT, PENDING, World, authority
 
@@ -137,7 +137,7 @@ def test_a_certificate_that_no_client_would_accept_never_becomes_current(world: 
     [
         ({"certificate": "", "private_key": ""}, "certificate of the authority must be PEM"),
         ({**authority(), "private_key": authority()["private_key"]}, "must belong to its certificate"),
-        (authority(days=-1), "the authority must still be valid"),
+        (authority(days=-1), "the authority must live as long as what it signs"),
         ({**authority(), "private_key": "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"}, "must be PEM"),
     ],
 )
@@ -146,10 +146,45 @@ def test_an_authority_that_cannot_sign_makes_nothing(value: dict[str, str], what
         make_certificate(value, NAMES, 90, NOW)
 
 
-def test_no_certificate_outlives_its_authority():
-    chain, _ = make_certificate(authority(days=10), NAMES, 90, NOW)
-    leaf, signer = x509.load_pem_x509_certificates(chain.encode())
-    assert leaf.not_valid_after_utc == signer.not_valid_after_utc
+def test_a_certificate_is_refused_and_not_cut_short_where_its_authority_ends_first(world: World):
+    with pytest.raises(
+        SecretInvalid, match=r"live as long as what it signs, ends .* 90 days would end .*new authority"
+    ):
+        make_certificate(authority(days=89), NAMES, 90, NOW)
+    make_certificate(authority(days=91), NAMES, 90, NOW)
+    world.settings(ca_secret=world.secret("ca", "ca", authority(days=89), environment="elsewhere"))
+    secret = certificate(world)
+    before = world.labels(secret)
+    with pytest.raises(DriveFailed):
+        world.handle({"action": "install"})
+    assert world.labels(secret) == before
+    assert "the authority must live as long" in world.alerts()[-1]
+
+
+@pytest.mark.parametrize(
+    ("days", "days_ago", "what"),
+    [
+        (180, 149, ""),
+        (180, 151, "in 28 days, and no new one took its place"),
+        (20, 14, ""),  # it was never meant to live for 30 days
+        (20, 16, "in 3 days, and no new one took its place"),
+        (90, 91, "the certificate in use ended "),
+    ],
+)
+def test_people_hear_of_a_certificate_that_ends_soon_and_has_no_successor(
+    world: World, firm: dict[str, str], days: int, days_ago: int, what: str
+):
+    chain, key = make_certificate(firm, NAMES, days, NOW - datetime.timedelta(days=days_ago))
+    secret = certificate(world, certificate=chain, private_key=key, days=days)
+    world.hold(secret)
+    world.row("gateway-0", "tls/localhost", [], "another one's")
+    pending = {**world.value(secret), "certificate": make_certificate(authority(name="Stranger"), NAMES, 9, NOW)[0]}
+    world.api.put_secret_value(SecretId=secret, SecretString=json.dumps(pending), VersionStages=[PENDING])
+    with pytest.raises(DriveFailed):  # no client would take the pending one, so the one in use stays
+        world.handle({"action": "drive"})
+    told = [alert for alert in world.alerts() if " must change\n" in alert]
+    assert len(told) == (what != "")
+    assert what in "".join(told)
 
 
 def test_a_certificate_in_its_last_third_is_made_anew_whatever_the_schedule_says(world: World, firm: dict[str, str]):

@@ -19,6 +19,7 @@ variables {
   }
   role_arns           = { for function in ["reporting", "rotation", "archiver", "verifier", "canary"] : function => "arn:aws:iam::111122223333:role/${function}" }
   rotated_secret_arns = { cookie = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/cookie-AbCdEf" }
+  certificate_days    = 180
   alerts_topic_arn    = "arn:aws:sns:eu-central-1:111122223333:alerts"
   kms_key_arn         = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
   log_retention_days  = 30
@@ -95,6 +96,17 @@ run "rotation_every_ten_years_is_refused" {
   }
 
   expect_failures = [var.rotation_days]
+}
+
+run "a_certificate_that_ends_when_its_successor_is_begun_is_refused" {
+  command = plan
+
+  variables {
+    certificate_days = 90
+    rotation_days    = 90
+  }
+
+  expect_failures = [var.certificate_days]
 }
 
 run "a_schedule_of_five_fields_is_refused" {

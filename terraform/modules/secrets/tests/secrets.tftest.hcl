@@ -74,6 +74,25 @@ run "no_secret_passes_through_the_state" {
   }
 }
 
+run "a_certificate_lives_for_two_rotations_of_ninety_days" {
+  command = apply
+
+  assert {
+    condition     = output.certificate_days == 180
+    error_message = "a certificate must live clearly longer than the 90 days of a rotation"
+  }
+}
+
+run "a_certificate_of_ten_years_is_refused" {
+  command = plan
+
+  variables {
+    certificate_days = 3650
+  }
+
+  expect_failures = [var.certificate_days]
+}
+
 run "every_kafka_user_has_a_secret_that_msk_reads" {
   command = apply
 

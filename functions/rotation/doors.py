@@ -75,7 +75,8 @@ class EngineDoor:
 
 
 class GatewayDoor:
-    """A gateway, or what stands before all of them. authority: PEM of who signed its certificate; "": the system's."""
+    """A gateway, or what stands before all of them. authority: PEM of who else than the system's may have signed its
+    certificate: a load balancer shows a public one, a gateway itself the firm's."""
 
     def __init__(self, url: str, authority: Callable[[], str], now_ns: Callable[[], int]) -> None:
         self._url, self._authority, self._now_ns = url.rstrip("/"), authority, now_ns
@@ -88,7 +89,9 @@ class GatewayDoor:
         signature = hmac.new(secret.hex().encode(), signed, hashlib.sha256).hexdigest()
         line: http.client.HTTPConnection
         if parts.scheme == "https":
-            context = ssl.create_default_context(cadata=self._authority() or None)
+            context = ssl.create_default_context()
+            if authority := self._authority():
+                context.load_verify_locations(cadata=authority)
             line = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S, context=context)
         else:
             line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)

@@ -120,3 +120,7 @@ mock_resource "aws_vpc" {
 mock_resource "aws_appautoscaling_policy" {
   defaults = { arn = "arn:aws:autoscaling:eu-central-1:111122223333:scalingPolicy:00000000-0000-0000-0000-000000000000:resource/ecs/service/mock/mock:policyName/mock" }
 }
+
+mock_resource "aws_eip" {
+  defaults = { public_ip = "198.51.100.1" }
+}

@@ -189,6 +189,8 @@ module "gateway" {
   count_min               = 2
   cpu_units               = 2048
   memory_mib              = 4096
+  gateway_name            = "gateway.staging.example.com"
+  nat_addresses           = module.network.nat_addresses
   certificate_arn         = "arn:aws:acm:eu-central-1:111122223333:certificate/00000000-0000-0000-0000-000000000000"
   client_cidr_blocks      = ["203.0.113.0/24"]
   secret_arns             = module.secrets.secret_arns
@@ -231,7 +233,7 @@ module "functions" {
       kafka_user_secret_prefix = module.secrets.kafka_user_secret_name_prefix
       ca_secret                = module.secrets.ca_secret_arn
       engine_addresses         = module.engine_node.address
-      gateway_url              = "https://gateway.${local.name}.internal"
+      gateway_url              = module.gateway.url
       alerts_topic_arn         = module.observability.alerts_topic_arn
     }
     archiver = {
@@ -247,7 +249,7 @@ module "functions" {
       alerts_topic_arn = module.observability.alerts_topic_arn
     }
     canary = {
-      gateway_url         = "https://gateway.${local.name}.internal"
+      gateway_url         = module.gateway.url
       key_secret          = module.secrets.secret_arns["api_key/canary"]
       symbol              = "BTCUSD"
       metrics_environment = local.name

@@ -58,6 +58,18 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
   to_port           = 443
 }
 
+# Inside the VPC the load balancer's name leads to its public addresses, so functions come by the NAT gateways' own.
+resource "aws_vpc_security_group_ingress_rule" "inside" {
+  for_each = var.nat_addresses
+
+  security_group_id = aws_security_group.load_balancer.id
+  description       = "Functions, through the NAT gateway in ${each.key}."
+  cidr_ipv4         = "${each.value}/32"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}
+
 resource "aws_vpc_security_group_egress_rule" "gateways" {
   security_group_id            = aws_security_group.load_balancer.id
   description                  = "Gateways, over TLS."
@@ -158,6 +170,30 @@ resource "aws_lb_listener" "this" {
   default_action {
     type             = "forward"
     target_group_arn = aws_lb_target_group.this.arn
+  }
+}
+
+# The public name, as it is seen inside the VPC: the firm's own DNS need not know of it yet for functions to find it.
+resource "aws_route53_zone" "this" {
+  # checkov:skip=CKV2_AWS_38: DNSSEC is for public zones; this one is seen inside the VPC alone.
+  # checkov:skip=CKV2_AWS_39: Query logs are for public zones; flow logs show who speaks to whom.
+  name    = var.gateway_name
+  comment = "The gateway's public name inside the VPC."
+
+  vpc {
+    vpc_id = var.vpc_id
+  }
+}
+
+resource "aws_route53_record" "this" {
+  zone_id = aws_route53_zone.this.zone_id
+  name    = var.gateway_name
+  type    = "A"
+
+  alias {
+    name                   = aws_lb.this.dns_name
+    zone_id                = aws_lb.this.zone_id
+    evaluate_target_health = false # there is no other
   }
 }
 

@@ -23,6 +23,11 @@ output "alb_dns_name" {
   value       = aws_lb.this.dns_name
 }
 
+output "url" {
+  description = "Where clients and functions reach the gateway: the name that the certificate is for."
+  value       = "https://${aws_route53_record.this.name}"
+}
+
 output "alb_arn_suffix" {
   description = "What CloudWatch calls the load balancer."
   value       = aws_lb.this.arn_suffix

@@ -131,8 +131,18 @@ variable "requests_per_address_max" {
   }
 }
 
+variable "gateway_name" {
+  description = "Name by which clients and functions reach the gateway, and which certificate_arn is for. Inside the VPC it is an alias of the load balancer; outside, the firm's DNS makes it one."
+  type        = string
+
+  validation {
+    condition     = can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,63}$", var.gateway_name))
+    error_message = "gateway_name must be a full name in lower case, such as gateway.example.com: no https://, no port."
+  }
+}
+
 variable "certificate_arn" {
-  description = "ARN of the certificate (ACM) that clients see."
+  description = "ARN of the certificate (ACM) that clients see, for gateway_name."
   type        = string
 
   validation {
@@ -149,6 +159,11 @@ variable "client_cidr_blocks" {
     condition     = length(var.client_cidr_blocks) >= 1 && alltrue([for block in var.client_cidr_blocks : can(cidrhost(block, 0))])
     error_message = "client_cidr_blocks must be networks in CIDR form, such as 203.0.113.0/24."
   }
+}
+
+variable "nat_addresses" {
+  description = "Public address of each NAT gateway, by zone (module network): from there functions come to the load balancer."
+  type        = map(string)
 }
 
 variable "secret_arns" {

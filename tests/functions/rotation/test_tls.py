@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import ssl
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
@@ -16,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from functions.common.errors import SecretInvalid
+from functions.rotation.doors import GatewayDoor
 from functions.rotation.errors import DriveFailed, NewSecretRefused
 from functions.rotation.kinds.tls import make_certificate
 from tests.support.rotation import CURRENT, PENDING, World, authority
@@ -194,3 +197,35 @@ def test_a_certificate_in_its_last_third_is_made_anew_whatever_the_schedule_says
         secret = world.secret(f"tls/{days_ago}", "tls", value, "")
         assert world.drive(secret)["state"] == "rest"
         assert (world.value(secret)["certificate"] != chain) == new
+
+
+class Session(BaseHTTPRequestHandler):
+    """Takes whatever key."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+def test_a_new_key_is_tried_at_a_gateway_with_the_firms_certificate_or_behind_one_of_the_systems_authorities(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    public, firm, stranger = (authority(name=name) for name in ("Public", "Firm", "Stranger"))
+    (tmp_path / "system.pem").write_text(public["certificate"])
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "system.pem"))
+    for signer, good in ((public, True), (firm, True), (stranger, False)):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        for field, text in zip(("certificate", "private_key"), make_certificate(signer, NAMES, 9, NOW), strict=True):
+            (tmp_path / field).write_text(text)
+        context.load_cert_chain(tmp_path / "certificate", tmp_path / "private_key")
+        with ThreadingHTTPServer(("127.0.0.1", 0), Session) as server:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            url = f"https://localhost:{server.server_address[1]}"
+            door = GatewayDoor(url, lambda: firm["certificate"], lambda: 0)
+            with contextlib.nullcontext() if good else pytest.raises(NewSecretRefused, match="SSLCert"):
+                assert door.try_key("desk-1", b"x" * 32) == f"signed request at the gateway {url}"
+            server.shutdown()

@@ -24,4 +24,9 @@ run "modules_fit_together" {
     condition     = var.deletion_protection == false
     error_message = "deletion protection must be what this environment has by default"
   }
+
+  assert {
+    condition     = module.gateway.url == "https://gateway.dev.example.com"
+    error_message = "the canary and rotation must ask for the name that the gateway's certificate is for"
+  }
 }

@@ -16,6 +16,8 @@ variables {
   count_min           = 2
   cpu_units           = 1024
   memory_mib          = 2048
+  gateway_name        = "gateway.example.com"
+  nat_addresses       = { eu-central-1a = "198.51.100.1", eu-central-1b = "198.51.100.2" }
   certificate_arn     = "arn:aws:acm:eu-central-1:111122223333:certificate/00000000-0000-0000-0000-000000000000"
   client_cidr_blocks  = ["203.0.113.0/24"]
   secret_arns = {
@@ -80,6 +82,33 @@ run "clients_come_by_tls_through_the_firewall" {
     condition     = length(aws_wafv2_web_acl.this.rule) == 4 && aws_lb.this.drop_invalid_header_fields && aws_lb.this.enable_deletion_protection
     error_message = "the firewall must have its four rules"
   }
+}
+
+run "functions_inside_the_network_reach_the_name_that_the_certificate_is_for" {
+  command = apply
+
+  assert {
+    condition     = output.url == "https://gateway.example.com" && one(aws_route53_zone.this.vpc).vpc_id == var.vpc_id && aws_route53_zone.this.name == "gateway.example.com"
+    error_message = "the public name must be known inside the VPC"
+  }
+  assert {
+    condition     = aws_route53_record.this.zone_id == aws_route53_zone.this.zone_id && one(aws_route53_record.this.alias).name == aws_lb.this.dns_name && one(aws_route53_record.this.alias).zone_id == aws_lb.this.zone_id
+    error_message = "it must lead to the load balancer"
+  }
+  assert {
+    condition     = [for rule in aws_vpc_security_group_ingress_rule.inside : rule.cidr_ipv4] == ["198.51.100.1/32", "198.51.100.2/32"] && alltrue([for rule in aws_vpc_security_group_ingress_rule.inside : rule.from_port == 443 && rule.security_group_id == aws_security_group.load_balancer.id])
+    error_message = "what comes from inside by the NAT gateways must be let in"
+  }
+}
+
+run "an_address_in_place_of_a_name_is_refused" {
+  command = plan
+
+  variables {
+    gateway_name = "https://gateway.example.com"
+  }
+
+  expect_failures = [var.gateway_name]
 }
 
 run "more_gateways_than_keys_are_refused" {

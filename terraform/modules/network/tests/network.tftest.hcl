@@ -58,7 +58,7 @@ run "with_three_nat_gateways_each_zone_has_its_own" {
   }
 
   assert {
-    condition     = length(distinct([for route in aws_route.private : route.nat_gateway_id])) == 3
+    condition     = length(distinct([for route in aws_route.private : route.nat_gateway_id])) == 3 && join(" ", keys(output.nat_addresses)) == join(" ", var.zone_names)
     error_message = "each private route must go through a gateway of its own"
   }
 }

@@ -33,6 +33,7 @@ def _mend() -> None:
     _keep_of_functions()
     _keep_of_databases()
     _keep_of_workspaces()
+    _keep_of_instances()
     # A zone that is made with a VPC is a private one, also where the caller does not say so.
     asked = Route53._get_bool_param
 
@@ -80,6 +81,24 @@ def _keep_of_workspaces() -> None:
 
     PrometheusServiceResponse.create_workspace = create  # type: ignore[method-assign]
     Workspace.to_dict = tell  # type: ignore[method-assign]
+
+
+def _keep_of_instances() -> None:
+    """An instance is in the groups of its first interface, and an interface without a public address says nothing."""
+    from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+    from moto.ec2.models.instances import Instance
+
+    make, association = Instance.__init__, NetworkInterface.association.fget
+
+    def made(self: Any, *given: Any, **named: Any) -> None:
+        make(self, *given, **named)
+        if not self.security_groups and 0 in self.nics:
+            self.security_groups = list(self.nics[0].group_set)
+
+    Instance.__init__ = made  # type: ignore[method-assign]
+    NetworkInterface.association = property(  # type: ignore[assignment, method-assign]
+        lambda self: association(self) if self.public_ip else None
+    )
 
 
 def _keep_of_databases() -> None:

@@ -212,3 +212,18 @@ def test_a_set_parameter_of_a_database_is_the_users(server: Aws) -> None:
 )  # fmt: skip
 def test_cbor_comes_back_as_it_went(value: object) -> None:
     assert uncbor(cbor(value)) == value
+
+
+def test_an_instance_is_in_its_interface_s_groups_and_has_no_address_outside(server: Aws) -> None:
+    ec2 = server.client("ec2")
+    subnet = ec2.describe_subnets()["Subnets"][0]
+    group = ec2.create_security_group(GroupName="engine", Description="d", VpcId=subnet["VpcId"])["GroupId"]
+    interface = {
+        "DeviceIndex": 0, "SubnetId": subnet["SubnetId"], "Groups": [group], "AssociatePublicIpAddress": False,
+    }  # fmt: skip
+    made = ec2.run_instances(
+        ImageId="ami-00000000000000000", MinCount=1, MaxCount=1, InstanceType="c5.metal", NetworkInterfaces=[interface]
+    )["Instances"][0]
+    found = ec2.describe_instances(InstanceIds=[made["InstanceId"]])["Reservations"][0]["Instances"][0]
+    assert [one["GroupId"] for one in found["SecurityGroups"]] == [group]
+    assert "Association" not in found["NetworkInterfaces"][0]

@@ -5,13 +5,13 @@
 The real Terraform with the real AWS provider speaks to moto's server and what gaps.py adds to it. For each environment:
 
     apply      everything is made
-    plan       must find "No changes": what was made is what was meant
+    plan       must find "No changes": what was made is what was meant. What EXPECTED names may differ, and is printed
     apply      with deletion_protection=false, as a person does before a destroy
     destroy    nothing is left
 
 The environment's own files are used as they are, copied beside overrides for the state (local) and the provider (where
-to find the server). What cannot be applied there, and why, stands in LEFT_OUT and is printed. It proves that the
-configuration is one that the provider and an API take, not that AWS does what it says: nothing runs.
+to find the server). Nothing is left out. It proves that the configuration is one that the provider and an API take, not
+that AWS does what it says: nothing runs. What Terraform said is kept in build/terraform-apply-local.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.support.aws import CREDENTIALS, REGION, Aws
 from tests.support.services import ROOT
@@ -35,8 +35,9 @@ from tests.support.services import ROOT
 ENVIRONMENTS: Final = ("dev", "staging", "production")
 STEP_TIMEOUT_S: Final = 1200
 FUNCTIONS: Final = ("reporting", "rotation", "archiver", "canary")
-# Resource addresses (regular expressions) that are not applied here, and the reason of each.
-LEFT_OUT: Final[dict[str, str]] = {}
+LOGS: Final = ROOT / "build/terraform-apply-local"  # what Terraform said, and the second plan as JSON
+# Addresses (regular expressions) of resources that the second plan may still want to change here, and why.
+EXPECTED: Final[dict[str, str]] = {}
 SERVICES: Final = (
     "acm", "amp", "appautoscaling", "budgets", "cloudwatch", "dynamodb", "ec2", "ecs", "elbv2", "events", "grafana",
     "iam", "kafka", "kms", "lambda", "logs", "rds", "route53", "s3", "s3control", "secretsmanager", "sesv2", "sns",
@@ -92,6 +93,7 @@ class Step:
 
     def __init__(self, directory: Path, url: str) -> None:
         self._directory = directory
+        self._logs: list[Path] = []
         self._environment = {
             **os.environ,
             "TF_IN_AUTOMATION": "1",
@@ -106,17 +108,37 @@ class Step:
     def run(self, *arguments: str, allowed: tuple[int, ...] = (0,)) -> str:
         """One command; its output. Ends the program where it fails."""
         began = time.monotonic()
-        done = subprocess.run(
-            ["terraform", f"-chdir={self._directory}", *arguments, "-no-color"],
-            env=self._environment, capture_output=True, text=True, timeout=STEP_TIMEOUT_S, check=False,
-        )  # fmt: skip
+        LOGS.mkdir(parents=True, exist_ok=True)
+        log = LOGS / f"{self._directory.name}-{len(self._logs)}-{arguments[0]}.log"
+        self._logs.append(log)
+        with log.open("w") as output:
+            status = subprocess.run(
+                ["terraform", f"-chdir={self._directory}", arguments[0], "-no-color", *arguments[1:]],
+                env=self._environment, stdout=output, stderr=subprocess.STDOUT, timeout=STEP_TIMEOUT_S, check=False,
+            ).returncode  # fmt: skip
         took_s = time.monotonic() - began
-        if done.returncode not in allowed:
-            tail = "\n".join((done.stdout[-20_000:] + done.stderr).splitlines()[-200:])
+        said = log.read_text()
+        if status not in allowed:
+            tail = "\n".join(said[-20_000:].splitlines()[-200:])
             raise SystemExit(f"terraform {arguments[0]} failed after {took_s:.0f} s in {self._directory.name}:\n{tail}")
-        summary = re.findall(r"^(?:Apply complete!|Destroy complete!|No changes\.|Plan:).*$", done.stdout, re.MULTILINE)
+        summary = re.findall(r"^(?:Apply complete!|Destroy complete!|No changes\.|Plan:).*$", said, re.MULTILINE)
         print(f"  {arguments[0]:<8} {took_s:5.0f} s  {' '.join(summary)}", flush=True)
-        return done.stdout
+        return said
+
+
+def unexpected(plan: dict[str, Any]) -> list[str]:
+    """What a second plan wants to change and EXPECTED does not name; what it names is printed with its reason."""
+    found = []
+    for change in plan.get("resource_changes", []):
+        if change["mode"] != "managed" or change["change"]["actions"] == ["no-op"]:
+            continue
+        address, actions = change["address"], "+".join(change["change"]["actions"])
+        reason = next((why for pattern, why in EXPECTED.items() if re.fullmatch(pattern, address)), None)
+        if reason is None:
+            found.append(f"{address}: {actions}")
+        else:
+            print(f"  expected {address}: {actions}: {reason}", flush=True)
+    return found
 
 
 def one(environment: str) -> None:
@@ -127,9 +149,10 @@ def one(environment: str) -> None:
         step = Step(directory, aws.url)
         step.run("init", "-input=false")
         step.run("apply", "-auto-approve", "-input=false", "-parallelism=20")
-        again = step.run("plan", "-input=false", "-detailed-exitcode", "-parallelism=20", allowed=(0, 2))
-        if "No changes." not in again:
-            raise SystemExit(f"the second plan of {environment} must find no changes, found:\n{again[-20_000:]}")
+        step.run("plan", "-input=false", "-detailed-exitcode", "-parallelism=20", "-out=again.tfplan", allowed=(0, 2))
+        plan = step.run("show", "-json", "again.tfplan")
+        (LOGS / f"{environment}-again.json").write_text(plan)
+        differ = unexpected(json.loads(plan))
         resources = json.loads((directory / "terraform.tfstate").read_text())["resources"]
         count = sum(len(found["instances"]) for found in resources if found["mode"] == "managed")
         step.run("apply", "-auto-approve", "-input=false", "-parallelism=20", "-var=deletion_protection=false")
@@ -138,6 +161,8 @@ def one(environment: str) -> None:
         if left:
             raise SystemExit(f"nothing must be left of {environment}, found: {[found['name'] for found in left]}")
         print(f"  {count} resources", flush=True)
+        if differ:
+            raise SystemExit(f"the second plan of {environment} must find no changes, found:\n" + "\n".join(differ))
 
 
 def main() -> None:
@@ -149,8 +174,6 @@ def main() -> None:
         if environment not in ENVIRONMENTS:
             sys.exit(f"an environment must be one of {', '.join(ENVIRONMENTS)}, was {environment!r}")
         one(environment)
-    for address, reason in LEFT_OUT.items():
-        print(f"left out: {address}: {reason}")
 
 
 if __name__ == "__main__":

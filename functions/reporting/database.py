@@ -50,11 +50,15 @@ NEEDED: Final = (
 
 
 @contextlib.asynccontextmanager
-async def opened(where: Mapping[str, Any], tls: str) -> AsyncIterator[Database]:
-    """A connection and its one snapshot. where: arguments of asyncpg.connect. Raises DatabaseAway, DatabaseInvalid."""
+async def opened(where: Mapping[str, Any], tls: str, authority: str = "") -> AsyncIterator[Database]:
+    """A connection and its one snapshot. Raises DatabaseAway, DatabaseInvalid.
+
+    where      arguments of asyncpg.connect
+    authority  PEM of who signed the server's certificate; "": one of the system's
+    """
     try:
         connection = await asyncpg.connect(
-            **where, ssl=_tls(tls), timeout=CONNECT_TIMEOUT_S, server_settings=SERVER_SETTINGS
+            **where, ssl=_tls(tls, authority), timeout=CONNECT_TIMEOUT_S, server_settings=SERVER_SETTINGS
         )
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise DatabaseAway(
@@ -76,8 +80,8 @@ def _day(time_ns: int) -> datetime.date:
     return datetime.date(1970, 1, 1) + datetime.timedelta(days=time_ns // DAY_NS)
 
 
-def _tls(tls: str) -> Any:
-    return ssl.create_default_context() if tls == "verify-full" else tls
+def _tls(tls: str, authority: str) -> Any:
+    return ssl.create_default_context(cadata=authority or None) if tls == "verify-full" else tls
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ async def run(settings: Settings, request: Request, clients: Clients) -> dict[st
     need(settings, "reports_bucket")
     outbox = Outbox(clients, settings.reports_bucket)
     try:
-        async with opened(_where(settings, clients), settings.database_tls) as database:
+        async with opened(_where(settings, clients), settings.database_tls, settings.database_ca_pem) as database:
             output, manifest, headline = await _Run(settings, request, clients, database, outbox).make()
         outbox.commit()
     finally:

@@ -16,6 +16,7 @@ class Settings:
     database_secret: str = env.text("", "ARN of the database's secret: host, port, dbname, username, password.")
     database_url: str = env.secret("A PostgreSQL URL instead of the secret, for a run on a laptop.", from_file=False)
     database_tls: str = env.text("prefer", "TLS to the database.", ("disable", "prefer", "require", "verify-full"))
+    database_ca_pem: str = env.text("", "PEM of who signed the database's certificate, as text; empty: the system's.")
     archive_bucket: str = env.text("", "Bucket of the archive with the ledger's statements; empty: none.")
     reports_bucket: str = env.text("", "Bucket that reports go to.")
     reports_prefix: str = env.text("reports", "What their keys begin with.")

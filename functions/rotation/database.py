@@ -47,7 +47,7 @@ def scram_verifier(password: str, salt: bytes) -> str:
 def _context(settings: Settings) -> ssl.SSLContext | bool:
     if settings.database_tls == "disable":
         return False
-    context = ssl.create_default_context(cafile=settings.database_ca_file or None)
+    context = ssl.create_default_context(cadata=settings.database_ca_pem or None)
     if settings.database_tls == "require":
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
@@ -83,7 +83,7 @@ class Administrator:
         except REFUSED as error:
             raise DatabaseRefused(
                 f"PostgreSQL must let the administrator in, did not: {_why(error)}", detail=self._where,
-                hint="nothing was changed; see database_host, database_tls and the secret database_admin_secret",
+                hint="nothing was changed; see database_host, database_tls, database_ca_pem, database_admin_secret",
             ) from None  # fmt: skip
         return self
 

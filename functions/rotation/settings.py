@@ -34,7 +34,7 @@ class Settings:
     database_tls: str = env.text(
         "verify-full", "Is the server's certificate checked?", ("verify-full", "require", "disable")
     )
-    database_ca_file: str = env.text("", "PEM of who signed the server's certificate. Empty: the system's.")
+    database_ca_pem: str = env.text("", "PEM of who signed the server's certificate, as text. Empty: the system's.")
 
     kafka_bootstrap: str = env.text("", "Brokers: host:port, separated by commas. Empty: no Kafka users rotate.")
     kafka_admin_secret: str = env.text("", "Secret (username, password, mechanism) of a user that may change users.")

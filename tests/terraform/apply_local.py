@@ -84,6 +84,7 @@ def furnish(place: Path, environment: str, url: str) -> Path:
             with zipfile.ZipFile(packages / f"{name}.zip", "w") as stand_in:
                 stand_in.writestr("functions/README", "make functions builds the real one")
     directory = place / "terraform/environments" / environment
+    shutil.copy(ROOT / "terraform/mocks/database-ca.pem", directory / "database-ca.pem")
     (directory / "local_override.tf").write_text(override(url))
     return directory
 

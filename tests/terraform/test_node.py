@@ -30,6 +30,8 @@ SECRETS = {
     for name in ("database/follower", "kafka/publisher")
 }
 
+AUTHORITY = (ROOT / "terraform/mocks/database-ca.pem").read_text()
+
 
 @functools.cache
 def bundle() -> bytes:
@@ -66,6 +68,7 @@ def rendered(place: Path, sha256: str) -> bytes:
     variable "cpus" {{ default = {{ engine = 3, sync = 2, background = 1 }} }}
     variable "survival_level" {{ default = "cluster" }}
     variable "kafka_bootstrap" {{ default = "b-1:9096,b-2:9096" }}
+    variable "database_ca_pem" {{ default = {json.dumps(AUTHORITY)} }}
     variable "bundle" {{ default = {{ uri = "s3://releases/engine/0.1.0.tar.gz", sha256 = "{sha256}" }} }}
     variable "secret_arns" {{ default = {json.dumps(SECRETS).replace(": ", " = ")} }}
     locals {{

@@ -3,6 +3,8 @@
 locals {
   name    = "ironbook-dev"
   release = jsondecode(file("${path.module}/release.json")) # what runs: machine image, bundle, container images
+
+  database_ca_pem = file(var.database_ca_file)
 }
 
 module "secrets" {
@@ -135,6 +137,7 @@ module "engine_node" {
   survival_level          = "disk"
   bundle                  = local.release.bundle
   secret_arns             = module.secrets.secret_arns
+  database_ca_pem         = local.database_ca_pem
   kafka_bootstrap         = module.kafka.bootstrap_brokers_sasl_scram
   client_security_groups = {
     streams   = module.streams.security_group_id
@@ -162,6 +165,7 @@ module "streams" {
     analytics  = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 2 }
   }
   secret_arns        = module.secrets.secret_arns
+  database_ca_pem    = local.database_ca_pem
   signer_keys        = { risk = "risk", submitter = "submitter" }
   kafka_bootstrap    = module.kafka.bootstrap_brokers_sasl_scram
   kafka_cluster_name = module.kafka.cluster_name
@@ -193,6 +197,7 @@ module "gateway" {
   certificate_arn         = "arn:aws:acm:eu-central-1:111122223333:certificate/00000000-0000-0000-0000-000000000000"
   client_cidr_blocks      = ["203.0.113.0/24"]
   secret_arns             = module.secrets.secret_arns
+  database_ca_pem         = local.database_ca_pem
   kafka_bootstrap         = module.kafka.bootstrap_brokers_sasl_scram
   engine_address          = module.engine_node.address
   task_role_arn           = module.identity.task_role_arns["gateway"]
@@ -218,7 +223,8 @@ module "functions" {
       archive_bucket   = module.storage.archive_bucket_name
       reports_bucket   = module.storage.reports_bucket_name
       database_secret  = module.secrets.secret_arns["database/reporting"]
-      database_tls     = "require"
+      database_tls     = "verify-full"
+      database_ca_pem  = local.database_ca_pem
       alerts_topic_arn = module.observability.alerts_topic_arn
     }
     rotation = {
@@ -226,6 +232,8 @@ module "functions" {
       database_host            = module.postgres.endpoint
       database_port            = module.postgres.port
       database_name            = module.postgres.database_name
+      database_tls             = "verify-full"
+      database_ca_pem          = local.database_ca_pem
       database_admin_secret    = module.postgres.admin_secret_arn
       kafka_bootstrap          = module.kafka.bootstrap_brokers_sasl_scram
       kafka_admin_secret       = module.secrets.secret_arns["kafka/operator"]

@@ -3,3 +3,14 @@ variable "deletion_protection" {
   type        = bool
   default     = true
 }
+
+variable "database_ca_file" {
+  description = "File of the certificate (PEM) of the authority that signs PostgreSQL's here: AWS publishes it, docs/guides/terraform.md says where. Beside main.tf, unless another path is given."
+  type        = string
+  default     = "database-ca.pem"
+
+  validation {
+    condition     = fileexists(var.database_ca_file)
+    error_message = "database_ca_file must be there, is not: download it once, as docs/guides/terraform.md says under \"What you need\"."
+  }
+}

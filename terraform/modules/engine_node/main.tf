@@ -39,8 +39,9 @@ locals {
         region      = data.aws_region.this.region
         secrets     = var.secret_arns
       })
-      name  = var.name
-      kafka = var.kafka_bootstrap
+      name        = var.name
+      kafka       = var.kafka_bootstrap
+      database_ca = var.database_ca_pem
       units = {
         for unit in ["ironbook-engine.service", "ironbook-heartbeat.service", "ironbook-heartbeat.timer", "ironbook-machine.service", "ironbook-secrets.service"] :
         unit => file("${local.ops}/systemd/${unit}")
@@ -79,9 +80,10 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
 
 resource "aws_vpc_security_group_egress_rule" "this" {
   for_each = {
-    https = { port = 443, to = "0.0.0.0/0", why = "Secrets Manager, S3 and Systems Manager; endpoints where the network has them." }
-    http  = { port = 80, to = "0.0.0.0/0", why = "Debian's signed packages at the first boot." }
-    kafka = { port = 9096, to = var.vpc_cidr, why = "Kafka with SASL/SCRAM over TLS." }
+    https    = { port = 443, to = "0.0.0.0/0", why = "Secrets Manager, S3 and Systems Manager; endpoints where the network has them." }
+    http     = { port = 80, to = "0.0.0.0/0", why = "Debian's signed packages at the first boot." }
+    kafka    = { port = 9096, to = var.vpc_cidr, why = "Kafka with SASL/SCRAM over TLS." }
+    postgres = { port = 5432, to = var.vpc_cidr, why = "PostgreSQL: the follower of secrets says there what the node holds." }
   }
 
   security_group_id = aws_security_group.this.id

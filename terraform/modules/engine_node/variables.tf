@@ -215,6 +215,16 @@ variable "instance_profile_name" {
   type        = string
 }
 
+variable "database_ca_pem" {
+  description = "Certificate of the authority that signed PostgreSQL's, as PEM: no other server is given a password."
+  type        = string
+
+  validation {
+    condition     = length(regexall("-----BEGIN CERTIFICATE-----", var.database_ca_pem)) == 1 && strcontains(var.database_ca_pem, "-----END CERTIFICATE-----")
+    error_message = "database_ca_pem must be one PEM certificate: -----BEGIN CERTIFICATE----- and so on."
+  }
+}
+
 variable "kms_key_arn" {
   description = "Key that encrypts the disks."
   type        = string

@@ -115,6 +115,13 @@ resource "aws_lambda_function" "this" {
     size = each.value.temporary_mib
   }
 
+  lifecycle {
+    precondition {
+      condition     = sum(concat([0], [for field, value in var.settings[each.key] : length("IRONBOOK_FUNCTION_${field}=${value}")])) <= 3900
+      error_message = "settings of ${each.key} must be at most 3900 characters with their names: Lambda has 4 KiB for all variables (is database_ca_pem one certificate?)."
+    }
+  }
+
   vpc_config {
     subnet_ids         = var.subnet_ids
     security_group_ids = [aws_security_group.this.id]

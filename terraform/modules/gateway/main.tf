@@ -363,7 +363,7 @@ resource "aws_ecs_task_definition" "this" {
       image     = var.image
       essential = true
       command   = ["follow-secrets"]
-      environment = [{
+      environment = [{ name = "IRONBOOK_DATABASE_CA", value = var.database_ca_pem }, {
         name = "IRONBOOK_SECRETS_SETTINGS"
         value = templatefile("${path.module}/secrets.toml.tftpl", {
           directory   = local.secrets_directory

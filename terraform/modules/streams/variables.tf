@@ -142,6 +142,16 @@ variable "execution_role_arn" {
   type        = string
 }
 
+variable "database_ca_pem" {
+  description = "Certificate of the authority that signed PostgreSQL's, as PEM: no other server is given a password."
+  type        = string
+
+  validation {
+    condition     = length(regexall("-----BEGIN CERTIFICATE-----", var.database_ca_pem)) == 1 && strcontains(var.database_ca_pem, "-----END CERTIFICATE-----")
+    error_message = "database_ca_pem must be one PEM certificate: -----BEGIN CERTIFICATE----- and so on."
+  }
+}
+
 variable "kms_key_arn" {
   description = "ARN of the environment's KMS key; logs are encrypted with it."
   type        = string

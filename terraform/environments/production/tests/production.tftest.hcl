@@ -12,6 +12,10 @@ override_module {
   }
 }
 
+variables {
+  database_ca_file = "../../mocks/database-ca.pem" # a stand-in
+}
+
 run "modules_fit_together" {
   command = apply
 
@@ -29,4 +33,14 @@ run "modules_fit_together" {
     condition     = module.gateway.url == "https://gateway.example.com"
     error_message = "the canary and rotation must ask for the name that the gateway's certificate is for"
   }
+}
+
+run "without_the_databases_authority_nothing_is_planned" {
+  command = plan
+
+  variables {
+    database_ca_file = "nowhere.pem"
+  }
+
+  expect_failures = [var.database_ca_file]
 }

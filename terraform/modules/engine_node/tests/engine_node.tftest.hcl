@@ -22,6 +22,7 @@ variables {
   kafka_bootstrap        = "b-1:9096"
   client_security_groups = { gateway = "sg-1", streams = "sg-2" }
   instance_profile_name  = "ironbook-test-engine"
+  database_ca_pem        = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
   kms_key_arn            = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
   deletion_protection    = true
 }
@@ -176,4 +177,31 @@ run "failing_over_to_nobody_is_refused" {
   }
 
   expect_failures = [var.active_node]
+}
+
+run "passwords_go_to_no_server_but_one_of_the_databases_authority" {
+  command = apply
+
+  assert {
+    condition     = alltrue([for node in ["primary", "standby"] : [for file in yamldecode(output.user_data[node]).write_files : file.content if file.path == "/etc/ironbook/database-ca.pem"][0] == var.database_ca_pem])
+    error_message = "a node must have the certificate of the database's authority"
+  }
+  assert {
+    condition     = alltrue([for node in ["primary", "standby"] : strcontains([for file in yamldecode(output.user_data[node]).write_files : file.content if file.path == "/etc/ironbook/secrets.toml"][0], "sslmode=verify-full&sslrootcert=/etc/ironbook/database-ca.pem")])
+    error_message = "the follower of secrets must check the server's certificate"
+  }
+  assert {
+    condition     = one([for rule in aws_vpc_security_group_egress_rule.this : rule.cidr_ipv4 if rule.from_port == 5432]) == var.vpc_cidr
+    error_message = "the follower of secrets must reach the database"
+  }
+}
+
+run "an_authority_that_is_no_certificate_is_refused" {
+  command = plan
+
+  variables {
+    database_ca_pem = "rds-ca-rsa2048-g1"
+  }
+
+  expect_failures = [var.database_ca_pem]
 }

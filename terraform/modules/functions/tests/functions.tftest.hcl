@@ -88,6 +88,16 @@ run "an_unknown_function_is_refused" {
   expect_failures = [var.settings]
 }
 
+run "settings_that_lambda_has_no_room_for_are_refused" {
+  command = plan
+
+  variables {
+    settings = { reporting = {}, rotation = { database_ca_pem = join("", [for number in range(400) : "0123456789"]) }, archiver = {}, verifier = {}, canary = {} }
+  }
+
+  expect_failures = [aws_lambda_function.this]
+}
+
 run "rotation_every_ten_years_is_refused" {
   command = plan
 

@@ -36,6 +36,7 @@ variables {
   task_role_arn           = "arn:aws:iam::111122223333:role/gateway"
   execution_role_arn      = "arn:aws:iam::111122223333:role/execution"
   access_logs_bucket_name = "logs"
+  database_ca_pem         = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
   kms_key_arn             = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
   log_retention_days      = 30
   deletion_protection     = true
@@ -149,4 +150,27 @@ run "clients_that_are_no_network_are_refused" {
   }
 
   expect_failures = [var.client_cidr_blocks]
+}
+
+run "passwords_go_to_no_server_but_one_of_the_databases_authority" {
+  command = apply
+
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : contains(jsondecode(task.container_definitions)[1].environment, { name = "IRONBOOK_DATABASE_CA", value = var.database_ca_pem })])
+    error_message = "a task must have the certificate of the database's authority"
+  }
+  assert {
+    condition     = alltrue(flatten([for task in aws_ecs_task_definition.this : [for line in regexall("options = [^\n]*", [for variable in jsondecode(task.container_definitions)[1].environment : variable.value if variable.name == "IRONBOOK_SECRETS_SETTINGS"][0]) : line == "options = \"sslmode=verify-full&sslrootcert=/run/ironbook/database-ca.pem\""]]))
+    error_message = "every address of the database must have the server's certificate checked"
+  }
+}
+
+run "an_authority_that_is_no_certificate_is_refused" {
+  command = plan
+
+  variables {
+    database_ca_pem = "rds-ca-rsa2048-g1"
+  }
+
+  expect_failures = [var.database_ca_pem]
 }

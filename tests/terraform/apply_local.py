@@ -160,10 +160,10 @@ def one(environment: str) -> None:
             differ = unexpected(json.loads(plan))
         resources = json.loads((directory / "terraform.tfstate").read_text())["resources"]
         count = sum(len(found["instances"]) for found in resources if found["mode"] == "managed")
-        # Nothing has moved since the plan looked, so this apply need not look again; the destroy does.
+        # Nothing has moved since the plan looked, so neither need look at everything again.
         unprotected = "-var=deletion_protection=false"
         step.run("apply", "-auto-approve", "-input=false", "-parallelism=20", "-refresh=false", unprotected)
-        step.run("destroy", "-auto-approve", "-input=false", "-parallelism=20", unprotected)
+        step.run("destroy", "-auto-approve", "-input=false", "-parallelism=20", "-refresh=false", unprotected)
         left = json.loads((directory / "terraform.tfstate").read_text())["resources"]
         if left:
             raise SystemExit(f"nothing must be left of {environment}, found: {[found['name'] for found in left]}")

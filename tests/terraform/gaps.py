@@ -38,6 +38,10 @@ class Missing(Exception):
     """What was asked for is not there."""
 
 
+class NoConfiguration(Missing):
+    """A configuration of Kafka that is not there: AWS says so in other words than of all else."""
+
+
 class Gaps:
     """A WSGI application before another one."""
 
@@ -239,6 +243,9 @@ def _json(service: Kafka | Grafana, region: str, environ: Environ) -> Answer:
         told = service.answer(
             environ["REQUEST_METHOD"], urllib.parse.unquote(path), json.loads(body) if body else {}, query, region
         )
+    except NoConfiguration:
+        said = json.dumps({"message": "Configuration ARN does not exist."}).encode()
+        return 400, {**headers, "x-amzn-ErrorType": "BadRequestException"}, said
     except Missing as error:
         said = json.dumps({"message": str(error)}).encode()
         return 404, {**headers, "x-amzn-ErrorType": service.missing}, said
@@ -398,7 +405,7 @@ class Kafka:
             return self._latest(arn)
         arn, _, revision = rest.partition("/revisions")
         if arn not in self._configurations:
-            raise Missing(f"no such configuration: {arn}")
+            raise NoConfiguration(arn)
         made = self._configurations[arn]
         if method == "DELETE":
             del self._configurations[arn]

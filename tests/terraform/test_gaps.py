@@ -65,7 +65,7 @@ def test_kafka_has_users_topics_and_configurations(server: Aws) -> None:
     revision = kafka.describe_configuration_revision(Arn=made["Arn"], Revision=1)
     assert revision["ServerProperties"] == b"a=b"
     kafka.delete_configuration(Arn=made["Arn"])
-    with pytest.raises(kafka.exceptions.NotFoundException):
+    with pytest.raises(kafka.exceptions.BadRequestException, match="ARN does not exist"):
         kafka.describe_configuration(Arn=made["Arn"])
 
 

@@ -4,7 +4,7 @@ locals {
   name    = "ironbook-dev"
   release = jsondecode(file("${path.module}/release.json")) # what runs: machine image, bundle, container images
 
-  database_ca_pem = file(var.database_ca_file)
+  database_ca_pem = try(file(var.database_ca_file), "") # the variable refuses a file that is not there
 }
 
 module "secrets" {

@@ -89,6 +89,7 @@ variable "rotation_days" {
   }
 }
 
+# tflint-ignore: terraform_unused_declarations # it is here to be held against rotation_days
 variable "certificate_days" {
   description = "Days that a certificate is good for (module secrets): at least two rotations."
   type        = number

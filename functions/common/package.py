@@ -40,7 +40,7 @@ STRIPPED_PARTS: Final = ("tests", "include", "__pycache__", "bin")
 STRIPPED_ENDS: Final = (".pyx", ".pxd", ".pxi", ".pyi", ".h", ".hpp", ".c", ".cc", ".cpp", ".lib", ".a")
 STRIPPED_STARTS: Final = (
     "pyarrow/libarrow_flight", "pyarrow/libarrow_python_flight", "pyarrow/_flight",
-    "pyarrow/libarrow_substrait", "pyarrow/_substrait", "pyarrow/libgandiva", "pyarrow/_gandiva",
+    "pyarrow/libgandiva", "pyarrow/_gandiva",
     "aws_lambda_powertools/event_handler/openapi/swagger_ui/",
 )  # fmt: skip
 

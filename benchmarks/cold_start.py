@@ -33,13 +33,14 @@ Start = dict[str, float]  # import_ms, cpu_ms, resident_mib
 # What Lambda's runtime has besides the zip.
 RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", "urllib3")
 PROGRAM = """
-import json, resource, sys, time
+import json, re, sys, time
 sys.path[:0] = {paths!r}
 began = time.perf_counter(), time.process_time()
 import importlib
 assert callable(importlib.import_module({module!r}).handle)
 ended = time.perf_counter(), time.process_time()
-used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+# Not ru_maxrss, which exec keeps from the process that forked.
+used = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 print(json.dumps([(ended[0] - began[0]) * 1e3, (ended[1] - began[1]) * 1e3, used / 1024]))
 """
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
+import re
 import sys
 import time
+from pathlib import Path
 
 from functions.common.aws import Clients
 from functions.common.settings import load
@@ -19,12 +20,19 @@ from functions.reporting.run import REPORTS, run
 from functions.reporting.settings import Settings
 
 
+def peak_bytes() -> int:
+    """The most memory this program ever had resident. ru_maxrss would count what forked it: exec keeps that figure."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
 def main(day: str, now_ns: int) -> None:
     """Print what was found as one line."""
     begun_s = time.monotonic()
     answer = asyncio.run(run(load(Settings, os.environ), parse({"day": day}, now_ns, REPORTS), Clients()))
     found = {
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": peak_bytes(),
         "seconds": round(time.monotonic() - begun_s, 1),
         "cpu_seconds": round(time.process_time(), 1),
         "answer": answer,

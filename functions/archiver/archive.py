@@ -176,6 +176,12 @@ class Archiver:
             )
         found = await self.topic.find(max(last, 1))
         start = oldest if found is None else found
+        if last > 0 and found is not None and found.last < last:
+            raise TopicInvalid(  # what was never compared with the archive must not be trimmed by it
+                f"the topic must hold record {last}, where the archive ends, and ends at {found.last}, or has a gap",
+                detail=f"{self.topic.name}, offset {found.offset}; {self.store.place}{head_key(self.shard)}",
+                hint="is it the right shard, prefix and bucket? Was the engine begun anew under the same names?",
+            )
         self._same_history(start)
         return start
 

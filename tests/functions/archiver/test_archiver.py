@@ -306,6 +306,21 @@ def test_another_shard_or_another_history_is_refused(
     assert everything(store) == before
 
 
+def test_a_topic_that_ends_before_the_archive_is_not_trimmed_by_it(
+    kafka: str, topic_prefix: str, store: S3Store
+) -> None:
+    """The bucket of another installation, or an engine that was begun anew: nothing of this topic is archived."""
+    write_archive(store, 0, RECORDS, closed_ends(RECORDS, [300, 300, 300, LAST]))
+    publish_snapshot(store, 900)
+    before = everything(store)
+    other = _engine.seal(RECORDS[: 64 * 500], 1)
+    ship(kafka, f"{topic_prefix}journal.0", messages_of(other)[:-1])
+    with pytest.raises(TopicInvalid, match=f"must hold record {LAST}, where the archive ends, and ends at"):
+        archive(kafka, topic_prefix, store)
+    assert first_offset(kafka, topic_prefix) == 0
+    assert everything(store) == before
+
+
 def test_an_altered_record_is_named_by_offset_and_sequence(kafka: str, topic_prefix: str, store: S3Store) -> None:
     altered = [(first, bytearray(records)) for first, records in MESSAGES]
     altered[9][1][5 * 64 + 20] ^= 1

@@ -76,7 +76,6 @@ class _Case:
         self.where = f"secret {found.name}"
         self.values: dict[str, Version | None] = {}
 
-    @property
     def required(self) -> Required:
         """Who must confirm. Raises HoldersUnnamed."""
         tags = self.found.tags
@@ -117,6 +116,14 @@ class _Case:
         except SecretInvalid:
             return None
         return None if version is None else version.value
+
+    def fresh(self) -> Value:
+        """The next value. Raises HoldersUnnamed before one is made that nobody could ever confirm, SecretInvalid."""
+        self.required()
+        value = self.kind.fresh(self.old)
+        self.kind.check(value, self.where)
+        self.kind.pair(value, self.old, self.where)
+        return value
 
     @property
     def since_ns(self) -> int:
@@ -182,11 +189,10 @@ class Rotation:
         async with self._book.locked(name):
             case = self._look(secret_id)
             outcome = _outcome(case)
-            if case.next is not Next.REST:
+            if case.next is Next.REST:
+                await self._create(case, outcome)
+            else:
                 outcome.did.append(f"a rotation was under way already ({case.next}); went on with that one")
-                await self._go_on(secret_id, outcome)
-                return outcome
-            await self._create(case, outcome)
             await self._go_on(secret_id, outcome)
             return outcome
 
@@ -249,10 +255,7 @@ class Rotation:
         pending = case.labels.pending
         if pending and case.values.get(pending) is not None:
             return
-        self._confirmable(case)
-        value = case.kind.fresh(case.old)
-        case.kind.check(value, case.where)
-        case.kind.pair(value, case.old, case.where)
+        value = case.fresh()
         await self._book.still_held()
         version = self._store.put_pending(case.found, pending, value)
         outcome.did.append(f"version {version} made")
@@ -313,10 +316,11 @@ class Rotation:
         if step is Next.CARRY:
             if not case.kind.verified:
                 return []
-            return not_accepted(rows, fingerprint, case.required, alive_since_ns=alive_since_ns)
+            return not_accepted(rows, fingerprint, case.required(), alive_since_ns=alive_since_ns)
         if case.before is not None and not case.kind.made(case.before):
             return []  # there was nothing before the first one
-        waiting = not_used(rows, fingerprint, case.required, verified=case.kind.verified, alive_since_ns=alive_since_ns)
+        verified = case.kind.verified
+        waiting = not_used(rows, fingerprint, case.required(), verified=verified, alive_since_ns=alive_since_ns)
         waiting += self._living(case, rows, now_ns)
         return waiting + (await case.kind.unused(case.before, new) if case.before is not None else [])
 
@@ -346,11 +350,9 @@ class Rotation:
             Next.RETIRE: ["end the old version when nobody needs it"],
         }
         outcome.did = [f"would {part}" for part in planned[step]]
-        self._confirmable(case)
+        case.required()
         if step is Next.REST:
-            value = case.kind.fresh(case.old)  # whether one could be made at all; it goes nowhere
-            case.kind.check(value, case.where)
-            case.kind.pair(value, case.old, case.where)
+            case.fresh()  # whether one could be made at all; it goes nowhere
             await self._book.holders(case.kind.holder(case.old))
         return outcome
 
@@ -381,10 +383,6 @@ class Rotation:
         if case.labels.pending and case.values[case.labels.pending] is not None:
             kind.check(case.new, f"{where}, the pending version")
         return case
-
-    def _confirmable(self, case: _Case) -> Required:
-        """Who must confirm, asked before anything is made. Raises HoldersUnnamed where nobody ever could."""
-        return case.required
 
     def _checked_pair(self, case: _Case) -> None:
         case.kind.pair(case.new, case.old, case.where)

@@ -16,9 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 from functions.common.errors import SecretInvalid
-from ironbook.held import alternating
 
-__all__ = ["Draw", "Kind", "Quiet", "Value", "need_hex", "need_pair", "need_text"]
+__all__ = ["SECRET_BYTES", "Draw", "Kind", "Quiet", "Value", "need_hex", "need_text"]
 
 Value = Mapping[str, Any]
 Draw = Callable[[int], bytes]  # so many random bytes
@@ -114,23 +113,3 @@ def need_hex(value: Value, field: str, where: str) -> bytes:
     if len(raw) != SECRET_BYTES:
         raise SecretInvalid(f"{field} must be {2 * SECRET_BYTES} hexadecimal digits, is not", detail=where)
     return raw
-
-
-def need_pair(value: Value, where: str) -> tuple[str, str]:
-    """(the user that it names, the other one) of two that alternate. Raises SecretInvalid."""
-    users, username = value.get("users"), need_text(value, "username", where, most=63)
-    if not isinstance(users, list) or len(users) != 2 or len({*map(str, users)}) != 2 or username not in users:
-        raise SecretInvalid(
-            "users must be two different names, one of them the username, are not",
-            detail=where,
-            hint='such as "users": ["gateway_a", "gateway_b"]',
-        )
-    names = {f"{alternating(username)}_{turn}" for turn in "ab"}
-    if {*users} != names:
-        raise SecretInvalid(
-            "two users that alternate must be called <name>_a and <name>_b, are not",
-            detail=where,
-            hint="holders say <name>, whichever of the two they use",
-        )
-    first, second = users
-    return (first, second) if username == first else (second, first)

@@ -1,21 +1,17 @@
-"""A database login: two users that alternate, so that the one in use is never touched.
-
-current gateway_a ──▶ set: gateway_b gets a new password ──▶ current gateway_b ──▶ gateway_a may log on no more
-"""
+"""A database login: a user of PostgreSQL that has one of Ironbook's roles."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from functions.common.errors import SecretInvalid
-from functions.rotation.kinds import SECRET_BYTES, Draw, Quiet, Value, need_pair, need_text
-from ironbook.held import alternating, fingerprint, login_value
+from functions.rotation.kinds import Draw, Value, need_text
+from functions.rotation.kinds.login import Login, need_pair
 
 __all__ = ["Database"]
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_KEPT = ("host", "port", "dbname", "users", "role")
 
 
 class Logins(Protocol):
@@ -34,14 +30,15 @@ class Logins(Protocol):
         """The user may log on no more. Sessions that are open stay."""
 
 
-class Database(Quiet):
+class Database(Login):
     """A user of PostgreSQL."""
 
     name: ClassVar[str] = "database"
-    verified: ClassVar[bool] = False
+    kept: ClassVar[tuple[str, ...]] = ("host", "port", "dbname", "users", "role")
 
     def __init__(self, draw: Draw, logins: Logins) -> None:
-        self._draw, self._logins = draw, logins
+        super().__init__(draw)
+        self._logins = logins
 
     def check(self, value: Value, where: str) -> None:
         for user in (*need_pair(value, where), need_text(value, "role", where)):
@@ -58,23 +55,6 @@ class Database(Quiet):
         if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65_535:
             raise SecretInvalid("port must be a number from 1 to 65535, is not", detail=where)
 
-    def pair(self, new: Value, old: Value, where: str) -> None:
-        if new["username"] == old["username"]:
-            raise SecretInvalid("the new version must be of the other user, is of the same one", detail=where)
-        wrong = sorted(field for field in _KEPT if new.get(field) != old.get(field))
-        if wrong:
-            raise SecretInvalid(f"a rotation must change user and password only, would change {wrong}", detail=where)
-
-    def holder(self, value: Value) -> str:
-        return f"database/{alternating(value['username'])}"
-
-    def fingerprint(self, value: Value) -> str:
-        return fingerprint(login_value(value["username"], value["password"]))
-
-    def fresh(self, value: Value) -> dict[str, Any]:
-        _, other = need_pair(value, "")
-        return {**value, "username": other, "password": self._draw(SECRET_BYTES).hex()}
-
     async def set(self, new: Value) -> list[str]:
         await self._logins.let_in(new["username"], new["password"], new["role"])
         return [f"user {new['username']} has the new password and role {new['role']}"]
@@ -89,8 +69,5 @@ class Database(Quiet):
         count = await self._logins.sessions(old["username"])
         return [f"user {old['username']} has {count} sessions in PostgreSQL"] if count else []
 
-    async def end(self, old: Value, new: Value) -> list[str]:
-        if old["username"] == new["username"]:
-            return []  # somebody put a value by hand: its user is the one in use
+    async def shut_out(self, old: Value) -> None:
         await self._logins.shut_out(old["username"])
-        return [f"user {old['username']} may log on no more"]

@@ -1,19 +1,18 @@
-"""A Kafka login: two SCRAM users that alternate, with the same rights."""
+"""A Kafka login: a SCRAM user that has the rights of a principal."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from functions.common.errors import SecretInvalid
-from functions.rotation.kinds import SECRET_BYTES, Draw, Quiet, Value, need_pair, need_text
-from ironbook.held import alternating, fingerprint, login_value
+from functions.rotation.kinds import Draw, Value, need_text
+from functions.rotation.kinds.login import Login, need_pair
 
 __all__ = ["Kafka"]
 
 MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
-_KEPT = ("users", "mechanism", "principal")
 
 
 class Users(Protocol):
@@ -32,14 +31,15 @@ class Users(Protocol):
         """The user may log on no more. Connections that are open stay."""
 
 
-class Kafka(Quiet):
+class Kafka(Login):
     """A user of Kafka. A broker tells nobody who is connected, so only holders say who uses which one."""
 
     name: ClassVar[str] = "kafka"
-    verified: ClassVar[bool] = False
+    kept: ClassVar[tuple[str, ...]] = ("users", "mechanism", "principal")
 
     def __init__(self, draw: Draw, users: Users) -> None:
-        self._draw, self._users = draw, users
+        super().__init__(draw)
+        self._users = users
 
     def check(self, value: Value, where: str) -> None:
         for user in (*need_pair(value, where), need_text(value, "principal", where)):
@@ -48,23 +48,6 @@ class Kafka(Quiet):
         need_text(value, "password", where)
         if value.get("mechanism") not in MECHANISMS:
             raise SecretInvalid(f"mechanism must be one of {', '.join(MECHANISMS)}, is not", detail=where)
-
-    def pair(self, new: Value, old: Value, where: str) -> None:
-        if new["username"] == old["username"]:
-            raise SecretInvalid("the new version must be of the other user, is of the same one", detail=where)
-        wrong = sorted(field for field in _KEPT if new.get(field) != old.get(field))
-        if wrong:
-            raise SecretInvalid(f"a rotation must change user and password only, would change {wrong}", detail=where)
-
-    def holder(self, value: Value) -> str:
-        return f"kafka/{alternating(value['username'])}"
-
-    def fingerprint(self, value: Value) -> str:
-        return fingerprint(login_value(value["username"], value["password"]))
-
-    def fresh(self, value: Value) -> dict[str, Any]:
-        _, other = need_pair(value, "")
-        return {**value, "username": other, "password": self._draw(SECRET_BYTES).hex()}
 
     async def set(self, new: Value) -> list[str]:
         user, other = need_pair(new, "")
@@ -75,8 +58,5 @@ class Kafka(Quiet):
         self._users.try_login(new["username"], new["password"], new["mechanism"])
         return [f"user {new['username']} logged on to Kafka"]
 
-    async def end(self, old: Value, new: Value) -> list[str]:
-        if old["username"] == new["username"]:
-            return []
+    async def shut_out(self, old: Value) -> None:
         self._users.shut_out(old["username"], old["mechanism"])
-        return [f"user {old['username']} may log on no more"]

@@ -107,7 +107,7 @@ class Tls(Quiet):
         return {**value, "certificate": chain, "private_key": key}
 
     async def test(self, new: Value) -> list[str]:
-        authority = need_text_pem(self._authority(), "certificate")
+        authority = _authority_pem(self._authority(), "certificate")
         self._handshakes.try_certificate(new["certificate"], new["private_key"], authority, new["names"])
         return [f"handshake for {', '.join(new['names'])}"]
 
@@ -120,7 +120,7 @@ class Tls(Quiet):
         ]
 
 
-def need_text_pem(value: Value, field: str) -> str:
+def _authority_pem(value: Value, field: str) -> str:
     """A PEM field of the authority's secret. Raises SecretInvalid."""
     found = value.get(field)
     if not isinstance(found, str) or "-----BEGIN " not in found:
@@ -131,8 +131,8 @@ def need_text_pem(value: Value, field: str) -> str:
 def make_certificate(authority: Value, names: list[str], days: int, now: datetime.datetime) -> tuple[str, str]:
     """(chain, private key) as PEM, for these names. Raises SecretInvalid where the authority cannot sign."""
     try:
-        signer = x509.load_pem_x509_certificate(need_text_pem(authority, "certificate").encode())
-        signing = serialization.load_pem_private_key(need_text_pem(authority, "private_key").encode(), None)
+        signer = x509.load_pem_x509_certificate(_authority_pem(authority, "certificate").encode())
+        signing = serialization.load_pem_private_key(_authority_pem(authority, "private_key").encode(), None)
     except (ValueError, TypeError):
         raise SecretInvalid(
             "certificate and private_key of the authority must be PEM and not encrypted, are not",

@@ -50,6 +50,7 @@ KINDS: dict[str, Kind] = {
         ("database", LOGIN | {"users": ["x_a"]}, "users must be two different names"),
         ("database", LOGIN | {"users": ["x_a", "x_a"]}, "users must be two different names"),
         ("database", LOGIN | {"username": "c"}, "users must be two different names"),
+        ("database", LOGIN | {"users": ["x_a", ["x_b"]]}, "users must be two different names"),
         ("database", LOGIN | {"users": ["x_a", 'b"; DROP ROLE a; --']}, "must be called <name>_a and"),
         ("database", LOGIN | {"username": 'x"_a', "users": ['x"_a', 'x"_b']}, "users and role must be of a-z 0-9 _"),
         ("database", LOGIN | {"role": "pg_write_all_data"}, "the role must be one of Ironbook's"),

@@ -39,7 +39,7 @@ def read_head(store: Store, shard: int) -> tuple[Head, str | None]:
     if found is not None:
         return parse_head(found.data, shard, store.place + key), found.tag
     orphan = next(store.keys(f"journal/{shard:05d}/"), None)
-    if orphan is not None:
+    if orphan is not None and store.get(key) is None:
         raise ArchiveInvalid(
             "an archive with objects must have a head, has none",
             detail=f"{store.place}{key}; the first object there is {orphan}",
@@ -147,16 +147,13 @@ def check_end(store: Store, head: Head) -> Entry | None:
                 detail=f"{store.place}{entry.key}, sequences {entry.first_sequence} to {entry.last_sequence}",
                 hint=_VERSIONS,
             )
-    pending = set()
-    if head.pending is not None:
-        pending = {object_key(head.shard, *head.pending), manifest_key(head.shard, head.pending[1])}
     folder = f"journal/{head.shard:05d}/"
     for key in store.keys(folder, f"{folder}{head.last_sequence + 1:020d}"):
         if object_of(key) is None:
             break  # objects come first in the order of keys
-        _must_be_pending(store, head, key, pending)
+        _must_be_known(store, head, key)
     for key in store.keys(f"{folder}manifest/", manifest_key(head.shard, head.last_sequence)):
-        _must_be_pending(store, head, key, pending)
+        _must_be_known(store, head, key)
     return entry
 
 
@@ -191,10 +188,22 @@ def _missing(store: Store, key: str, beside: str) -> ArchiveInvalid:
     )
 
 
-def _must_be_pending(store: Store, head: Head, key: str, pending: set[str]) -> None:
-    if key not in pending:
-        raise ArchiveInvalid(
-            f"nothing must be behind the head's sequence {head.last_sequence}, {key} is",
-            detail=f"{store.place}{head_key(head.shard)}",
-            hint="the head was rolled back, or something else writes there: bring the head's last version back",
-        )
+def _must_be_known(store: Store, head: Head, key: str) -> None:
+    """The head knows of it; or the one that is there by now, for an archiver may have gone on since it was read."""
+    if _knows(head, key) or _knows(read_head(store, head.shard)[0], key):
+        return
+    raise ArchiveInvalid(
+        f"nothing must be behind the head's sequence {head.last_sequence}, {key} is",
+        detail=f"{store.place}{head_key(head.shard)}",
+        hint="the head was rolled back, or something else writes there: bring the head's last version back",
+    )
+
+
+def _knows(head: Head, key: str) -> bool:
+    """Is this object or manifest up to the head's end, or what is being written?"""
+    if head.pending is not None and key in (
+        object_key(head.shard, *head.pending), manifest_key(head.shard, head.pending[1])
+    ):  # fmt: skip
+        return True
+    named = object_of(key)
+    return key <= manifest_key(head.shard, head.last_sequence) if named is None else named[2] <= head.last_sequence

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from ironbook._errors import ArchiveInvalid, InputInvalid
+from ironbook._errors import ArchiveInvalid, InputInvalid, ServiceFailed
 from ironbook.archive.layout import Entry, Head, first_break, sha256
 from ironbook.archive.reading import check_end, check_names, entries, entry_at, newest, read_head, records_of
 from ironbook.archive.replay import SCALES, Closed, NoRoom, Replay, capacities
@@ -28,15 +28,16 @@ from ironbook.archive.statements import (
     parse_day,
     statement_key,
 )
-from ironbook.archive.stores import Store
+from ironbook.archive.stores import Found, Store
 from schemas.vocabulary import RECORD_BYTES
 
 if TYPE_CHECKING:
     from engine_node import _engine
 
-__all__ = ["Checkpoint", "find_break", "newest_checkpoint", "state_day", "verify"]
+__all__ = ["Checkpoint", "find_break", "head_and_checkpoint", "state_day", "verify"]
 
 FORMAT: Final = 1
+PUTS_MAX: Final = 3  # of a statement, while other verifiers write it too
 Told = Callable[[int], None]
 
 
@@ -57,11 +58,16 @@ def _prefix(shard: int) -> str:
     return f"verified/{shard:05d}/"
 
 
-def newest_checkpoint(store: Store, shard: int, head: Head) -> Checkpoint | None:
-    """The one of the newest verified statement. Raises ArchiveInvalid: more was verified than the archive has now."""
+def head_and_checkpoint(store: Store, shard: int) -> tuple[Head, Checkpoint | None]:
+    """The head, and the checkpoint of the newest verified statement.
+
+    The head is read behind the statement, so that it has all that was verified, whatever others write meanwhile.
+    Raises ArchiveInvalid: more was verified than the archive has now.
+    """
     names = [key for key in store.keys(_prefix(shard)) if key.endswith(".json")]
+    head, _ = read_head(store, shard)
     if not names:
-        return None
+        return head, None
     found = store.get(names[-1])
     try:
         said = orjson.loads(found.data if found else b"")
@@ -79,7 +85,7 @@ def newest_checkpoint(store: Store, shard: int, head: Head) -> Checkpoint | None
             detail=f"{store.place}{names[-1]}",
             hint="the head was rolled back: bring its last version back",
         )
-    return checkpoint
+    return head, checkpoint
 
 
 def _load(store: Store, point: Checkpoint, options: dict[str, int]) -> _engine.Core:
@@ -197,7 +203,7 @@ def verify(
     statements  write the statement of every day that was replayed
     late        asked at each day's end, when recording: True ends there, with a checkpoint to resume from
     """
-    head, _ = read_head(store, shard)
+    head, newer = head_and_checkpoint(store, shard)
     last = check_end(store, head)
     if last is None:
         raise ArchiveInvalid(
@@ -205,7 +211,6 @@ def verify(
             detail=f"{store.place}journal/{shard:05d}/",
             hint="is it the right shard? The archiver writes there",
         )
-    newer = newest_checkpoint(store, shard, head)
     begin = newer if resume else None
     if begin is not None:
         check_names(store, head)
@@ -299,46 +304,58 @@ def _put_verified(store: Store, answer: dict[str, Any], point: Checkpoint | None
 
 
 def put_statement(store: Store, shard: int, closed: Closed) -> list[str]:
-    """Write a day's two objects: the prices first. A partial one is replaced; a whole one must be the same."""
-    key = statement_key(shard, closed.day)
-    found = store.get(key)
-    if found is not None and found.data != closed.statement:
+    """Write a day's two objects: the prices first. A partial one is replaced; a whole one must be the same.
+
+    Another verifier may write them too, so nothing is put over what was not looked at.
+    Raises ArchiveInvalid, ServiceFailed.
+    """
+    key, prices = statement_key(shard, closed.day), arrivals_key(shard, closed.day)
+    for _ in range(PUTS_MAX):
+        found_prices, found = store.get(prices), store.get(key)
+        if found is not None and found.data != closed.statement and _is_whole(found, closed, store.place + key):
+            return []
+        if _put_over(store, prices, found_prices, closed.arrivals) and _put_over(store, key, found, closed.statement):
+            return [key, prices]
+    raise ServiceFailed(
+        "one verifier at a time must write a shard's statements, others do", detail=store.place + key,
+        hint="nothing is known about the archive by this; let it run again",
+    )  # fmt: skip
+
+
+def _is_whole(found: Found, closed: Closed, where: str) -> bool:
+    """Is the day's statement there, and ours of a part only? Raises ArchiveInvalid: two whole ones that differ."""
+    try:
         before = orjson.loads(found.data)
-        if not before["partial"]:
-            if closed.partial:
-                return []
-            raise ArchiveInvalid(
-                f"a day's statement must stay what it was, sequence {before['sequence']} and digest "
-                f"{before['digest']}, is another now",
-                detail=store.place + key,
-                hint="the archive or this release differs from then: keep both, and compare",
-            )
-    prices = arrivals_key(shard, closed.day)
-    _put_over(store, prices, closed.arrivals)
-    _put_over(store, key, closed.statement)
-    return [key, prices]
-
-
-def _put_over(store: Store, key: str, data: bytes) -> None:
-    found = store.get(key)
-    if found is not None and found.data == data:
-        return
-    if store.put(key, data, None if found is None else found.tag) is None:
+        partial, was = before["partial"], f"sequence {before['sequence']} and digest {before['digest']}"
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise ArchiveInvalid(
-            "one verifier at a time must write a shard's statements, another did",
-            detail=store.place + key,
-            hint="let it run again",
+            f"a day's statement must be as it was written, is not: {type(error).__name__}",
+            detail=where,
+            hint="bring its last good version back, or remove it: it is written again",
+        ) from None
+    if not partial and not closed.partial:
+        raise ArchiveInvalid(
+            f"a day's statement must stay what it was, {was}, is another now",
+            detail=where,
+            hint="the archive or this release differs from then: keep both, and compare",
         )
+    return not partial
+
+
+def _put_over(store: Store, key: str, found: Found | None, data: bytes) -> bool:
+    """Over what was found, unless it is the same; whether it is there now."""
+    if found is not None and found.data == data:
+        return True
+    return store.put(key, data, None if found is None else found.tag) is not None
 
 
 def state_day(store: Store, shard: int, day: int, *, told: Told = lambda sequence: None) -> Closed:
     """One day of an archive. Raises ArchiveInvalid, InputInvalid: the archive has nothing of that day yet."""
-    head, _ = read_head(store, shard)
+    head, point = head_and_checkpoint(store, shard)
     last = newest(store, head)
     if last is None or day_of(last.last_received_ns) < day:
         ends = "has no record" if last is None else f"ends on {day_text(day_of(last.last_received_ns))}"
         raise InputInvalid(f"the archive must reach {day_text(day)}, {ends}", detail=store.place)
-    point = newest_checkpoint(store, shard, head)
     point = point if point is not None and parse_day(point.day) < day else None
 
     def replay(scale: int, on_day: Callable[[Closed, Replay], None]) -> None:

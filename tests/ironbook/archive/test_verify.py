@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from engine_node import _engine
 from ironbook import ArchiveInvalid, InputInvalid
 from ironbook.archive.layout import Entry, encode, head_key, manifest_key
+from ironbook.archive.reading import read_head
 from ironbook.archive.replay import capacities
 from ironbook.archive.statements import DAY_NS, parse_day
 from ironbook.archive.stores import DirectoryStore, Found, S3Store, Store
@@ -152,6 +154,9 @@ def test_a_partial_day_is_replaced_when_it_has_ended_and_a_whole_one_never(direc
     put_over(directory, "statements/00000/2026-01-02.json", orjson.dumps(whole))
     with pytest.raises(ArchiveInvalid, match="must stay what it was"):
         verify(directory, SHARD, statements=True)
+    put_over(directory, "statements/00000/2026-01-02.json", b"{")
+    with pytest.raises(ArchiveInvalid, match="statement must be as it was written"):
+        verify(directory, SHARD, statements=True)
 
 
 # ---- What is altered -------------------------------------------------------------------------------------------------
@@ -288,3 +293,84 @@ def test_an_altered_checkpoint_is_not_begun_from(directory: DirectoryStore) -> N
 def test_an_archive_of_nothing_is_an_error(directory: DirectoryStore) -> None:
     with pytest.raises(ArchiveInvalid, match="must have records to be verified"):
         verify(directory, SHARD)
+
+
+# ---- While others write ----------------------------------------------------------------------------------------------
+
+
+class Busy:
+    """A store in which somebody else does something just before the n-th call."""
+
+    def __init__(self, store: Store, calls: int, other: Callable[[], object]) -> None:
+        self._store, self._left, self._other = store, calls, other
+        self.place = store.place
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        self._left -= 1
+        if self._left == -1:
+            self._other()
+        return getattr(self._store, name)(*arguments)
+
+    @property
+    def done(self) -> bool:
+        return self._left < 0
+
+    def get(self, key: str) -> Found | None:
+        return self._call("get", key)  # type: ignore[no-any-return]
+
+    def size(self, key: str) -> int | None:
+        return self._call("size", key)  # type: ignore[no-any-return]
+
+    def put(self, key: str, data: bytes, tag: str | None, *, lock_days: int = 0) -> str | None:
+        return self._call("put", key, data, tag)  # type: ignore[no-any-return]
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        return iter(list(self._call("keys", prefix, after)))
+
+
+def begin_next(store: Store, entries: list[Entry]) -> None:
+    """What an archiver has written in the middle of its next object: the claim and the object."""
+    from ironbook.archive.layout import object_key, pack
+
+    head, tag = read_head(store, SHARD)
+    claim = ENDS[1] + 1, ENDS[2]
+    assert store.put(head_key(SHARD), encode(dataclasses.replace(head, pending=claim)), tag) is not None
+    assert store.put(object_key(SHARD, *claim), pack(RECORDS[ENDS[1] * 64 : ENDS[2] * 64]), None) is not None
+
+
+def end_next(store: Store, entries: list[Entry]) -> None:
+    write_archive(store, SHARD, RECORDS, ENDS)
+
+
+@pytest.mark.parametrize("written", [begin_next, end_next])
+def test_an_archiver_that_writes_meanwhile_is_no_fault(tmp_path: Path, written: Damage) -> None:
+    calls = 0
+    while True:
+        place = DirectoryStore(tmp_path / str(calls))
+        entries = write_archive(place, SHARD, RECORDS, ENDS[:2])
+        busy = Busy(place, calls, lambda place=place, entries=entries: written(place, entries))
+        assert verify(busy, SHARD)["sound"], f"written before call {calls}"
+        if not busy.done:
+            break
+        calls += 1
+    assert calls > 8, "it was written before each of its calls"
+
+
+@pytest.mark.parametrize("archived", [2, 3], ids=["as far", "further"])
+def test_a_verifier_that_ends_meanwhile_is_no_fault(tmp_path: Path, archived: int) -> None:
+    calls = 0
+    while True:
+        place = DirectoryStore(tmp_path / str(calls))
+        write_archive(place, SHARD, RECORDS, ENDS[:2])
+
+        def other(place: Store = place) -> None:
+            write_archive(place, SHARD, RECORDS, ENDS[:archived])
+            verify(place, SHARD, record=True, statements=True)
+
+        busy = Busy(place, calls, other)
+        assert verify(busy, SHARD, record=True, statements=True)["sound"], f"ended before call {calls}"
+        if not busy.done:
+            break
+        assert statement(place, 1)["partial"] == (archived == 2), "the day's end is not lost again"
+        calls += 1
+    assert calls > 12, "it ended before each of the other's calls"

@@ -57,7 +57,9 @@ def plan(info: Any, prices: Sequence[object], symbol: str, client_order_id: str,
         least_notional = Decimal(filters.get("NOTIONAL", {}).get("minNotional", "0"))
         status = found["status"]
         known = [price for price in (Decimal(str(one)) for one in prices if one) if price > 0]
-    except (KeyError, TypeError, ValueError, InvalidOperation) as error:
+        if not all(one.is_finite() and one > 0 for one in (tick, lot, *known)):
+            raise ValueError("a grid or a price is no number above zero")
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
         raise AnswerWrong(
             f"exchangeInfo must have the symbol with its filters, and prices must be decimals: {error!r}",
             detail=where, hint="IRONBOOK_FUNCTION_SYMBOL must be a symbol of the gateway, such as BTCUSD",
@@ -80,13 +82,13 @@ def _grid(value: Decimal, step: Decimal, rounding: str) -> Decimal:
     return int((value / step).to_integral_value(rounding)) * step  # of int, or digits behind the point may be lost
 
 
-def leftovers(open_orders: Any) -> list[str]:
-    """Client order ids of orders that an earlier call left behind. Raises AnswerWrong."""
+def leftovers(open_orders: Any) -> list[tuple[str, str]]:
+    """Symbol and client order id of orders that an earlier call left behind. Raises AnswerWrong."""
     try:
-        found = [str(one["clientOrderId"]) for one in open_orders]
+        found = [(str(one["symbol"]), str(one["clientOrderId"])) for one in open_orders]
     except (KeyError, TypeError):
         raise AnswerWrong("open orders must be a list of orders", detail="/api/v3/openOrders") from None
-    return [one for one in found if one.startswith(PREFIX)]
+    return [(symbol, name) for symbol, name in found if name.startswith(PREFIX)]
 
 
 def check(answer: Any, order: Order, status: str, where: str) -> None:

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from functions.canary.errors import GatewayRefused
+from functions.canary.errors import AnswerWrong, GatewayRefused
 from functions.canary.order import PREFIX, check, leftovers, plan
 from functions.common.errors import FunctionError
 
@@ -33,14 +33,13 @@ def run(line: Line, symbol: str, away_ppm: int, name: str, clock_ns: Callable[[]
     name      of this order, which no other call has
     clock_ns  a clock that only measures
     """
-    left = leftovers(line.signed("GET", "/api/v3/openOrders", symbol=symbol))
-    for one in left:
+    left = leftovers(line.signed("GET", "/api/v3/openOrders"))  # of every symbol: an event may have named another one
+    for where, one in left:
         with contextlib.suppress(GatewayRefused):  # gone meanwhile
-            line.signed("DELETE", ORDER, symbol=symbol, origClientOrderId=one)
-    ticker = line.get("/api/v3/ticker/bookTicker", symbol=symbol)
-    prices = [ticker.get("bidPrice"), ticker.get("askPrice")]
+            line.signed("DELETE", ORDER, symbol=where, origClientOrderId=one)
+    prices = _prices(line, "/api/v3/ticker/bookTicker", symbol, "bidPrice", "askPrice")
     with contextlib.suppress(GatewayRefused):  # nothing traded yet
-        prices.append(line.get("/api/v3/ticker/price", symbol=symbol).get("price"))
+        prices += _prices(line, "/api/v3/ticker/price", symbol, "price")
     order = plan(line.get("/api/v3/exchangeInfo", symbol=symbol), prices, symbol, PREFIX + name, away_ppm)
     named = {"symbol": symbol, "origClientOrderId": order.client_order_id}
     began_ns = clock_ns()
@@ -65,5 +64,13 @@ def run(line: Line, symbol: str, away_ppm: int, name: str, clock_ns: Callable[[]
         "quantity": order.quantity,
         "order_us": (placed_ns - began_ns) // 1000,
         "cancel_us": (cancelled_ns - asked_ns) // 1000,
-        "leftovers": left,
+        "leftovers": [one for _, one in left],
     }
+
+
+def _prices(line: Line, path: str, symbol: str, *names: str) -> list[object]:
+    """Raises FunctionError."""
+    found = line.get(path, symbol=symbol)
+    if not isinstance(found, dict):
+        raise AnswerWrong(f"an answer must be an object, was a {type(found).__name__}", detail=f"GET {path}")
+    return [found.get(name) for name in names]

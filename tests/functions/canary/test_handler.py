@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,6 +93,57 @@ def test_what_an_earlier_call_left_behind_is_cancelled_and_nobody_elses(world: W
     world.stack.order("alice", "BUY", "0.1", "50000.00", newClientOrderId="mine")
     assert call()["leftovers"] == ["canary-left"]
     assert world.open_orders() == ["mine"]
+
+
+def test_what_was_left_behind_in_another_symbol_is_cancelled_too(world: World) -> None:
+    world.stack.order("alice", "BUY", "1", "2000.00", symbol="ETHUSD", newClientOrderId="canary-there")
+    assert call()["leftovers"] == ["canary-there"]
+    assert world.open_orders() == []
+
+
+def test_a_market_that_is_halted_gets_no_order_and_is_told(world: World) -> None:
+    world.stack.order("alice", "BUY", "0.1", "50000.00", newClientOrderId="canary-left")
+    with world.stack.client() as admin:
+        admin.halt(instrument=1)
+    try:
+        with pytest.raises(AnswerWrong, match="must be TRADING"):
+            call()
+        assert world.open_orders() == []
+    finally:
+        with world.stack.client() as admin:
+            admin.resume(instrument=1)
+    assert call()["leftovers"] == []
+
+
+class Silly(http.server.BaseHTTPRequestHandler):
+    """A gateway that answers everything with an empty list."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_an_answer_of_another_form_is_told_and_counted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silly) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        world.set("IRONBOOK_FUNCTION_GATEWAY_URL", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(AnswerWrong, match="must be an object, was a list"):
+            call()
+        server.shutdown()
+    assert "Ironbook canary: answer_wrong" in world.told()
+    assert '"CanarySuccess":[0.0]' in capsys.readouterr().out.replace(" ", "")
+
+
+def test_an_alert_that_cannot_be_published_hides_no_failure(world: World) -> None:
+    world.set("IRONBOOK_FUNCTION_ALERTS_TOPIC_ARN", "arn:aws:sns:eu-central-1:123456789012:nowhere")
+    world.set("IRONBOOK_FUNCTION_GATEWAY_URL", "http://127.0.0.1:1")
+    with pytest.raises(GatewaySilent):
+        call()
 
 
 def test_another_symbol_is_asked_for_by_the_event(world: World) -> None:

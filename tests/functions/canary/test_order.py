@@ -69,7 +69,8 @@ def test_a_market_that_gives_no_order_is_told(given_info: Any, prices: list[str]
 
 
 def test_only_its_own_orders_are_leftovers() -> None:
-    assert leftovers([{"clientOrderId": "canary-a"}, {"clientOrderId": "mine"}]) == ["canary-a"]
+    orders = [{"symbol": "BTCUSD", "clientOrderId": name} for name in ("canary-a", "mine")]
+    assert leftovers(orders) == [("BTCUSD", "canary-a")]
     with pytest.raises(AnswerWrong):
         leftovers({"code": -1})
 

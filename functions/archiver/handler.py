@@ -12,12 +12,11 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from functions.archiver.archive import Archiver
 from functions.archiver.aws import bucket, journal_topic
 from functions.archiver.settings import Settings
-from functions.common.aws import Clients, alert
+from functions.common.aws import Clients, tell_failure
 from functions.common.errors import EventInvalid
 from functions.common.log import logger
 from functions.common.runtime import now_ns
-from functions.common.settings import load, need
-from ironbook import IronbookError
+from functions.common.settings import load, need, need_object
 
 LOG = logger("archiver")
 SHARD_MAX = 99_999
@@ -28,10 +27,9 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Archive one shard's topic. Raises IronbookError; people are told too."""
     settings, clients = load(Settings, os.environ), Clients()
     try:
-        answer = asyncio.run(_run(settings, clients, event, context))
-    except IronbookError as error:
-        LOG.error("archiver_failed", failure=error.to_json())
-        alert(clients, settings.alerts_topic_arn, f"Ironbook archiver: {error.code}", str(error))
+        answer = asyncio.run(_run(settings, clients, need_object(event), context))
+    except Exception as error:  # whatever it is, people hear of it
+        tell_failure(clients, settings.alerts_topic_arn, LOG, "archiver", error)
         raise
     LOG.info("archived", did=answer)
     if settings.metrics_environment and not answer["another_archiver"]:

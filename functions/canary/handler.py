@@ -12,12 +12,11 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from functions.canary.gateway import Gateway
 from functions.canary.run import run
 from functions.canary.settings import Settings
-from functions.common.aws import Clients, alert, read_secret
+from functions.common.aws import Clients, read_secret, tell_failure
 from functions.common.errors import EventInvalid
 from functions.common.log import logger
 from functions.common.runtime import now_ns
-from functions.common.settings import load, need
-from ironbook import IronbookError
+from functions.common.settings import load, need, need_object
 
 LOG = logger("canary")
 
@@ -26,11 +25,10 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Place and cancel one order. Raises IronbookError; people are told too."""
     settings, clients = load(Settings, os.environ), Clients()
     try:
-        answer = _run(settings, clients, event)
-    except IronbookError as error:
-        LOG.error("canary_failed", failure=error.to_json())
+        answer = _run(settings, clients, need_object(event))
+    except Exception as error:  # whatever it is, people hear of it
         _measure(settings, "CanarySuccess", MetricUnit.Count, 0)
-        alert(clients, settings.alerts_topic_arn, f"Ironbook canary: {error.code}", str(error))
+        tell_failure(clients, settings.alerts_topic_arn, LOG, "canary", error)
         raise
     LOG.info("canary", did=answer)
     _measure(settings, "CanarySuccess", MetricUnit.Count, 1)

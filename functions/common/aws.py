@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import boto3
+from aws_lambda_powertools import Logger
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.common.errors import CloudFailed, SecretInvalid
+from ironbook import IronbookError
 
-__all__ = ["Clients", "aws_code", "alert", "get_object", "put_object", "read_secret", "told"]
+__all__ = ["Clients", "aws_code", "alert", "get_object", "put_object", "read_secret", "tell_failure", "told"]
 
 CONFIG: Final = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=3, read_timeout=30)
 SUBJECT_CHARACTERS_MAX: Final = 100  # of SNS
@@ -134,3 +136,19 @@ def alert(clients: Clients, topic_arn: str, subject: str, text: str) -> None:
     message = text.encode()[:MESSAGE_BYTES_MAX].decode(errors="ignore")
     with told("an alert must be published", topic_arn):
         clients.get("sns").publish(TopicArn=topic_arn, Subject=plain, Message=message)
+
+
+def tell_failure(clients: Clients, topic_arn: str, log: Logger, name: str, error: Exception) -> None:
+    """A failure in the log and to people, whatever it is. Raises nothing, for the caller raises the failure itself.
+
+    An error that is not ours may hold anything, so only its name is told.
+    """
+    code, text = "unexpected", f"{type(error).__name__}; see the function's log"
+    said: dict[str, str | int] = {"error": code, "message": type(error).__name__}
+    if isinstance(error, IronbookError):
+        code, text, said = error.code, str(error), error.to_json()
+    log.error(f"{name}_failed", failure=said)
+    try:
+        alert(clients, topic_arn, f"Ironbook {name}: {code}", text)
+    except CloudFailed as failure:
+        log.error("alert_failed", failure=failure.to_json())

@@ -64,7 +64,7 @@ def read_event(path: Path) -> dict[str, Any]:
         if path.stat().st_size > EVENT_BYTES_MAX:
             raise EventInvalid(f"an event must have at most {EVENT_BYTES_MAX} bytes", detail=str(path))
         event = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EventInvalid(f"an event must be a JSON object in a file: {error}", detail=str(path)) from None
     if not isinstance(event, dict):
         raise EventInvalid(f"an event must be a JSON object, was a {type(event).__name__}", detail=str(path))

@@ -12,12 +12,12 @@ Secrets are never in variables: a setting names a secret's ARN, and functions.co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from functions.common.errors import SettingsInvalid
+from functions.common.errors import EventInvalid, SettingsInvalid
 from ironbook import environment as env
 
-__all__ = ["PREFIX", "load", "need"]
+__all__ = ["PREFIX", "load", "need", "need_object"]
 
 PREFIX: Final = "IRONBOOK_FUNCTION_"
 Settings = TypeVar("Settings")
@@ -37,3 +37,12 @@ def need(settings: object, *names: str) -> None:
                 detail=f"variable {PREFIX}{name.upper()}",
                 hint="terraform/modules/functions sets it; locally, export it before ironbook functions invoke",
             )
+
+
+def need_object(event: object) -> dict[str, Any]:
+    """What a function was invoked with, which may be any JSON. Raises EventInvalid."""
+    if not isinstance(event, dict):
+        raise EventInvalid(
+            f"an event must be a JSON object, was a {type(event).__name__}", hint="see event.example.json"
+        )
+    return event

@@ -10,7 +10,7 @@ from functions.common.aws import Clients, alert
 from functions.common.errors import CloudFailed, FunctionError
 from functions.common.log import logger
 from functions.common.runtime import now_ns
-from functions.common.settings import load
+from functions.common.settings import load, need_object
 from functions.reporting.request import parse
 from functions.reporting.run import REPORTS, run
 from functions.reporting.settings import Settings
@@ -24,7 +24,7 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Make what is asked for; a failure is told to the alerts' topic and raised."""
     settings, clients = load(Settings, os.environ), Clients()
     try:
-        answer = asyncio.run(run(settings, parse(event, now_ns(), REPORTS), clients))
+        answer = asyncio.run(run(settings, parse(need_object(event), now_ns(), REPORTS), clients))
     except Exception as error:
         _tell(settings, clients, error)
         raise

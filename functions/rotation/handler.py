@@ -19,10 +19,10 @@ from functions.common.aws import Clients, alert, read_secret
 from functions.common.errors import CloudFailed, EventInvalid, FunctionError
 from functions.common.log import logger
 from functions.common.runtime import now_ns
-from functions.common.settings import load, need
+from functions.common.settings import load, need, need_object
 from functions.rotation.database import Administrator
 from functions.rotation.doors import EngineDoor, GatewayDoor, TlsDoor
-from functions.rotation.errors import DriveFailed, RotationUnfinished
+from functions.rotation.errors import DriveFailed, RotationBusy, RotationUnfinished
 from functions.rotation.kinds import Kind
 from functions.rotation.kinds.api_key import ApiKey
 from functions.rotation.kinds.cookie import Cookie
@@ -45,10 +45,13 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     settings = load(Settings, os.environ)
     clients = CLIENTS
     try:
-        return asyncio.run(_answer(event, settings, clients))
+        return asyncio.run(_answer(need_object(event), settings, clients))
     except RotationUnfinished as error:
         LOG.info("rotation unfinished", extra={"waiting": error.waiting})
         raise  # Secrets Manager tries again, and so does drive, which also sees when it takes too long
+    except RotationBusy as error:
+        LOG.info("rotation busy", extra={"why": str(error)})
+        raise  # nothing failed: whoever is at it goes on, and tells people itself
     except DriveFailed:
         raise  # each was told of
     except Exception as error:
@@ -151,6 +154,8 @@ def _alert(clients: Clients, settings: Settings, subject: str, text: str) -> Non
 
 
 def _subject(event: Mapping[str, Any]) -> str:
+    if not isinstance(event, dict):
+        return "rotation failed"
     which = event.get("SecretId") or event.get("secret_id") or ""
     return f"rotation {event.get('Step') or event.get('action') or ''} {which} failed"[:90]
 

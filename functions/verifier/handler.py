@@ -6,14 +6,13 @@ import os
 import subprocess
 from typing import Any
 
-from functions.common.aws import Clients, alert
+from functions.common.aws import Clients, tell_failure
 from functions.common.errors import EventInvalid
 from functions.common.log import logger
-from functions.common.settings import load, need
+from functions.common.settings import load, need, need_object
 from functions.verifier.command import answer_of, command
 from functions.verifier.errors import VerifyFailed
 from functions.verifier.settings import Settings
-from ironbook import IronbookError
 
 LOG = logger("verifier")
 SHARD_MAX = 99_999
@@ -25,10 +24,9 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Verify one shard's archive. Raises IronbookError; people are told too."""
     settings, clients = load(Settings, os.environ), Clients()
     try:
-        answer = _run(settings, event, context)
-    except IronbookError as error:
-        LOG.error("verifier_failed", failure=error.to_json())
-        alert(clients, settings.alerts_topic_arn, f"Ironbook archive verifier: {error.code}", str(error))
+        answer = _run(settings, need_object(event), context)
+    except Exception as error:  # whatever it is, people hear of it
+        tell_failure(clients, settings.alerts_topic_arn, LOG, "verifier", error)
         raise
     LOG.info("verified", did=answer)
     return answer

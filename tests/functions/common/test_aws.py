@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from functions.common.aws import Clients, alert, get_object, put_object, read_secret
+from functions.common.aws import Clients, alert, get_object, put_object, read_secret, tell_failure
 from functions.common.errors import CloudFailed, SecretInvalid
+from functions.common.log import logger
 from tests.support.aws import Aws
 
 
@@ -61,3 +62,26 @@ def test_an_alert_has_a_plain_subject_and_goes_nowhere_without_a_topic(aws: Aws,
     assert told["Message"] == "the text"
     assert told["Subject"].startswith("k?se x")
     assert len(told["Subject"]) == 100
+
+
+def test_a_failure_is_told_whatever_it_is_and_hidden_by_nothing(
+    aws: Aws, clients: Clients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic = aws.client("sns").create_topic(Name="failures")["TopicArn"]
+    queue = aws.client("sqs").create_queue(QueueName="failed")["QueueUrl"]
+    arn = aws.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    log = logger("test")
+    tell_failure(clients, topic, log, "archiver", SecretInvalid("a secret must be there", detail="secret a"))
+    tell_failure(clients, topic, log, "archiver", RuntimeError("the password is hunter2"))
+    tell_failure(clients, topic + "-gone", log, "archiver", RuntimeError("the password is hunter2"))
+    messages = aws.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    told = sorted((said["Subject"], said["Message"]) for said in (json.loads(one["Body"]) for one in messages))
+    assert told == [
+        ("Ironbook archiver: secret", "a secret must be there; secret a"),
+        ("Ironbook archiver: unexpected", "RuntimeError; see the function's log"),
+    ]
+    said = capsys.readouterr().out
+    assert said.count("archiver_failed") == 3
+    assert said.count("alert_failed") == 1
+    assert "hunter2" not in said

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,12 +32,19 @@ def test_every_function_says_what_it_does_and_what_it_may(request: pytest.Fixtur
 
 def test_an_event_is_a_bounded_object_and_a_name_is_a_function(tmp_path: Path) -> None:
     file = tmp_path / "event.json"
-    for wrong in ("[]", "{", ""):
+    for wrong in ("[]", "{", "", "[" * 200_000):
         file.write_text(wrong)
         with pytest.raises(EventInvalid, match="an event must be a JSON object"):
             read_event(file)
     with pytest.raises(EventInvalid, match="a function must be one of"):
         invoke("../common", {})
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("event", [[], "text", None, 5, [{"Step": "createSecret"}]])
+def test_what_is_no_object_is_refused_by_every_function(name: str, event: Any) -> None:
+    with pytest.raises(EventInvalid, match="an event must be a JSON object, was a"):
+        invoke(name, event)
 
 
 def test_a_context_counts_down() -> None:

@@ -117,6 +117,7 @@ def test_who_comes_second_is_told_that_another_one_is_at_it(world: World):
         answer = await asyncio.to_thread(world.handle, {"action": "drive"})
         assert [one["state"] for one in answer["secrets"]] == ["busy"]
         assert await asyncio.to_thread(world.everything) == before
+        assert await asyncio.to_thread(world.alerts) == [], "nothing failed: the other one is at it"
         await connection.close()  # as when the other function is killed
 
     asyncio.run(hold_the_lock())

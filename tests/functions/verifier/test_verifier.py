@@ -100,7 +100,7 @@ def test_the_image_proves_an_archive_and_names_what_differs(
     assert full.value["errorType"] == "ArchiveUnsound"
     assert entries[1].key in full.value["errorMessage"]
     (alert,) = told[1]()
-    assert "Ironbook archive verifier: archive_unsound" in alert
+    assert "Ironbook verifier: archive_unsound" in alert
     assert entries[1].key in alert
     assert "sequences 301 to" in alert
 

@@ -27,7 +27,7 @@ CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 	up demo bench-ingress bench-replay bench-match bench-depth bench-streams bench-gateway bench-cold-start clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
 
 # ---- environment and build ------------------------------------------------------------------------------------------
 
@@ -75,15 +75,15 @@ gateway/assets/index.html: dashboard/node_modules/.ready $(DASHBOARD_FILES)
 dashboard: gateway/assets/index.html ## the page to trade and watch on, into gateway/assets (incremental)
 	@:
 
-screenshots: build dashboard ## pictures of the page in docs/images, from a running stack
+screenshots: $(VENV)/.ready build dashboard ## pictures of the page in docs/images, from a running stack
 	@ops/system-packages browser
 	@$(PY) -m tests.dashboard.screenshots
 
-report-screenshots: build ## pictures of a day's report in docs/images, from a tape through a running engine
+report-screenshots: $(VENV)/.ready build ## pictures of a day's report in docs/images, from a tape through a running engine
 	@ops/system-packages browser
 	@$(PY) -m tests.functions.reporting.screenshots
 
-demo-report: build ## a day's report by the reporting function, without AWS: plays a flow, prints the path of the page
+demo-report: $(VENV)/.ready build ## a day's report by the reporting function, without AWS: plays a flow, prints the path of the page
 	@$(PY) -m tests.functions.reporting.demo
 
 generate: $(VENV)/.ready ## vocabulary.h, vocabulary.py and the wire pages from schemas/*.json
@@ -142,7 +142,7 @@ $(FUZZ)/.built: .FORCE
 test-fuzz: $(VENV)/.ready $(FUZZ)/.built
 	@tests/fuzz/run $(FUZZ)/fuzz $(FUZZ_SECONDS)
 
-functions: $(VENV)/.ready ## the zips that AWS Lambda runs, in build/functions (incremental)
+functions: $(VENV)/.runs ## the zips that AWS Lambda runs, in build/functions (incremental)
 	@$(BIN)/ironbook functions package
 
 terraform-tools: ## the AWS provider, tflint, terraform-docs and checkov, found or built outside the checkout (about an hour, once a machine)
@@ -214,7 +214,7 @@ bench-depth: build ## nanoseconds a command and the worst one, with 10^3 to 10^7
 bench-streams: build ## orders and events for each CPU-second of the workers, beside per-message agents; publisher, delay
 	@$(PY) -m benchmarks.streams --real
 
-bench-gateway: build ## signed orders over HTTP beside bare echoes, Starlette and FastAPI; the engine while the gateway is abused
+bench-gateway: $(VENV)/.ready build ## signed orders over HTTP beside bare echoes, Starlette and FastAPI; the engine while the gateway is abused
 	@ops/system-packages bench
 	@$(PY) -m benchmarks.gateway --real
 

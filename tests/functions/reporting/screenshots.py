@@ -77,7 +77,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with session_postgres() as server, tempfile.TemporaryDirectory() as directory:
         day = played(chosen.tape, Path(directory), server)
-        found = day.figures()
+        found = day.figures(over=True)
         assert found.reconciliation.ok, found.reconciliation.headline
         print(found.reconciliation.headline)
         pictures(render(found))

@@ -21,12 +21,13 @@ import pyarrow.parquet
 from engine_node.replica import Replica
 from functions.reporting.figures import Figures
 from functions.reporting.rows import Arrival
+from functions.reporting.statement import Statement
 from ironbook.archive.statements import DAY_NS, day_of, day_text, ledger_of, start_of
 from ironbook.tape import Played, Player, PlayOptions
 from ironbook.tape._desk import local_desk
 from ironbook.tape._source import Source
 from ironbook.tape._venue import VenueOptions
-from tests.functions.reporting.days import Said, figures, parsed
+from tests.functions.reporting.days import figures, parsed
 from tests.support.node import ROOT, wait_until
 
 CASH_UNITS = 10**9 * 10**6
@@ -46,9 +47,11 @@ class TapeDay:
     ledger: dict[str, Any]
     sequence: int
 
-    def statement(self) -> Said:
+    def statement(self) -> Statement:
         """The engine's ledger, as the archive's verifier states it."""
-        return parsed((self.directory / f"{self.day}.json").read_bytes(), self.day)
+        said = parsed((self.directory / f"{self.day}.json").read_bytes(), self.day)
+        assert isinstance(said, Statement), said
+        return said
 
     def arrivals(self) -> Iterator[Arrival]:
         """The best prices before each order."""
@@ -57,11 +60,12 @@ class TapeDay:
             for row in batch.to_pylist():
                 yield Arrival(0, row["seq"], row["symbol"], row["bid_ticks"], row["ask_ticks"])
 
-    def figures(self, *, arrivals: bool = True, statement: bool = True) -> Figures:
-        """The day's figures out of its database."""
+    def figures(self, *, arrivals: bool = True, statement: bool = True, over: bool = False) -> Figures:
+        """The day's figures out of its database. over: the engine has ended, so what it stated is the whole day."""
+        statements = [dataclasses.replace(self.statement(), partial=not over)] if statement else ()
         return figures(
-            self.url, self.day, self.start_ns, statements=[self.statement()] if statement else (),
-            arrivals=self.arrivals() if arrivals else None, partial=True,
+            self.url, self.day, self.start_ns, statements=statements,
+            arrivals=self.arrivals() if arrivals else None, partial=not over,
         )  # fmt: skip
 
 

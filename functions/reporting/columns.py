@@ -26,8 +26,8 @@ Each is there as Parquet and as CSV, with the same rows in the same order. What 
 - Numbers are whole: ticks, lots, units, nanoseconds since the epoch (UTC); names say which. Each column in ticks, lots
   or units has a twin at the end of the table, without that ending, which says the same as a decimal text: `price`
   beside `price_ticks`.
-- `integer` is signed and has 64 bits; `unsigned` may be any number of 64 bits. What may be absent is null in Parquet
-  and nothing at all in CSV.
+- `integer` is signed and has 64 bits; `unsigned` may be any number of 64 bits; a `sum` has up to 38 digits, in Parquet
+  as a decimal without any behind the point. What may be absent is null in Parquet and nothing at all in CSV.
 - A text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return, and is no number, has `'` before it in CSV, so
   that no spreadsheet runs what a client wrote. Parquet has it as it was.
 - `(shard, seq, n)` names an event of the engine for ever, as in [the database](database.md).
@@ -49,7 +49,7 @@ def _table(name: str, kind: type) -> Iterator[str]:
     columns = columns_of(kind)
     for column in columns:
         if not column.twin_of:
-            kind_text = "unsigned" if column.unsigned else _KINDS[column.kind]
+            kind_text = "sum" if column.is_sum else "unsigned" if column.unsigned else _KINDS[column.kind]
             absent = ", may be absent" if column.nullable else ""
             yield f"| `{column.name}` | {kind_text}{absent} | {about[column.name]} |"
     twins = [f"`{column.name}`" for column in columns if column.twin_of]

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from functions.reporting.rows import UNSIGNED, Reference
+from functions.reporting.rows import SUMS, UNSIGNED, Reference
 from ironbook import IronbookError
 from ironbook._decimals import format_decimal
 
@@ -46,6 +46,7 @@ class Column:
     kind: type  # int, str or bool
     nullable: bool
     twin_of: str = ""  # decimal text of that column; "": a column of its own
+    is_sum: bool = False  # of a day: may have more than 64 bits
 
     @property
     def unsigned(self) -> bool:
@@ -55,7 +56,8 @@ class Column:
 
 def columns_of(row_type: type) -> tuple[Column, ...]:
     """The columns of a row type, decimal twins last."""
-    own = tuple(_column(name, hint) for name, hint in typing.get_type_hints(row_type).items())
+    sums = row_type.__name__ in SUMS
+    own = tuple(_column(name, hint, sums) for name, hint in typing.get_type_hints(row_type).items())
     names = {column.name for column in own}
     if not names & {"symbol", "asset"}:
         return own
@@ -70,10 +72,11 @@ def columns_of(row_type: type) -> tuple[Column, ...]:
     return own + tuple(Column(name=twin, kind=str, nullable=True, twin_of=name) for name, twin in twins)
 
 
-def _column(name: str, hint: Any) -> Column:
+def _column(name: str, hint: Any, sums: bool) -> Column:
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     [kind] = (kind for kind in kinds if kind is not type(None))
-    return Column(name=name, kind=kind, nullable=type(None) in kinds)
+    is_sum = sums and (name.endswith(("_lots", "_units")) or name == "value")
+    return Column(name=name, kind=kind, nullable=type(None) in kinds, is_sum=is_sum)
 
 
 class Decimals:
@@ -180,4 +183,6 @@ def _inert(array: pa.Array) -> pa.Array:
 
 
 def _arrow(column: Column) -> pa.DataType:
+    if column.is_sum:
+        return pa.decimal128(38, 0)
     return pa.uint64() if column.unsigned else ARROW[column.kind]

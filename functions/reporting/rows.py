@@ -14,6 +14,8 @@ import dataclasses
 from typing import Final, NamedTuple
 
 UNSIGNED: Final = frozenset({"client_order_id", "reference"})  # any unsigned 64-bit number
+# Of these types lots, units and values are sums of a day, which may have more bits than what they are sums of.
+SUMS: Final = frozenset({"BestExecution", "Fees", "Pnl", "ReconciliationLine", "SymbolFigures"})
 
 
 class Asset(NamedTuple):

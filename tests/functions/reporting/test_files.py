@@ -9,8 +9,9 @@ from typing import NamedTuple
 import pyarrow.parquet
 import pytest
 
+from functions.reporting.figures import BestExecution, Fees, ReconciliationLine, SymbolFigures
 from functions.reporting.files import GROUP_ROWS, Column, Decimals, TableWriter, columns_of
-from functions.reporting.rows import Asset, Execution, Instrument, Reference
+from functions.reporting.rows import Asset, Execution, Instrument, Pnl, Reference
 from functions.reporting.run import TABLES
 
 INSTRUMENT = Instrument("BTC/USD", 1, "BTC", "USD", 8, 6, 10_000, 1, "0.01", "0.0001", 2, 4)
@@ -206,3 +207,22 @@ def test_a_number_beyond_64_bits_is_refused_and_not_wrapped() -> None:
     writer = TableWriter(Money, Decimals(REFERENCE), io.BytesIO(), io.BytesIO())
     with pytest.raises(OverflowError):
         writer.write([Money("USD", 2**63)])
+
+
+@pytest.mark.parametrize("kind", [Fees, SymbolFigures, BestExecution, Pnl, ReconciliationLine])
+def test_a_days_sum_may_be_greater_than_any_number_it_is_a_sum_of(kind: type) -> None:
+    """Each notional has 64 bits; a busy day of a quote asset with eight digits has more than 92 billion."""
+    great = -3 * 2**63
+    values = {int: great, str: "BTC/USD"}
+    own = [column for column in columns_of(kind) if not column.twin_of]
+    sums = [column.name for column in own if column.name.endswith(("_units", "_lots")) or column.name == "value"]
+    row = [values[column.kind] if column.name in sums or column.kind is str else 7 for column in own]
+    parquet, text = io.BytesIO(), io.BytesIO()
+    writer = TableWriter(kind, Decimals(REFERENCE), parquet, text)
+    writer.write([row])
+    writer.close()
+    [read] = pyarrow.parquet.read_table(io.BytesIO(parquet.getvalue())).to_pylist()
+    [line] = csv.DictReader(io.StringIO(text.getvalue().decode()))
+    assert sums
+    for name in sums:
+        assert (read[name], line[name]) == (great, str(great))

@@ -20,7 +20,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 from functions.common.errors import CloudFailed, SecretInvalid
 from ironbook import IronbookError
 
-__all__ = ["Clients", "aws_code", "alert", "get_object", "put_object", "read_secret", "tell_failure", "told"]
+__all__ = [
+    "Clients",
+    "aws_code",
+    "alert",
+    "get_object",
+    "put_object",
+    "read_secret",
+    "tell_alert",
+    "tell_failure",
+    "told",
+]
 
 CONFIG: Final = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=3, read_timeout=30)
 SUBJECT_CHARACTERS_MAX: Final = 100  # of SNS
@@ -138,17 +148,27 @@ def alert(clients: Clients, topic_arn: str, subject: str, text: str) -> None:
         clients.get("sns").publish(TopicArn=topic_arn, Subject=plain, Message=message)
 
 
-def tell_failure(clients: Clients, topic_arn: str, log: Logger, name: str, error: Exception) -> None:
+def tell_alert(clients: Clients, topic_arn: str, log: Logger, subject: str, text: str) -> None:
+    """The same; where it cannot be published the log says so. Raises nothing: it must not hide what it tells of."""
+    try:
+        alert(clients, topic_arn, subject, text)
+    except CloudFailed as failure:
+        log.error("alert_failed", failure=failure.to_json())
+
+
+def tell_failure(
+    clients: Clients, topic_arn: str, log: Logger, subject: str, error: Exception, *, more: str = ""
+) -> None:
     """A failure in the log and to people, whatever it is. Raises nothing, for the caller raises the failure itself.
 
     An error that is not ours may hold anything, so only its name is told.
+
+    subject  of what: the function's name
+    more     what else people must know
     """
     code, text = "unexpected", f"{type(error).__name__}; see the function's log"
     said: dict[str, str | int] = {"error": code, "message": type(error).__name__}
     if isinstance(error, IronbookError):
         code, text, said = error.code, str(error), error.to_json()
-    log.error(f"{name}_failed", failure=said)
-    try:
-        alert(clients, topic_arn, f"Ironbook {name}: {code}", text)
-    except CloudFailed as failure:
-        log.error("alert_failed", failure=failure.to_json())
+    log.error("failed", failure=said)
+    tell_alert(clients, topic_arn, log, f"Ironbook {subject}: {code}", f"{text}\n\n{more}" if more else text)

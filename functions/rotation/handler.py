@@ -15,8 +15,8 @@ import secrets as system_random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from functions.common.aws import Clients, alert, read_secret
-from functions.common.errors import CloudFailed, EventInvalid, FunctionError
+from functions.common.aws import Clients, read_secret, tell_alert, tell_failure
+from functions.common.errors import EventInvalid
 from functions.common.log import logger
 from functions.common.runtime import now_ns
 from functions.common.settings import load, need, need_object
@@ -140,17 +140,12 @@ def _said(outcome: Outcome) -> dict[str, Any]:
 
 
 def _tell(clients: Clients, settings: Settings, subject: str, error: Exception) -> None:
-    """An error that is not ours may hold anything, so only its name is told."""
-    text = str(error) if isinstance(error, FunctionError) else type(error).__name__
-    LOG.error("rotation failed", extra={"failure": text, "code": getattr(error, "code", "")})
-    _alert(clients, settings, subject, f"{text}\n\nThe secret in use is untouched and works on.")
+    more = "The secret in use is untouched and works on."
+    tell_failure(clients, settings.alerts_topic_arn, LOG, f"{settings.environment}: {subject}", error, more=more)
 
 
 def _alert(clients: Clients, settings: Settings, subject: str, text: str) -> None:
-    try:
-        alert(clients, settings.alerts_topic_arn, f"Ironbook {settings.environment}: {subject}", text)
-    except CloudFailed as error:  # what was to be told is raised or logged all the same
-        LOG.error("alert not published", extra={"failure": str(error)})
+    tell_alert(clients, settings.alerts_topic_arn, LOG, f"Ironbook {settings.environment}: {subject}", text)
 
 
 def _subject(event: Mapping[str, Any]) -> str:

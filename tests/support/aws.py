@@ -10,6 +10,7 @@ It keeps state and runs nothing: no function, no database, no broker. What the t
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -97,10 +98,38 @@ class Aws:
         """Variables with which boto3 and botocore find it, wherever they run."""
         return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.url}
 
+    def topic(self, name: str = "alerts") -> Topic:
+        """A new SNS topic that is listened to."""
+        sns, sqs = self.client("sns"), self.client("sqs")
+        made = Topic(sns.create_topic(Name=name)["TopicArn"], sqs, sqs.create_queue(QueueName=name)["QueueUrl"])
+        asked = sqs.get_queue_attributes(QueueUrl=made.queue_url, AttributeNames=["QueueArn"])
+        sns.subscribe(TopicArn=made.arn, Protocol="sqs", Endpoint=asked["Attributes"]["QueueArn"])
+        return made
+
     def reset(self) -> None:
         """Forget everything."""
         request = urllib.request.Request(f"{self.url}/moto-api/reset", method="POST", data=b"")
         urllib.request.urlopen(request, timeout=10).close()
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """An SNS topic, and the queue that gets what it is told."""
+
+    arn: str
+    sqs: Any
+    queue_url: str
+
+    def told(self) -> list[dict[str, str]]:
+        """What it was told since this was last asked, oldest first: Subject, Message."""
+        found: list[dict[str, str]] = []
+        while True:
+            answer = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
+            if not answer.get("Messages"):
+                return found
+            for message in answer["Messages"]:
+                found.append(json.loads(message["Body"]))
+                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
 
 
 def main(descriptor: int | None, layer: Callable[[Any], Any] = lambda application: application) -> None:

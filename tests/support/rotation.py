@@ -54,16 +54,12 @@ class World:
         admin = self.api.create_secret(
             Name="admin", SecretString=json.dumps({"username": parts.username, "password": parts.password})
         )
-        self.topic = aws.client("sns").create_topic(Name="alerts")["TopicArn"]
-        self._queue = aws.client("sqs")
-        self._queue_url = self._queue.create_queue(QueueName="told")["QueueUrl"]
-        arn = self._queue.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=["QueueArn"])["Attributes"]
-        aws.client("sns").subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+        self._topic = aws.topic()
         self._alerts: list[str] = []
         self.settings(
             environment="test", database_host=self.host, database_port=self.port, database_name=self.dbname,
             database_admin_secret=admin["ARN"], database_tls="disable", session_hours=0, settle_s=0,
-            alerts_topic_arn=self.topic, **settings,
+            alerts_topic_arn=self._topic.arn, **settings,
         )  # fmt: skip
 
     def settings(self, **settings: object) -> None:
@@ -222,14 +218,8 @@ class World:
 
     def alerts(self) -> list[str]:
         """What people were told until now, oldest first: subject, then text."""
-        while True:
-            found = self._queue.receive_message(QueueUrl=self._queue_url, MaxNumberOfMessages=10).get("Messages", [])
-            if not found:
-                return self._alerts
-            for message in found:
-                said = json.loads(message["Body"])
-                self._alerts.append(f"{said['Subject']}\n{said['Message']}")
-                self._queue.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
+        self._alerts += [f"{said['Subject']}\n{said['Message']}" for said in self._topic.told()]
+        return self._alerts
 
     def everything(self) -> dict[str, Any]:
         """The whole state of Secrets Manager and PostgreSQL, to compare."""

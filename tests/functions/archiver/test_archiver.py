@@ -518,13 +518,8 @@ def test_the_handler_refuses_what_it_cannot_do_and_tells_people(
 ) -> None:
     with pytest.raises(SettingsInvalid, match="archive_bucket must be set"):
         handle({}, Context("archiver"))
-    sns = aws.client("sns")
-    topic = sns.create_topic(Name="alerts")["TopicArn"]
-    sqs = aws.client("sqs")
-    queue = sqs.create_queue(QueueName="told")["QueueUrl"]
-    asked = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=asked["Attributes"]["QueueArn"])
-    values = {"ARCHIVE_BUCKET": BUCKET, "KAFKA": "127.0.0.1:1", "ALERTS_TOPIC_ARN": topic}
+    topic = aws.topic()
+    values = {"ARCHIVE_BUCKET": BUCKET, "KAFKA": "127.0.0.1:1", "ALERTS_TOPIC_ARN": topic.arn}
     for name, value in values.items():
         monkeypatch.setenv(f"IRONBOOK_FUNCTION_{name}", value)
     for event in ({"shard": -1}, {"shard": "0"}, {"flush": 1}):
@@ -533,5 +528,5 @@ def test_the_handler_refuses_what_it_cannot_do_and_tells_people(
     with pytest.raises(BrokersFailed, match="Kafka must answer"):
         handle({"shard": 0}, Context("archiver"))
     assert everything(store) == {}
-    told = [message["Body"] for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]]
-    assert any("Ironbook archiver: brokers_failed" in body for body in told)
+    codes = ["event", "event", "event", "brokers_failed"]
+    assert [told["Subject"] for told in topic.told()] == [f"Ironbook archiver: {code}" for code in codes]

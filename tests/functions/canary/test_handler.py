@@ -35,15 +35,11 @@ class World:
         self.stack = stack
         self.secrets = aws.client("secretsmanager")
         self.secrets.create_secret(Name="canary", SecretString=self.value(stack.keys["alice"]))
-        topic = aws.client("sns").create_topic(Name="alerts")["TopicArn"]
-        self.sqs = aws.client("sqs")
-        self.queue = self.sqs.create_queue(QueueName="told")["QueueUrl"]
-        arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        self.alerts = aws.topic()
         self.set = monkeypatch.setenv
         for name, text in (
             ("GATEWAY_URL", stack.url), ("KEY_SECRET", "canary"), ("SYMBOL", "BTCUSD"),
-            ("METRICS_ENVIRONMENT", "test"), ("ALERTS_TOPIC_ARN", topic),
+            ("METRICS_ENVIRONMENT", "test"), ("ALERTS_TOPIC_ARN", self.alerts.arn),
         ):  # fmt: skip
             self.set(f"IRONBOOK_FUNCTION_{name}", text)
 
@@ -55,10 +51,7 @@ class World:
         return [one["clientOrderId"] for one in self.stack.signed("alice", "GET", "/api/v3/openOrders")[1]]
 
     def told(self) -> list[str]:
-        found = self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages", [])
-        for message in found:
-            self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
-        return [json.loads(message["Body"])["Subject"] for message in found]
+        return [told["Subject"] for told in self.alerts.told()]
 
 
 @pytest.fixture

@@ -51,14 +51,10 @@ def test_a_secret_is_an_object_and_no_error_shows_it(aws: Aws, clients: Clients)
 
 
 def test_an_alert_has_a_plain_subject_and_goes_nowhere_without_a_topic(aws: Aws, clients: Clients) -> None:
-    topic = aws.client("sns").create_topic(Name="alerts")["TopicArn"]
-    queue = aws.client("sqs").create_queue(QueueName="seen")["QueueUrl"]
-    arn = aws.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    topic = aws.topic()
     alert(clients, "", "nobody", "hears this")
-    alert(clients, topic, "käse\n" + "x" * 200, "the text")
-    [message] = aws.client("sqs").receive_message(QueueUrl=queue)["Messages"]
-    told = json.loads(message["Body"])
+    alert(clients, topic.arn, "käse\n" + "x" * 200, "the text")
+    [told] = topic.told()
     assert told["Message"] == "the text"
     assert told["Subject"].startswith("k?se x")
     assert len(told["Subject"]) == 100
@@ -67,21 +63,15 @@ def test_an_alert_has_a_plain_subject_and_goes_nowhere_without_a_topic(aws: Aws,
 def test_a_failure_is_told_whatever_it_is_and_hidden_by_nothing(
     aws: Aws, clients: Clients, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    topic = aws.client("sns").create_topic(Name="failures")["TopicArn"]
-    queue = aws.client("sqs").create_queue(QueueName="failed")["QueueUrl"]
-    arn = aws.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    log = logger("test")
-    tell_failure(clients, topic, log, "archiver", SecretInvalid("a secret must be there", detail="secret a"))
-    tell_failure(clients, topic, log, "archiver", RuntimeError("the password is hunter2"))
-    tell_failure(clients, topic + "-gone", log, "archiver", RuntimeError("the password is hunter2"))
-    messages = aws.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
-    told = sorted((said["Subject"], said["Message"]) for said in (json.loads(one["Body"]) for one in messages))
-    assert told == [
+    topic, log = aws.topic(), logger("test")
+    tell_failure(clients, topic.arn, log, "archiver", SecretInvalid("a secret must be there", detail="secret a"))
+    tell_failure(clients, topic.arn, log, "archiver", RuntimeError("the password is hunter2"))
+    tell_failure(clients, topic.arn + "-gone", log, "archiver", RuntimeError("the password is hunter2"))
+    assert sorted((said["Subject"], said["Message"]) for said in topic.told()) == [
         ("Ironbook archiver: secret", "a secret must be there; secret a"),
         ("Ironbook archiver: unexpected", "RuntimeError; see the function's log"),
     ]
     said = capsys.readouterr().out
-    assert said.count("archiver_failed") == 3
+    assert said.count('"message":"failed"') == 3
     assert said.count("alert_failed") == 1
     assert "hunter2" not in said

@@ -372,32 +372,17 @@ def test_an_event_or_a_setting_that_is_wrong_changes_nothing(
 # ---- who is told -------------------------------------------------------------------------------------------------
 
 
-def _topic(aws: Aws, name: str) -> tuple[str, str]:
-    """A topic and the queue that gets what it is told."""
-    sqs = aws.client("sqs")
-    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
-    topic: str = aws.client("sns").create_topic(Name=name)["TopicArn"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    return topic, queue
-
-
-def _told(aws: Aws, queue: str) -> list[dict[str, Any]]:
-    found = aws.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
-    return [json.loads(message["Body"]) for message in found]
-
-
 def test_topic_and_mail_are_told_with_a_link_to_the_page(
     invoke: Invoke, buckets: Any, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    topic, queue = _topic(aws, "reports")
+    topic = aws.topic("reports")
     aws.client("ses").verify_email_identity(EmailAddress="ironbook@example.com")
-    monkeypatch.setenv("IRONBOOK_FUNCTION_REPORTS_TOPIC_ARN", topic)
+    monkeypatch.setenv("IRONBOOK_FUNCTION_REPORTS_TOPIC_ARN", topic.arn)
     monkeypatch.setenv("IRONBOOK_FUNCTION_MAIL_FROM", "ironbook@example.com")
     monkeypatch.setenv("IRONBOOK_FUNCTION_MAIL_TO", "desk@example.com, risk@example.com")
     answer = invoke()
     assert answer["told"] == ["sns", "ses"]
-    [told] = _told(aws, queue)
+    [told] = topic.told()
     assert told["Subject"].startswith(f"Ironbook {DAY}: Everything agrees")
     assert answer["link"] in told["Message"]
     assert answer["sha256"] in told["Message"]
@@ -410,12 +395,12 @@ def test_topic_and_mail_are_told_with_a_link_to_the_page(
 def test_a_failure_is_told_to_the_alerts_topic_and_raised(
     invoke: Invoke, buckets: Any, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    topic, queue = _topic(aws, "alerts")
-    monkeypatch.setenv("IRONBOOK_FUNCTION_ALERTS_TOPIC_ARN", topic)
+    topic = aws.topic()
+    monkeypatch.setenv("IRONBOOK_FUNCTION_ALERTS_TOPIC_ARN", topic.arn)
     with pytest.raises(DatabaseAway):
         invoke(url="postgresql://nobody:hidden-password@127.0.0.1:1/none")
-    [told] = _told(aws, queue)
-    assert told["Subject"] == "Ironbook: no report (database_away)"
+    [told] = topic.told()
+    assert told["Subject"] == "Ironbook reporting: database_away"
     assert "PostgreSQL must answer" in told["Message"]
     assert "hidden-password" not in told["Message"]
 
@@ -426,13 +411,13 @@ def test_a_failure_that_nobody_thought_of_is_told_by_its_name_and_raised(
     def fail(*_: Any) -> None:
         raise OverflowError("hidden-password is too large")
 
-    topic, queue = _topic(aws, "alerts")
-    monkeypatch.setenv("IRONBOOK_FUNCTION_ALERTS_TOPIC_ARN", topic)
+    topic = aws.topic()
+    monkeypatch.setenv("IRONBOOK_FUNCTION_ALERTS_TOPIC_ARN", topic.arn)
     monkeypatch.setattr(files.TableWriter, "write", fail)
     with pytest.raises(OverflowError):
         invoke()
-    [told] = _told(aws, queue)
-    assert told["Subject"] == "Ironbook: no report (unexpected)"
+    [told] = topic.told()
+    assert told["Subject"] == "Ironbook reporting: unexpected"
     assert "OverflowError" in told["Message"]
     assert "hidden-password" not in told["Message"]
     assert objects(buckets, "") == {}

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,7 +19,7 @@ from functions.verifier.errors import ArchiveUnsound, VerifyFailed
 from functions.verifier.handler import handle
 from ironbook.archive.stores import S3Store
 from tests.support.archives import closed_ends, put_over, three_days, write_archive
-from tests.support.aws import Aws
+from tests.support.aws import Aws, Topic
 from tests.support.node import ROOT
 from tests.support.runtime_api import RuntimeApi
 
@@ -39,24 +38,16 @@ def store(aws: Aws) -> S3Store:
 
 
 @pytest.fixture
-def told(aws: Aws) -> tuple[str, Any]:
-    """An alerts topic, and a function that gives what was told to it."""
-    sns, sqs = aws.client("sns"), aws.client("sqs")
-    topic = sns.create_topic(Name="alerts")["TopicArn"]
-    queue = sqs.create_queue(QueueName="told")["QueueUrl"]
-    asked = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=asked["Attributes"]["QueueArn"])
-    return topic, lambda: [
-        message["Body"] for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
-    ]
+def alerts(aws: Aws) -> Topic:
+    return aws.topic()
 
 
 @pytest.fixture
-def lambda_(aws: Aws, told: tuple[str, Any]) -> Iterator[RuntimeApi]:
+def lambda_(aws: Aws, alerts: Topic) -> Iterator[RuntimeApi]:
     """A runtime API, and the image's command beside it."""
     words = re.findall(r"^(?:ENTRYPOINT|CMD) \[(.*)\]$", DOCKERFILE.read_text(), re.MULTILINE)
     command_words = [word.strip('" ') for line in words for word in line.split(",")]
-    settings = {"ARCHIVE_BUCKET": BUCKET, "PROGRAM": PROGRAM, "ALERTS_TOPIC_ARN": told[0]}
+    settings = {"ARCHIVE_BUCKET": BUCKET, "PROGRAM": PROGRAM, "ALERTS_TOPIC_ARN": alerts.arn}
     with RuntimeApi() as api:
         process = subprocess.Popen(
             [sys.executable, *command_words[1:]], cwd=ROOT,
@@ -76,7 +67,7 @@ DOCKERFILE = ROOT / "ops" / "images" / "verifier" / "Dockerfile"
 
 
 def test_the_image_proves_an_archive_and_names_what_differs(
-    lambda_: RuntimeApi, store: S3Store, told: tuple[str, Any]
+    lambda_: RuntimeApi, store: S3Store, alerts: Topic
 ) -> None:
     entries = write_archive(store, 0, RECORDS, ENDS)
     answered = lambda_.invoke({"shard": 0})
@@ -87,7 +78,7 @@ def test_the_image_proves_an_archive_and_names_what_differs(
     again = lambda_.invoke({"shard": 0})
     assert again.value["from"].startswith("verified/00000/"), "it goes on from its checkpoint"
     assert again.value["digest"] == answered.value["digest"]
-    assert told[1]() == []
+    assert alerts.told() == []
 
     found = store.get(entries[1].key)
     assert found is not None
@@ -99,10 +90,10 @@ def test_the_image_proves_an_archive_and_names_what_differs(
     assert full.failed
     assert full.value["errorType"] == "ArchiveUnsound"
     assert entries[1].key in full.value["errorMessage"]
-    (alert,) = told[1]()
-    assert "Ironbook verifier: archive_unsound" in alert
-    assert entries[1].key in alert
-    assert "sequences 301 to" in alert
+    (alert,) = alerts.told()
+    assert alert["Subject"] == "Ironbook verifier: archive_unsound"
+    assert entries[1].key in alert["Message"]
+    assert "sequences 301 to" in alert["Message"]
 
 
 def test_a_record_that_diverges_is_named_by_object_sequence_and_offset(

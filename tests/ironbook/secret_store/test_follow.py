@@ -200,6 +200,7 @@ def test_a_malformed_version_changes_no_file_and_is_told_without_its_value(
     secrets.put("other", {"secret": SECRETS[3], **database("x")})
     look = one.look()
     assert list(look.problems) == [f"{ENVIRONMENT}/one"]
+    assert look.warnings == {}, "what is there is no key whose secret went away"
     problem = look.problems[f"{ENVIRONMENT}/one"]
     assert isinstance(problem, SecretMalformed)
     assert "geheim" not in str(problem)
@@ -295,6 +296,14 @@ def test_two_secrets_of_one_key_or_one_number_or_one_file_are_told(secrets: Secr
     assert held(directory) == [SECRETS[0]]
     assert (directory / "cookie-secret").read_text().split() == [SECRETS[0]]
     assert not look.complete
+
+
+def test_a_key_whose_number_the_engine_has_no_room_for_is_told(secrets: Secrets, directory: Path) -> None:
+    secrets.make("api_key/a", "api_key", api_key("desk-1", number=256))
+    secrets.make("api_key/b", "api_key", api_key("desk-2", number=257))
+    look = made(directory, keys=wanted_keys(directory)).look()
+    assert "a key's number must be at most 256, was 257" in str(look.problems[f"{ENVIRONMENT}/api_key/b"])
+    assert [key.key_id for key in key_file(directory).load().live()] == ["desk-1"]
 
 
 def test_a_secret_of_another_environment_or_pattern_is_not_looked_at(secrets: Secrets, directory: Path) -> None:

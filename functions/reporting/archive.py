@@ -77,7 +77,7 @@ class Archive:
         found = get_object(self._clients, self._bucket, f"journal/{shard:05d}/manifest.json")
         try:
             return int(json.loads(found[0])["last_sequence"]) if found is not None else 0
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
             return 0
 
     def arrivals(self, shards: Sequence[int], day: str) -> Iterator[Arrival] | None:

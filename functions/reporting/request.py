@@ -46,6 +46,8 @@ def parse(event: Mapping[str, Any], now_ns: int, known_reports: tuple[str, ...])
     day = asked.get("day", _name(now_ns // DAY_NS - 1))
     start_ns = _start_ns(day)
     end_ns = start_ns + DAY_NS
+    if start_ns < DAY_NS:  # of the first one there is no day before in the engine's time
+        raise DayInvalid(f"a day must be 1970-01-02 or later, was {day}", hint="days are UTC")
     if start_ns > now_ns:
         raise DayInvalid(f"a day must have begun, {day} has not", hint="days are UTC")
     if end_ns > now_ns and not partial:

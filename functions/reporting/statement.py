@@ -49,7 +49,7 @@ def parse(body: bytes, *, shard: int, day: str, where: str) -> Statement | Missi
             why = f"it must be of shard {shard} and {day}, was of {found['shard']} and {found['day']}"
             return Missing(shard=shard, why=why, where=where)
         return _statement(found)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         why = f"it must be a whole statement, is not: {type(error).__name__}: {error}"
         return Missing(shard=shard, why=why[:300], where=where)
 

@@ -45,6 +45,12 @@ def test_a_day_to_come_is_refused_even_as_partial() -> None:
         parse({"day": "2023-11-15", "partial": True}, NOW_NS, KNOWN)
 
 
+@pytest.mark.parametrize("day", ["1969-12-31", "1600-01-01", "0001-01-01"])
+def test_a_day_before_all_journals_is_refused(day: str) -> None:
+    with pytest.raises(DayInvalid, match="a day must be 1970-01-02 or later"):
+        parse({"day": day}, NOW_NS, KNOWN)
+
+
 @pytest.mark.parametrize(
     ("event", "said"),
     [

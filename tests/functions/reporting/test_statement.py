@@ -53,6 +53,17 @@ def test_a_statement_that_was_cut_off_is_missing_not_half_read(kept: int) -> Non
     assert found.where == "s3://archive/here"
 
 
+@pytest.mark.parametrize("number", ["Infinity", "NaN", "1e999"])
+@pytest.mark.parametrize("name", ["sequence", "last_event_sequence"])
+def test_a_number_that_is_none_is_missing(name: str, number: str) -> None:
+    body = json.dumps({**WHOLE, name: "HERE"}).replace('"HERE"', number).encode()
+    assert isinstance(read(body), Missing)
+
+
+def test_a_statement_without_end_is_missing() -> None:
+    assert isinstance(read(b"[" * 200_000), Missing)
+
+
 @pytest.mark.parametrize("name", sorted(WHOLE))
 def test_a_statement_that_lacks_a_field_is_missing(name: str) -> None:
     assert isinstance(read(json.dumps({key: WHOLE[key] for key in WHOLE if key != name}).encode()), Missing)

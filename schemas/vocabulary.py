@@ -38,6 +38,7 @@ ICEBERG_PARTS_MAX = 1000  # parts that an iceberg shows one after the other: its
 TRADES_KEPT = 65536  # trades, of all instruments together, that can still be busted or corrected
 CHECKSUM_LEVEL_COUNT = 10  # best levels of each side in a book checksum
 RESUME_NEW_ONLY = 18446744073709551615  # last_report_number of a logon that wants no earlier reports
+RESUME_PROBE = 18446744073709551614  # last_report_number of a logon that only tries the key: no session
 
 
 class Side(enum.IntEnum):
@@ -469,7 +470,7 @@ class LogonRequest:
     key_id: bytes = bytes(16)  # ASCII, padded with zero bytes
     client_nonce: bytes = bytes(16)  # random
     timestamp_ns: int = 0  # the client's time, within 5 minutes of the engine's
-    last_report_number: int = 0  # resume behind this report; RESUME_NEW_ONLY: new ones only
+    last_report_number: int = 0  # resume behind this report; RESUME_NEW_ONLY: new ones only; RESUME_PROBE: no session
     options: int = 0  # LogonOption
     mac: bytes = bytes(32)  # HMAC-SHA256(secret, bytes 0-63)
 
@@ -494,8 +495,8 @@ class LogonAnswer:
     kind: int = 0  # MessageKind.LOGON_ANSWER
     idle_ms: int = 0  # send something at least this often
     server_nonce: bytes = bytes(16)  # random
-    last_client_sequence: int = 0  # recorded; resend from the next
-    last_report_number: int = 0  # the newest the engine has made for this key
+    last_client_sequence: int = 0  # recorded; resend from the next; 0 for a probe
+    last_report_number: int = 0  # the newest the engine has made for this key; 0 for a probe
     server_time_ns: int = 0  # the engine's clock
     key: int = 0  # number of the key
     account: int = 0  # the key's own account

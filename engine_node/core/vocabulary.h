@@ -33,6 +33,7 @@
 #define TRADES_KEPT 65536 /* trades, of all instruments together, that can still be busted or corrected */
 #define CHECKSUM_LEVEL_COUNT 10 /* best levels of each side in a book checksum */
 #define RESUME_NEW_ONLY 18446744073709551615ull /* last_report_number of a logon that wants no earlier reports */
+#define RESUME_PROBE 18446744073709551614ull /* last_report_number of a logon that only tries the key: no session */
 
 enum {
     SIDE_BUY = 1,

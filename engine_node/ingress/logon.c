@@ -4,6 +4,8 @@
  *          ◀── idle time · server nonce · last sequence · last report · clock · key … │ HMAC(secret, both 64) ── engine
  *   session key = HMAC(secret, "IRONBK01 session" + client nonce + server nonce + key id)
  *
+ * A probe (RESUME_PROBE) gets the answer and the end: whoever only tries a key must not cut those who use it.
+ *
  * Who fails learns nothing: the same work is done for an unknown key as for a known one, and the answer to every
  * failure is the same message. The reason is only counted. A request that is sent again by somebody who recorded it
  * gets no further than an answer, for its session key needs the secret; its nonce stops it even there.
@@ -104,23 +106,29 @@ static void replace_pending(ingress *in, uint32_t key) {
 }
 
 static outcome answer(ingress *in, connection *c, const wire_logon_request *request, uint32_t key, uint32_t secret) {
+    const bool probe = request->last_report_number == RESUME_PROBE;
     const key_slot *slot = &in->keys->slots[key];
     const key_state *k = &in->states[key];
     wire_logon_answer a = {.kind = MESSAGE_LOGON_ANSWER,
                            .idle_ms = in->options.idle_ms,
-                           .last_client_sequence = k->last_client_sequence,
-                           .last_report_number = k->last_report,
+                           .last_client_sequence = probe ? 0 : k->last_client_sequence,
+                           .last_report_number = probe ? 0 : k->last_report,
                            .server_time_ns = in->wall_ns,
                            .key = (uint16_t)key,
                            .account = slot->account,
                            .permissions = slot->permissions};
     if (in->host->random(in->host->self, a.server_nonce, sizeof a.server_nonce) != 0) return refuse(in, c);
     hmac_of(&slot->secrets[secret], (const uint8_t *)request, SIGNED_BYTES, (const uint8_t *)&a, SIGNED_BYTES, a.mac);
-    make_session_key(c, &slot->secrets[secret], request, a.server_nonce);
     nonce_remember(in, request);
-    replace_pending(in, key);
     in->counters.logons_good++;
+    if (probe) { /* it names nothing recorded, so it need not wait for the disk */
+        outbound_last(in, c, &a);
+        session_end(in, c, CODE_NONE, LOGOFF_REASON_REFUSED);
+        return ENDED;
+    }
 
+    make_session_key(c, &slot->secrets[secret], request, a.server_nonce);
+    replace_pending(in, key);
     c->state = PENDING;
     c->key = key;
     c->secret_index = (uint8_t)secret;

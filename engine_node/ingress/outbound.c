@@ -278,6 +278,11 @@ void outbound_flush(ingress *in, connection *c) {
     if (c->doomed != 0) outbound_mark(in, c);
 }
 
+void outbound_last(ingress *in, const connection *c, const void *message) {
+    const struct iovec part = {.iov_base = (void *)(uintptr_t)message, .iov_len = REPORT_BYTES};
+    if (in->host->send(in->host->self, c->socket, &part, 1) == REPORT_BYTES) in->counters.messages_sent++;
+}
+
 void outbound_farewell(ingress *in, connection *c, uint16_t code) {
     const bool gone = c->doomed == DOOMED_LINE_LOST;
     c->doomed = 0;
@@ -285,8 +290,7 @@ void outbound_farewell(ingress *in, connection *c, uint16_t code) {
     if (code != CODE_SLOW_READER) outbound_flush(in, c); /* its ring may have moved on: nothing more is taken from it */
     if (c->blocked || c->doomed != 0 || c->tail_bytes > 0) return;
     const wire_report last = message_of(in, c, MESSAGE_SESSION_ENDED, code);
-    const struct iovec part = {.iov_base = (void *)(uintptr_t)&last, .iov_len = sizeof last};
-    if (in->host->send(in->host->self, c->socket, &part, 1) == (ssize_t)sizeof last) in->counters.messages_sent++;
+    outbound_last(in, c, &last);
 }
 
 /* ---- Many connections -------------------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
  * The states of a connection, and what moves it on:
  *
  *   accept ─▶ PROXIED ──header──▶ NEW ──96 bytes, good──▶ PENDING ──first valid frame──▶ LIVE
- *               └───────────────────┴── bad, too late ──▶ FREE ◀── idle, replaced, refused, line lost ──┘
+ *               └───────────────────┴─ bad, late, probe ▶ FREE ◀── idle, replaced, refused, line lost ──┘
  *
  * Files: ingress.c (open, accept, timer, stop) · recover.c (replay, the first records) · logon.c (new to pending) ·
  * session.c (pending to live, ends, records of our own) · frames.c (the hot path) · outbound.c (what goes out) ·
@@ -210,7 +210,10 @@ bool outbound_room(ingress *in, connection *c, uint32_t count);
 /* Send what can be sent now. */
 void outbound_flush(ingress *in, connection *c);
 
-/* The same, and a last message; nothing is kept for later. */
+/* A message now or never: nothing waits before it, and the connection ends behind it. */
+void outbound_last(ingress *in, const connection *c, const void *message);
+
+/* Send what can be sent now, and a last message; nothing is kept for later. */
 void outbound_farewell(ingress *in, connection *c, uint16_t code);
 
 /* See to it that outbound_drain looks at this connection. */

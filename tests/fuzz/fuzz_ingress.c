@@ -72,11 +72,25 @@ static void take(talker *t) {
     }
 }
 
+/* A logon that only tries the key: if it is answered, that was all. */
+static void probe(talker *t) {
+    client_request(&t->c, RESUME_PROBE, 0);
+    if (!client_send_request(&t->c)) return;
+    CHECK_EQUAL(t->c.answer.last_client_sequence, 0);
+    CHECK_EQUAL(t->c.answer.last_report_number, 0);
+    CHECK_EQUAL(rig_closed_code(&r, t->c.socket), CODE_NONE);
+    CHECK_EQUAL(host_sim_peer_waiting(r.sim, t->c.socket), 0);
+}
+
 static void connect_and_log_on(talker *t, input *from) {
     const uint8_t how = byte(from);
     memset(t, 0, sizeof *t);
     t->connected = client_connect(&t->c, &r, 1 + how % RIG_KEY_COUNT, rig_address(how >> 5));
     if (!t->connected || (how & 16) != 0) return;
+    if ((how & 12) == 12) {
+        probe(t);
+        return;
+    }
     const uint8_t options = byte(from);
     core_key_info info = {0};
     core_key(ingress_core(r.in), t->c.key, &info);

@@ -81,6 +81,18 @@ static void test_a_logon_answer_waits_too_and_the_client_is_not_late(void) {
     rig_end(&r);
 }
 
+static void test_a_probe_tells_of_no_record_and_is_answered_while_the_publisher_is_away(void) {
+    begin(1000);
+    send_order(&c, 100);
+    client trial;
+    CHECK(client_connect(&trial, &r, 2, rig_address(2)));
+    client_request(&trial, RESUME_PROBE, 0);
+    CHECK(client_send_request(&trial));
+    CHECK_EQUAL(rig_closed_code(&r, trial.socket), CODE_NONE);
+    CHECK_EQUAL(client_take(&c, got, 10), 0);
+    rig_end(&r);
+}
+
 static void test_what_a_crash_found_unshipped_is_kept_and_told_once_it_is_shipped(void) {
     begin(1000);
     for (int i = 0; i < 3; i++) send_order(&c, 100);
@@ -359,6 +371,7 @@ static void test_an_unbounded_wait_cannot_be_asked_for(void) {
 int main(void) {
     RUN(test_reports_and_pongs_wait_until_the_publisher_has_shipped_their_records);
     RUN(test_a_logon_answer_waits_too_and_the_client_is_not_late);
+    RUN(test_a_probe_tells_of_no_record_and_is_answered_while_the_publisher_is_away);
     RUN(test_what_a_crash_found_unshipped_is_kept_and_told_once_it_is_shipped);
     RUN(test_a_stop_without_a_publisher_ends_and_tells_nothing_that_was_not_shipped);
     RUN(test_beyond_the_bound_orders_are_refused_and_the_refusal_does_not_wait);

@@ -230,6 +230,68 @@ static void test_a_nonce_is_good_once_even_before_it_is_recorded_and_after_a_res
     rig_end(&r);
 }
 
+static void probe(void) {
+    CHECK(client_connect(&c, &r, 2, rig_address(1)));
+    client_request(&c, RESUME_PROBE, 0);
+}
+
+static void test_a_probe_is_answered_as_a_logon_is_but_for_what_is_recorded(void) {
+    begin();
+    rig_define_market(&r);
+    client trader;
+    client_logon(&trader, &r, 2, RESUME_NEW_ONLY, 0);
+    const wire_new_order order = client_order(&trader, 2, SIDE_BUY, 100, 5);
+    client_send(&trader, &order);
+    const uint64_t good = rig_counters(&r)->logons_good;
+    probe();
+    CHECK(client_send_request(&c)); /* checks the MAC */
+    CHECK_EQUAL(c.answer.last_client_sequence, 0);
+    CHECK_EQUAL(c.answer.last_report_number, 0);
+    CHECK_EQUAL(c.answer.key, 2);
+    CHECK_EQUAL(c.answer.account, 2);
+    CHECK_EQUAL(c.answer.permissions, PERMISSION_TRADE | PERMISSION_CANCEL);
+    CHECK_EQUAL(c.answer.server_time_ns, c.request.timestamp_ns);
+    CHECK_EQUAL(rig_counters(&r)->logons_good, good + 1);
+    rig_end(&r);
+}
+
+static void test_a_probe_is_refused_as_a_logon_is(void) {
+    rig_make(&r, 1);
+    r.options.refused_peer_max = 4;
+    rig_start(&r);
+    probe();
+    const wire_logon_request recorded = c.request;
+    CHECK(client_send_request(&c));
+    CHECK(client_connect(&c, &r, 2, rig_address(1)));
+    c.request = recorded; /* by somebody who heard it */
+    CHECK(!client_send_request(&c));
+    check_refused();
+    CHECK_EQUAL(rig_counters(&r)->logons_nonce_repeated, 1);
+    CHECK(client_connect(&c, &r, 2, rig_address(1)));
+    c.request = recorded; /* a session cannot be made of it */
+    c.request.last_report_number = RESUME_NEW_ONLY;
+    CHECK(!client_send_request(&c));
+    check_refused();
+    probe();
+    client_sign_request(&c, r.keys[2].secrets[0]);
+    CHECK(!client_send_request(&c));
+    check_refused();
+    CHECK_EQUAL(rig_counters(&r)->logons_mac_wrong, 2);
+    probe();
+    c.request.timestamp_ns -= r.options.core.nonce_window_ns + 1;
+    client_sign_request(&c, r.keys[1].secrets[0]);
+    CHECK(!client_send_request(&c));
+    check_refused();
+    CHECK_EQUAL(rig_counters(&r)->logons_time_outside, 1);
+    probe();
+    memcpy(c.request.key_id, "nobody\0\0\0\0\0\0\0\0\0\0", 16);
+    client_sign_request(&c, r.keys[1].secrets[0]);
+    CHECK(!client_send_request(&c));
+    check_refused();
+    CHECK_EQUAL(rig_counters(&r)->peers_blocked, 1); /* one too many of them */
+    rig_end(&r);
+}
+
 static void test_an_address_with_too_many_bad_logons_is_closed_at_once_for_a_minute(void) {
     rig_make(&r, 1);
     r.options.refused_peer_max = 3;
@@ -353,6 +415,8 @@ int main(void) {
     RUN(test_a_timestamp_must_be_within_the_window);
     RUN(test_a_clock_that_jumped_and_came_back_locks_nobody_out);
     RUN(test_a_nonce_is_good_once_even_before_it_is_recorded_and_after_a_restart);
+    RUN(test_a_probe_is_answered_as_a_logon_is_but_for_what_is_recorded);
+    RUN(test_a_probe_is_refused_as_a_logon_is);
     RUN(test_an_address_with_too_many_bad_logons_is_closed_at_once_for_a_minute);
     RUN(test_connections_opened_before_an_address_was_refused_get_no_further_try);
     RUN(test_a_stranger_who_says_nothing_is_closed_in_time);

@@ -117,6 +117,54 @@ static void test_a_key_has_one_pending_session_the_newest(void) {
 
 /* ---- Resume ------------------------------------------------------------------------------------------------------ */
 
+/* Whoever only tries a key cuts nobody who uses it: neither who trades nor who has just logged on. */
+static void test_a_probe_is_answered_and_closed_and_touches_no_session(void) {
+    begin();
+    client live, pending;
+    logon(&live, 2, RESUME_NEW_ONLY, LOGON_OPTION_CANCEL_ON_DISCONNECT);
+    client_take_one(&live);
+    order(&live, 2, SIDE_BUY, 100, 5);
+    CHECK_EQUAL(client_take_one(&live).kind, EVENT_ACCEPTED);
+    CHECK(client_connect(&pending, &r, 2, rig_address(2)));
+    client_request(&pending, RESUME_NEW_ONLY, 0);
+    CHECK(client_send_request(&pending));
+    const uint64_t before = recorded(), open = rig_counters(&r)->connections_open;
+
+    for (uint8_t options = 0; options <= LOGON_OPTION_CANCEL_ON_DISCONNECT; options++) {
+        CHECK(client_connect(&c, &r, 2, rig_address(2)));
+        client_request(&c, RESUME_PROBE, options);
+        CHECK(client_send_request(&c));
+        CHECK_EQUAL(rig_closed_code(&r, c.socket), CODE_NONE);
+        CHECK_EQUAL(host_sim_peer_waiting(r.sim, c.socket), 0);
+    }
+    CHECK_EQUAL(recorded(), before);
+    CHECK_EQUAL(rig_counters(&r)->connections_open, open);
+    CHECK_EQUAL(rig_counters(&r)->sessions_replaced, 0);
+    order(&live, 2, SIDE_BUY, 100, 5);
+    CHECK_EQUAL(client_take_one(&live).kind, EVENT_ACCEPTED);
+    pending.sequence = live.sequence;
+    const wire_ping ping = client_ping(&pending, 7);
+    client_send(&pending, &ping);
+    check_last_is_end(&live, CODE_SESSION_REPLACED);
+    rig_end(&r);
+}
+
+static void test_a_frame_behind_a_probe_is_not_read(void) {
+    begin();
+    CHECK(client_connect(&c, &r, 2, rig_address(2)));
+    client_request(&c, RESUME_PROBE, 0);
+    const uint64_t before = recorded(), frames = rig_counters(&r)->frames;
+    const wire_new_order o = client_order(&c, 2, SIDE_BUY, 100, 5);
+    client_write(&c, &c.request, sizeof c.request);
+    client_queue(&c, &o); /* in one segment with the request */
+    client_work(&c);
+    CHECK_EQUAL(host_sim_peer_waiting(r.sim, c.socket), sizeof c.answer);
+    CHECK_EQUAL(rig_closed_code(&r, c.socket), CODE_NONE);
+    CHECK_EQUAL(recorded(), before);
+    CHECK_EQUAL(rig_counters(&r)->frames, frames);
+    rig_end(&r);
+}
+
 static void test_a_client_that_lost_its_line_gets_every_report_once(void) {
     begin();
     logon(&c, 2, RESUME_NEW_ONLY, 0);
@@ -509,6 +557,8 @@ int main(void) {
     RUN(test_a_new_session_replaces_the_old_one_only_with_its_first_valid_frame);
     RUN(test_a_wrong_first_frame_leaves_the_old_session_alone);
     RUN(test_a_key_has_one_pending_session_the_newest);
+    RUN(test_a_probe_is_answered_and_closed_and_touches_no_session);
+    RUN(test_a_frame_behind_a_probe_is_not_read);
     RUN(test_a_client_that_lost_its_line_gets_every_report_once);
     RUN(test_reports_made_while_nobody_was_there_come_at_the_next_logon);
     RUN(test_reports_never_made_or_no_longer_kept_cannot_be_resumed_from);

@@ -1,7 +1,7 @@
 """Where a new secret is tried: a signed logon at the engine, a signed request at the gateway, a TLS handshake.
 
-A logon that sends no order leaves the key's live session alone: the engine ends that only when the first frame of a new
-one comes. So a key can be tried while its owner trades.
+At the engine it is a probe: a logon that is checked and answered like any other and begins no session. So a key can be
+tried while its owner logs on and trades: nobody's session ends because of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from functions.rotation.errors import NewSecretRefused
 from ironbook.held import fingerprint
-from schemas.vocabulary import RESUME_NEW_ONLY, LogonAnswer, LogonRequest, MessageKind
+from schemas.vocabulary import RESUME_PROBE, LogonAnswer, LogonRequest, MessageKind
 
 __all__ = ["EngineDoor", "GatewayDoor", "TlsDoor"]
 
@@ -36,13 +36,13 @@ class EngineDoor:
         self._now_ns = now_ns
 
     def try_key(self, key_id: str, secret: bytes) -> str:
-        """Log on, check the answer's signature, go. Raises NewSecretRefused."""
+        """Send a probe, check the answer's signature. Raises NewSecretRefused."""
         silent = []
         for address in self._addresses:
             host, _, port = address.rpartition(":")
             try:
                 with socket.create_connection((host.strip("[]"), int(port)), timeout=TIMEOUT_S) as line:
-                    good = self._log_on(line, key_id, secret)
+                    good = self._probe(line, key_id, secret)
             except (OSError, ValueError) as error:
                 silent.append(f"{address}: {type(error).__name__}")
                 continue
@@ -57,10 +57,10 @@ class EngineDoor:
             hint="the old one stays in use; the step is tried again",
         )  # fmt: skip
 
-    def _log_on(self, line: socket.socket, key_id: str, secret: bytes) -> bool:
+    def _probe(self, line: socket.socket, key_id: str, secret: bytes) -> bool:
         request = LogonRequest(
             magic=b"IRONBK01", key_id=key_id.encode().ljust(16, b"\0"), client_nonce=os.urandom(16),
-            timestamp_ns=self._now_ns(), last_report_number=RESUME_NEW_ONLY,
+            timestamp_ns=self._now_ns(), last_report_number=RESUME_PROBE,
         )  # fmt: skip
         head = request.pack()[:SIGNED_BYTES]
         line.sendall(head + hmac.digest(secret, head, "sha256"))

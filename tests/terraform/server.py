@@ -84,9 +84,11 @@ def _keep_of_workspaces() -> None:
 
 
 def _keep_of_instances() -> None:
-    """An instance is in the groups of its first interface, and an interface without a public address says nothing."""
+    """An instance is in the groups of its first interface, an interface without a public address says nothing, and who
+    starts a protected instance gets one."""
     from moto.ec2.models.elastic_network_interfaces import NetworkInterface
     from moto.ec2.models.instances import Instance
+    from moto.ec2.responses.instances import InstanceResponse
 
     make, association = Instance.__init__, NetworkInterface.association.fget
 
@@ -99,6 +101,15 @@ def _keep_of_instances() -> None:
     NetworkInterface.association = property(  # type: ignore[assignment, method-assign]
         lambda self: association(self) if self.public_ip else None
     )
+    started = InstanceResponse.run_instances
+
+    def start(self: Any) -> Any:
+        answer: Any = started(self)
+        for instance in answer.result.instances:
+            instance.disable_api_termination = bool(self._get_bool_param("DisableApiTermination"))
+        return answer
+
+    InstanceResponse.run_instances = start  # type: ignore[method-assign]
 
 
 def _keep_of_databases() -> None:

@@ -123,6 +123,20 @@ def test_an_instance_is_monitored_when_asked(server: Aws) -> None:
     assert found["Monitoring"]["State"] == "enabled"
 
 
+def test_an_instance_started_protected_is_not_terminated_before_somebody_takes_that_back(server: Aws) -> None:
+    ec2 = server.client("ec2")
+    (made,) = ec2.run_instances(
+        ImageId="ami-00000000000000000", MinCount=1, MaxCount=1, DisableApiTermination=True
+    )["Instances"]  # fmt: skip
+    name = made["InstanceId"]
+    said = ec2.describe_instance_attribute(InstanceId=name, Attribute="disableApiTermination")
+    assert said["DisableApiTermination"]["Value"] is True
+    with pytest.raises(ec2.exceptions.ClientError, match="OperationNotPermitted"):
+        ec2.terminate_instances(InstanceIds=[name])
+    ec2.modify_instance_attribute(InstanceId=name, DisableApiTermination={"Value": False})
+    ec2.terminate_instances(InstanceIds=[name])
+
+
 def test_a_service_keeps_its_grace_period(server: Aws) -> None:
     ecs = server.client("ecs")
     ecs.create_cluster(clusterName="c")

@@ -23,7 +23,7 @@ C_FILES = $(shell find engine_node tests benchmarks -name '*.[ch]' ! -name vocab
 DASHBOARD_FILES = $(shell find dashboard -path dashboard/node_modules -prune -o -type f ! -name .npmrc -print)
 CMAKE_FLAGS = -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 
-.PHONY: help venv engine build dashboard functions screenshots report-screenshots demo-report test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python test-terraform terraform-apply-local terraform-tools bundle terraform-docs services soak fuzz \
+.PHONY: help venv engine build dashboard functions screenshots report-screenshots demo-report test-dashboard generate format lint lint-c lint-python test test-c test-core test-sanitize test-fuzz test-python test-terraform terraform-apply-local terraform-tools bundle images terraform-docs services soak fuzz \
 	up demo bench-ingress bench-replay bench-match bench-depth bench-streams bench-gateway bench-cold-start clean
 
 help: ## this list
@@ -157,6 +157,9 @@ terraform-apply-local: $(VENV)/.ready ## every environment applied, planned agai
 
 bundle: $(VENV)/.runs ## what an engine node in AWS installs: wheels in one archive, and its SHA-256
 	@ops/make-bundle
+
+images: dashboard ## container images of gateway, stream workers and verifier, by docker, podman or buildah (IMAGES=streams: one)
+	@ops/make-images $(IMAGES)
 
 test-terraform: ## terraform/: format, validity, tests with a mocked provider, tflint, checkov (where make terraform-tools was run)
 	@ops/terraform-check

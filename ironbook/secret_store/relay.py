@@ -18,6 +18,7 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from ironbook._errors import DependencyMissing
 from ironbook.held import HeldUnreadable, Holding, Statement, process_name, read
@@ -158,7 +159,8 @@ class Relay:
                 await self._connection.close()
             self._renew()
         if self._connection is None:
-            self._connection, self._url = await connected(url), url
+            self._connection = await connected(url, f"database of {self._url_file}")
+            self._url = url
         return self._connection
 
     def _own_statement(self, now_ns: int) -> Sequence[Statement]:
@@ -185,26 +187,31 @@ class Relay:
             connection.terminate()
 
 
-async def connected(url: str) -> Any:
-    """A connection whose calls end in time; the caller closes it."""
+async def connected(url: str, where: str) -> Any:
+    """A connection whose calls end in time; the caller closes it. where: what an error says of the address."""
     try:
         import asyncpg
     except ModuleNotFoundError:
         raise DependencyMissing(
             "the table of who holds which secret needs the package asyncpg", hint="pip install 'ironbook[cloud]'"
         ) from None
-    return await asyncpg.connect(
-        url,
-        timeout=CONNECT_TIMEOUT_S,
-        command_timeout=COMMAND_TIMEOUT_S,
-        server_settings={"application_name": "ironbook-secrets"},
-    )
+    try:
+        return await asyncpg.connect(
+            url,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            server_settings={"application_name": "ironbook-secrets"},
+        )
+    except ValueError:  # its text may repeat a part of the address
+        raise HoldersUnavailable(
+            "a database's address must be postgresql://user:password@host:port/name, is not", detail=where
+        ) from None
 
 
 async def holders(url: str) -> list[HolderRow]:
     """All rows, by secret. Raises HoldersUnavailable."""
-    async with _told("database"):
-        connection = await connected(url)
+    async with _told(_place(url), must="say"):
+        connection = await connected(url, _place(url))
         try:
             rows = await connection.fetch(ALL, ROW_COUNT_MAX)
         finally:
@@ -214,8 +221,8 @@ async def holders(url: str) -> list[HolderRow]:
 
 async def forget(url: str, process: str) -> int:
     """Delete a process's rows; how many there were. Raises HoldersUnavailable."""
-    async with _told("database"):
-        connection = await connected(url)
+    async with _told(_place(url), must="forget"):
+        connection = await connected(url, _place(url))
         try:
             deleted: str = await connection.execute(GONE, process)
         finally:
@@ -224,8 +231,11 @@ async def forget(url: str, process: str) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _told(where: str, failed: Any = None) -> Any:
-    """What the driver raises becomes HoldersUnavailable, without the address: a password stands in it."""
+async def _told(where: str, failed: Any = None, must: str = "take") -> Any:
+    """What the driver raises becomes HoldersUnavailable, without the address: a password stands in it.
+
+    must: what the database has to do with who holds which secret
+    """
     try:
         yield
     except (SecretStoreError, DependencyMissing):
@@ -239,10 +249,19 @@ async def _told(where: str, failed: Any = None) -> Any:
         if why is None:
             raise
         raise HoldersUnavailable(
-            f"the database must take who holds which secret, did not: {why}",
+            f"the database must {must} who holds which secret, did not: {why}",
             detail=where,
             hint="is it there, has it the tables (ironbook database migrate), and its user the role ironbook_follower?",
         ) from None
+
+
+def _place(url: str) -> str:
+    """Which database an address names, as far as that can be said without its password."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    return f"database at {host}" if host else "database"
 
 
 def _why(error: BaseException) -> str | None:

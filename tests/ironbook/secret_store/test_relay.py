@@ -267,3 +267,21 @@ def test_a_database_that_refuses_is_told_without_the_password(beside: Beside, da
         assert "ironbook database migrate" in str(caught.value)
     finally:
         run(database, "ALTER TABLE elsewhere RENAME TO secret_holders")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://desk:geheim@127.0.0.1:1/x", "the database must say who holds which secret, did not: "),
+        ("geheim", "a database's address must be postgresql://user:password@host:port/name, is not"),
+        ("postgresql://desk:geh/eim@127.0.0.1:1/x", "a database's address must be postgresql://"),
+    ],
+)
+@pytest.mark.parametrize("ask", [holders, lambda url: forget(url, "gateway@host-8")])
+def test_who_asks_by_hand_is_told_which_database_and_never_its_password(ask, url: str, said: str) -> None:
+    with pytest.raises(HoldersUnavailable) as caught:
+        asyncio.run(ask(url))
+    assert caught.value.message.startswith(said.replace("say", "forget") if ask is not holders else said)
+    assert "geh" not in str(caught.value)
+    if "did not" in said:
+        assert caught.value.detail == "database at 127.0.0.1"

@@ -65,7 +65,12 @@ def read_event(path: Path) -> dict[str, Any]:
             raise EventInvalid(f"an event must have at most {EVENT_BYTES_MAX} bytes", detail=str(path))
         event = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise EventInvalid(f"an event must be a JSON object in a file: {error}", detail=str(path)) from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise EventInvalid(
+            f"an event must be a JSON object in a file: {why}",
+            detail=str(path),
+            hint="`ironbook functions list` names an event.example.json of each",
+        ) from None
     if not isinstance(event, dict):
         raise EventInvalid(f"an event must be a JSON object, was a {type(event).__name__}", detail=str(path))
     return event

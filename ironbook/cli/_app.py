@@ -176,6 +176,13 @@ def _unforeseen(error: Exception) -> dict[str, str]:
     if isinstance(error, OSError) and error.strerror:
         where = ", ".join(str(name) for name in (error.filename, error.filename2) if name)
         return {"error": "system", "message": f"the system says: {error.strerror}", "detail": where or "no file named"}
+    if isinstance(error, ImportError) and "_engine" in str(error) and (error.name or "").startswith("engine_node"):
+        return {
+            "error": "core_missing",
+            "message": "the engine's core must be built, is not",
+            "detail": "engine_node/_engine",
+            "hint": "make build, in the checkout; an ironbook that pip installed as a wheel has it",
+        }
     last = traceback.extract_tb(error.__traceback__)[-1]
     return {
         "error": "bug",

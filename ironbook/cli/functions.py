@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,14 +22,28 @@ app = typer.Typer(
 )
 
 
+OURS = ("engine_node", "functions", "ironbook", "schemas")
+
+
+@contextlib.contextmanager
+def _packages_named() -> Iterator[None]:
+    """A package that a function needs and that is not there is told by its name."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or str(error)).partition(".")[0]
+        if name in OURS:
+            raise
+        raise DependencyMissing(
+            f"{name} must be installed to run functions, is not",
+            hint="pip install 'ironbook[functions]'; in a checkout: make venv",
+        ) from error
+
+
 def _part(name: str) -> Any:
     """A module of functions.common. It is found by name: this package is below the functions and never imports them."""
-    try:
+    with _packages_named():
         return importlib.import_module(f"functions.common.{name}")
-    except ModuleNotFoundError as error:
-        raise DependencyMissing(
-            f"{error.name} must be installed to run functions, is not", hint="pip install 'ironbook[functions]'"
-        ) from error
 
 
 @app.command("list")
@@ -53,11 +70,14 @@ def invoke_function(
     """Run a function in this process, as Lambda would, and print its answer.
 
     Settings are the variables IRONBOOK_FUNCTION_..., AWS is where boto3 finds it (AWS_ENDPOINT_URL for another).
+    Its log goes to standard error.
 
     Example:  ironbook functions invoke reporting --event day.json
     """
     invoke = _part("invoke")
-    answer = invoke.invoke(name, {} if event is None else invoke.read_event(event))
+    given = {} if event is None else invoke.read_event(event)
+    with _packages_named(), contextlib.redirect_stdout(sys.stderr):  # Lambda's logs are on standard output
+        answer = invoke.invoke(name, given)
 
     def render(console: Console) -> None:
         console.print_json(data=answer, indent=2, default=str)

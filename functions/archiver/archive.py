@@ -294,7 +294,8 @@ class Archiver:
                 detail=f"{self.store.place}{head_key(self.shard)}",
                 hint="its head was rolled back while this ran: bring its last version back; nothing was trimmed",
             )
-        check_names(self.store, confirmed)  # no object of what is to go may be missing
+        oldest = await self.topic.message_at(self.topic.begin)
+        check_names(self.store, confirmed, 0 if oldest is None else oldest.first - 1)  # nothing of it may be missing
         await self.topic.trim(offset)
         return answer | {"trimmed_to_offset": offset}
 

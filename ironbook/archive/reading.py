@@ -9,6 +9,7 @@ from typing import Final
 
 from ironbook._errors import ArchiveInvalid
 from ironbook.archive.layout import (
+    OBJECT_RECORDS_MAX,
     Entry,
     FindBreak,
     Head,
@@ -157,27 +158,33 @@ def check_end(store: Store, head: Head) -> Entry | None:
     return entry
 
 
-def check_names(store: Store, head: Head) -> None:
+def check_names(store: Store, head: Head, above: int = 0) -> None:
     """By the listing alone, without reading anything: no object and no manifest up to the head is missing.
 
-    What a replay that resumes does not read can be gone all the same. Raises ArchiveInvalid, which names the key.
+    What a replay that resumes does not read can be gone all the same.
+    above  only those that have records behind it: what an archive of years lists each time must not grow with it
+    Raises ArchiveInvalid, which names the key.
     """
     folder = f"journal/{head.shard:05d}/"
-    manifests = set(store.keys(f"{folder}manifest/"))
-    place = 0
-    for key in store.keys(folder):
+    manifests = set(store.keys(f"{folder}manifest/", manifest_key(head.shard, above)))
+    begins = max(0, above + 1 - OBJECT_RECORDS_MAX)  # no object that goes beyond `above` begins before it
+    place = 0 if begins == 0 else None
+    for key in store.keys(folder, f"{folder}{begins:020d}"):
         named = object_of(key)
         if named is None:
             break  # objects come first in the order of keys
         if named[1] > head.last_sequence:
             break
+        if place is None:
+            place = min(named[1] - 1, above)
         if named[1] != place + 1:
             raise _missing(store, f"{folder}{place + 1:020d}-….records.gz", f"the next object is {key}")
         place = named[2]
-        if manifest_key(head.shard, place) not in manifests:
+        if place > above and manifest_key(head.shard, place) not in manifests:
             raise _missing(store, manifest_key(head.shard, place), f"its object is {key}")
     if place != head.last_sequence:
-        raise _missing(store, f"{folder}{place + 1:020d}-….records.gz", f"the head ends at {head.last_sequence}")
+        begins = (above if place is None else place) + 1
+        raise _missing(store, f"{folder}{begins:020d}-….records.gz", f"the head ends at {head.last_sequence}")
 
 
 def _missing(store: Store, key: str, beside: str) -> ArchiveInvalid:

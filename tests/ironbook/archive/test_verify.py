@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gzip
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest
 
 from engine_node import _engine
 from ironbook import ArchiveInvalid, InputInvalid
+from ironbook.archive import reading
 from ironbook.archive.layout import Entry, encode, head_key, manifest_key
-from ironbook.archive.reading import read_head
+from ironbook.archive.reading import check_names, read_head
 from ironbook.archive.replay import capacities
 from ironbook.archive.statements import DAY_NS, parse_day
 from ironbook.archive.stores import DirectoryStore, Found, S3Store, Store
@@ -280,6 +282,38 @@ def test_what_is_gone_behind_the_checkpoint_is_noticed_by_a_replay_that_resumes(
     assert (key if what == "manifest" else f"{entries[1].first_sequence:020d}-") in found.value.detail
 
 
+@pytest.mark.parametrize("above", range(0, LAST, 97))
+def test_what_is_missing_behind_a_record_is_found_without_listing_what_is_before_it(
+    directory: DirectoryStore, monkeypatch: pytest.MonkeyPatch, above: int
+) -> None:
+    monkeypatch.setattr(reading, "OBJECT_RECORDS_MAX", 310)
+    ends = closed_ends(RECORDS, [30] * 100)
+    entries = write_archive(directory, SHARD, RECORDS, ends)
+    head, _ = read_head(directory, SHARD)
+    listed: list[str] = []
+
+    class Listing(DirectoryStore):
+        def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+            for key in super().keys(prefix, after):
+                listed.append(key)
+                yield key
+
+    check_names(Listing(Path(directory.place)), head, above)
+    wanted = sum(entry.last_sequence > above for entry in entries)
+    assert len(listed) <= 2 * wanted + 310 // 30 + 2
+    for entry in entries:
+        for key in (entry.key, entry.manifest):
+            found = directory.get(key)
+            assert found is not None
+            forget(directory, key)
+            if entry.last_sequence > above:
+                with pytest.raises(ArchiveInvalid, match="must be there, one is missing"):
+                    check_names(directory, head, above)
+            elif entry.last_sequence < above - 310:
+                check_names(directory, head, above)
+            put_over(directory, key, found.data)
+
+
 def test_an_altered_checkpoint_is_not_begun_from(directory: DirectoryStore) -> None:
     write_archive(directory, SHARD, RECORDS, ENDS)
     verify(directory, SHARD, record=True)
@@ -348,7 +382,7 @@ def test_an_archiver_that_writes_meanwhile_is_no_fault(tmp_path: Path, written: 
     while True:
         place = DirectoryStore(tmp_path / str(calls))
         entries = write_archive(place, SHARD, RECORDS, ENDS[:2])
-        busy = Busy(place, calls, lambda place=place, entries=entries: written(place, entries))
+        busy = Busy(place, calls, functools.partial(written, place, entries))
         assert verify(busy, SHARD)["sound"], f"written before call {calls}"
         if not busy.done:
             break

@@ -75,6 +75,7 @@ module "identity" {
   reports_bucket_arn        = module.storage.reports_bucket_arn
   artifacts_bucket_arn      = module.storage.artifacts_bucket_arn
   alerts_topic_arn          = module.observability.alerts_topic_arn
+  prometheus_workspace_arn  = module.observability.prometheus_workspace_arn
 }
 
 module "kafka" {
@@ -152,12 +153,14 @@ module "engine_node" {
 module "streams" {
   source = "../../modules/streams"
 
-  environment = "dev"
-  name        = local.name
-  vpc_id      = module.network.vpc_id
-  vpc_cidr    = module.network.vpc_cidr
-  subnet_ids  = module.network.private_subnet_ids
-  image       = local.release.images.streams
+  environment             = "dev"
+  name                    = local.name
+  vpc_id                  = module.network.vpc_id
+  vpc_cidr                = module.network.vpc_cidr
+  subnet_ids              = module.network.private_subnet_ids
+  image                   = local.release.images.streams
+  collector_image         = local.release.images.collector
+  collector_configuration = module.observability.collector_configuration
   workers = {
     validation = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 2 }
     risk       = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 1 }
@@ -186,6 +189,8 @@ module "gateway" {
   public_subnet_ids       = module.network.public_subnet_ids
   private_subnet_ids      = module.network.private_subnet_ids
   image                   = local.release.images.gateway
+  collector_image         = local.release.images.collector
+  collector_configuration = module.observability.collector_configuration
   engine_keys             = ["gateway-0", "gateway-1"]
   archive_bucket_name     = module.storage.archive_bucket_name
   admin_key               = "admin"

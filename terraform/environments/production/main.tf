@@ -47,7 +47,7 @@ module "network" {
   vpc_cidr                 = "10.40.0.0/16"
   zone_names               = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
   nat_gateway_count        = 3
-  interface_endpoints      = ["secretsmanager", "kms", "logs", "monitoring", "ecr.api", "ecr.dkr", "ssm", "ssmmessages", "ec2messages", "sns"]
+  interface_endpoints      = ["secretsmanager", "kms", "logs", "monitoring", "ecr.api", "ecr.dkr", "ssm", "ssmmessages", "ec2messages", "sns", "aps-workspaces"]
   flow_logs_retention_days = 365
 }
 
@@ -77,6 +77,7 @@ module "identity" {
   reports_bucket_arn        = module.storage.reports_bucket_arn
   artifacts_bucket_arn      = module.storage.artifacts_bucket_arn
   alerts_topic_arn          = module.observability.alerts_topic_arn
+  prometheus_workspace_arn  = module.observability.prometheus_workspace_arn
 }
 
 module "kafka" {
@@ -154,12 +155,14 @@ module "engine_node" {
 module "streams" {
   source = "../../modules/streams"
 
-  environment = "production"
-  name        = local.name
-  vpc_id      = module.network.vpc_id
-  vpc_cidr    = module.network.vpc_cidr
-  subnet_ids  = module.network.private_subnet_ids
-  image       = local.release.images.streams
+  environment             = "production"
+  name                    = local.name
+  vpc_id                  = module.network.vpc_id
+  vpc_cidr                = module.network.vpc_cidr
+  subnet_ids              = module.network.private_subnet_ids
+  image                   = local.release.images.streams
+  collector_image         = local.release.images.collector
+  collector_configuration = module.observability.collector_configuration
   workers = {
     validation = { cpu_units = 2048, memory_mib = 4096, count_min = 2, count_max = 8 }
     risk       = { cpu_units = 2048, memory_mib = 4096, count_min = 1, count_max = 1 }
@@ -188,6 +191,8 @@ module "gateway" {
   public_subnet_ids       = module.network.public_subnet_ids
   private_subnet_ids      = module.network.private_subnet_ids
   image                   = local.release.images.gateway
+  collector_image         = local.release.images.collector
+  collector_configuration = module.observability.collector_configuration
   engine_keys             = ["gateway-0", "gateway-1", "gateway-2", "gateway-3"]
   archive_bucket_name     = module.storage.archive_bucket_name
   admin_key               = "admin"

@@ -8,13 +8,15 @@ locals {
   spare             = { for name, gateway in local.gateways : name => gateway if gateway.index >= var.count_min }
   secrets_directory = "/run/ironbook"
   state_directory   = "${local.secrets_directory}/state"
+  port              = 7443
+  cpu_units_beside  = 32 # shares of what is beside the gateway when the CPU is short; it has the rest
 
   # A replica begins there: the journal topic is trimmed below what the archive has.
   snapshots_directory = "/run/ironbook/snapshots"
 
   environment = merge(
     {
-      IRONBOOK_GATEWAY_LISTEN              = "0.0.0.0:7443"
+      IRONBOOK_GATEWAY_LISTEN              = "0.0.0.0:${local.port}"
       IRONBOOK_GATEWAY_TLS_CERTIFICATE     = "${local.secrets_directory}/gateway.crt"
       IRONBOOK_GATEWAY_TLS_KEY             = "${local.secrets_directory}/gateway.pem"
       IRONBOOK_GATEWAY_TRUSTED_PROXIES     = var.vpc_cidr
@@ -75,8 +77,8 @@ resource "aws_vpc_security_group_egress_rule" "gateways" {
   description                  = "Gateways, over TLS."
   referenced_security_group_id = aws_security_group.this.id
   ip_protocol                  = "tcp"
-  from_port                    = 7443
-  to_port                      = 7443
+  from_port                    = local.port
+  to_port                      = local.port
 }
 
 resource "aws_security_group" "this" {
@@ -96,8 +98,8 @@ resource "aws_vpc_security_group_ingress_rule" "load_balancer" {
   description                  = "The load balancer, over TLS."
   referenced_security_group_id = aws_security_group.load_balancer.id
   ip_protocol                  = "tcp"
-  from_port                    = 7443
-  to_port                      = 7443
+  from_port                    = local.port
+  to_port                      = local.port
 }
 
 resource "aws_vpc_security_group_egress_rule" "this" {
@@ -139,7 +141,7 @@ resource "aws_lb_target_group" "this" {
   name                 = "${var.name}-gateway"
   target_type          = "ip"
   vpc_id               = var.vpc_id
-  port                 = 7443
+  port                 = local.port
   protocol             = "HTTPS"
   deregistration_delay = 30
 
@@ -335,6 +337,7 @@ resource "aws_ecs_task_definition" "this" {
       name      = "gateway"
       image     = var.image
       essential = true
+      cpu       = var.cpu_units - 3 * local.cpu_units_beside
       command   = ["python", "-P", "-m", "gateway", "run"]
       environment = [
         for name, value in merge(local.environment, {
@@ -347,7 +350,7 @@ resource "aws_ecs_task_definition" "this" {
         { containerName = "snapshot", condition = "SUCCESS" },
       ]
       mountPoints  = [{ sourceVolume = "secrets", containerPath = local.secrets_directory, readOnly = false }]
-      portMappings = [{ containerPort = 7443, hostPort = 7443, protocol = "tcp" }]
+      portMappings = [{ containerPort = local.port, hostPort = local.port, protocol = "tcp" }]
       stopTimeout  = 30
       logConfiguration = {
         logDriver = "awslogs"
@@ -362,6 +365,7 @@ resource "aws_ecs_task_definition" "this" {
       name      = "secrets"
       image     = var.image
       essential = true
+      cpu       = local.cpu_units_beside
       command   = ["follow-secrets"]
       environment = [{ name = "IRONBOOK_DATABASE_CA", value = var.database_ca_pem }, {
         name = "IRONBOOK_SECRETS_SETTINGS"
@@ -395,6 +399,7 @@ resource "aws_ecs_task_definition" "this" {
       name                   = "snapshot"
       image                  = var.image
       essential              = false
+      cpu                    = local.cpu_units_beside
       command                = ["ironbook", "journal", "snapshot", "--archive", "s3://${var.archive_bucket_name}", "--shard", "0", "--to", local.snapshots_directory]
       readonlyRootFilesystem = true
       mountPoints            = [{ sourceVolume = "secrets", containerPath = local.secrets_directory, readOnly = false }]
@@ -404,6 +409,41 @@ resource "aws_ecs_task_definition" "this" {
           awslogs-group         = aws_cloudwatch_log_group.this.name
           awslogs-region        = data.aws_region.this.region
           awslogs-stream-prefix = "snapshot"
+        }
+      }
+    },
+    {
+      # Trading does not wait for measures: this may end and begin again by itself. It is another user than the gateway's, so
+      # that in the common process namespace it can neither stop the gateway nor read its files.
+      name                   = "collector"
+      image                  = var.collector_image
+      essential              = false
+      user                   = "10002:10002"
+      cpu                    = local.cpu_units_beside
+      memory                 = 256
+      readonlyRootFilesystem = true
+      restartPolicy          = { enabled = true, restartAttemptPeriod = 60 }
+      environment = [for name, value in {
+        AOT_CONFIG_CONTENT      = var.collector_configuration
+        GOMAXPROCS              = "1"
+        GOMEMLIMIT              = "192MiB"
+        IRONBOOK_METRICS_JOB    = each.key
+        IRONBOOK_METRICS_SCHEME = "https"
+        IRONBOOK_METRICS_TARGET = "127.0.0.1:${local.port}"
+      } : { name = name, value = value }]
+      healthCheck = {
+        command     = ["CMD", "/healthcheck"]
+        interval    = 30
+        timeout     = 5
+        retries     = 3
+        startPeriod = 30
+      }
+      logConfiguration = {
+        logDriver = "awslogs"
+        options = {
+          awslogs-group         = aws_cloudwatch_log_group.this.name
+          awslogs-region        = data.aws_region.this.region
+          awslogs-stream-prefix = "collector"
         }
       }
     },
@@ -439,7 +479,7 @@ resource "aws_ecs_service" "this" {
   load_balancer {
     target_group_arn = aws_lb_target_group.this.arn
     container_name   = "gateway"
-    container_port   = 7443
+    container_port   = local.port
   }
 
   lifecycle {

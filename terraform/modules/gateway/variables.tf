@@ -58,6 +58,26 @@ variable "image" {
   }
 }
 
+variable "collector_image" {
+  description = "Container image of the OpenTelemetry collector (AWS Distro) that runs beside each gateway, by digest."
+  type        = string
+
+  validation {
+    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.collector_image))
+    error_message = "collector_image must end with @sha256: and 64 hex digits."
+  }
+}
+
+variable "collector_configuration" {
+  description = "Configuration of the collector, as YAML (module observability): what of a gateway goes to the managed Prometheus, and how."
+  type        = string
+
+  validation {
+    condition     = can(yamldecode(var.collector_configuration).service.pipelines.metrics)
+    error_message = "collector_configuration must be the YAML of a collector with a pipeline called metrics."
+  }
+}
+
 variable "engine_keys" {
   description = "Key ids with which gateways log on at the engine, one for each gateway there may ever be: a key has one live session, so each gateway is a service of its own."
   type        = list(string)

@@ -18,7 +18,7 @@ locals {
     "alerts"         = [var.alerts_topic_arn]
     "dead-letters"   = ["arn:${local.partition}:sqs:${local.account}:${var.name}-functions-dead"]
     "sender"         = var.report_sender_identity_arn == null ? [] : [var.report_sender_identity_arn]
-    "prometheus"     = ["arn:${local.partition}:aps:${local.account}:workspace/*"]
+    "prometheus"     = [var.prometheus_workspace_arn]
     "images"         = ["arn:${local.partition}:ecr:${local.account}:repository/${var.name}/*"]
     "task-logs"      = ["arn:${local.partition}:logs:${local.account}:log-group:/ecs/${var.name}-*:*"]
   }

@@ -93,6 +93,16 @@ variable "alerts_topic_arn" {
   }
 }
 
+variable "prometheus_workspace_arn" {
+  description = "ARN of the managed Prometheus workspace; processes write their measures there and nowhere else."
+  type        = string
+
+  validation {
+    condition     = can(regex("^arn:aws[a-z-]*:aps:[a-z0-9-]+:[0-9]{12}:workspace/[^*]+$", var.prometheus_workspace_arn))
+    error_message = "prometheus_workspace_arn must be the ARN of one workspace of aps."
+  }
+}
+
 variable "report_sender_identity_arn" {
   description = "ARN of the SES identity that reports are sent from; null: they are not mailed."
   type        = string

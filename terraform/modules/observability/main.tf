@@ -297,27 +297,49 @@ resource "aws_prometheus_workspace" "this" {
   kms_key_arn = var.kms_key_arn
 }
 
+# A collector runs beside each process, in its task: it reads 127.0.0.1 and is told by variables what. Several tasks of a
+# service have the same address there, so a series is known by its task and not by that.
 locals {
   collector_configuration = yamlencode({
-    extensions = { sigv4auth = { region = data.aws_region.this.region, service = "aps" } }
+    extensions = {
+      health_check = { endpoint = "127.0.0.1:13133" }
+      sigv4auth    = { region = data.aws_region.this.region, service = "aps" }
+    }
     receivers = {
       prometheus = { config = { scrape_configs = [{
-        job_name        = "ironbook"
+        job_name        = "$${env:IRONBOOK_METRICS_JOB}"
         scrape_interval = "15s"
+        scheme          = "$${env:IRONBOOK_METRICS_SCHEME}"
+        metrics_path    = "/metrics"
+        tls_config      = { insecure_skip_verify = true } # its own task: the certificate is for the name that clients use
         static_configs  = [{ targets = ["$${env:IRONBOOK_METRICS_TARGET}"] }]
       }] } }
     }
+    processors = {
+      memory_limiter    = { check_interval = "5s", limit_mib = 160, spike_limit_mib = 40 } # the container has 256
+      resourcedetection = { detectors = ["ecs"], timeout = "5s" }
+      resource          = { attributes = [{ key = "service.instance.id", from_attribute = "aws.ecs.task.arn", action = "upsert" }] }
+      batch             = {}
+    }
     exporters = {
       prometheusremotewrite = {
-        endpoint = "${aws_prometheus_workspace.this.prometheus_endpoint}api/v1/remote_write"
-        auth     = { authenticator = "sigv4auth" }
+        endpoint            = local.remote_write_url
+        auth                = { authenticator = "sigv4auth" }
+        add_metric_suffixes = false # names as /metrics has them
       }
     }
     service = {
-      extensions = ["sigv4auth"]
-      pipelines  = { metrics = { receivers = ["prometheus"], exporters = ["prometheusremotewrite"] } }
+      extensions = ["health_check", "sigv4auth"]
+      telemetry  = { metrics = { level = "none" }, logs = { level = "warn" } }
+      pipelines = { metrics = {
+        receivers  = ["prometheus"]
+        processors = ["memory_limiter", "resourcedetection", "resource", "batch"]
+        exporters  = ["prometheusremotewrite"]
+      } }
     }
   })
+
+  remote_write_url = "${aws_prometheus_workspace.this.prometheus_endpoint}api/v1/remote_write"
 }
 
 data "aws_iam_policy_document" "grafana_trust" {

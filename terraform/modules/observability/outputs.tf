@@ -18,9 +18,14 @@ output "prometheus_workspace_id" {
   value       = aws_prometheus_workspace.this.id
 }
 
+output "prometheus_workspace_arn" {
+  description = "ARN of the managed Prometheus workspace, which processes may write to."
+  value       = aws_prometheus_workspace.this.arn
+}
+
 output "prometheus_remote_write_url" {
   description = "Where agents write metrics of processes to."
-  value       = "${aws_prometheus_workspace.this.prometheus_endpoint}api/v1/remote_write"
+  value       = local.remote_write_url
 }
 
 output "grafana_workspace_id" {
@@ -29,6 +34,6 @@ output "grafana_workspace_id" {
 }
 
 output "collector_configuration" {
-  description = "Configuration of an OpenTelemetry collector beside a process: reads $IRONBOOK_METRICS_TARGET (host:port, path /metrics) and writes to the managed Prometheus. What a sidecar gets as AOT_CONFIG_CONTENT."
+  description = "Configuration of an OpenTelemetry collector beside a process, as AOT_CONFIG_CONTENT: reads /metrics at IRONBOOK_METRICS_TARGET (host:port) by IRONBOOK_METRICS_SCHEME (http or https), calls it IRONBOOK_METRICS_JOB, and writes to the managed Prometheus."
   value       = local.collector_configuration
 }

@@ -12,6 +12,8 @@ locals {
     analytics  = { topic = "executions", signer = null, database = true }
   }
   secrets_directory = "/run/ironbook"
+  port              = 8080 # of /health, /ready and /metrics
+  cpu_units_beside  = 32   # shares of follower and collector when the CPU is short; the worker has the rest
   scaled            = { for worker, size in var.workers : worker => size if size.count_max > size.count_min }
 
   environment = {
@@ -24,7 +26,7 @@ locals {
         IRONBOOK_STREAMS_KEY_PASSPHRASE_FILE = "${local.secrets_directory}/key-passphrase"
         IRONBOOK_STREAMS_STATE_DIRECTORY     = "${local.secrets_directory}/state"
         IRONBOOK_STREAMS_WEB_HOST            = "0.0.0.0"
-        IRONBOOK_STREAMS_WEB_PORT            = "8080"
+        IRONBOOK_STREAMS_WEB_PORT            = tostring(local.port)
       },
       facts.signer == null ? {} : {
         IRONBOOK_STREAMS_ENGINE     = var.engine_address
@@ -106,15 +108,16 @@ resource "aws_ecs_task_definition" "this" {
       name                   = each.key
       image                  = var.image
       essential              = true
+      cpu                    = var.workers[each.key].cpu_units - 2 * local.cpu_units_beside
       command                = ["python", "-P", "-m", "streams.${each.key}"]
       environment            = [for name, value in local.environment[each.key] : { name = name, value = value }]
       readonlyRootFilesystem = true
       dependsOn              = [{ containerName = "secrets", condition = "HEALTHY" }]
       mountPoints            = [{ sourceVolume = "secrets", containerPath = local.secrets_directory, readOnly = false }]
-      portMappings           = [{ containerPort = 8080, hostPort = 8080, protocol = "tcp" }]
+      portMappings           = [{ containerPort = local.port, hostPort = local.port, protocol = "tcp" }]
       stopTimeout            = 30
       healthCheck = {
-        command     = ["CMD", "python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/health', timeout=4)"]
+        command     = ["CMD", "python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:${local.port}/health', timeout=4)"]
         interval    = 10
         timeout     = 5
         retries     = 3
@@ -133,6 +136,7 @@ resource "aws_ecs_task_definition" "this" {
       name      = "secrets"
       image     = var.image
       essential = true
+      cpu       = local.cpu_units_beside
       command   = ["follow-secrets"]
       environment = [{ name = "IRONBOOK_DATABASE_CA", value = var.database_ca_pem }, {
         name = "IRONBOOK_SECRETS_SETTINGS"
@@ -160,6 +164,41 @@ resource "aws_ecs_task_definition" "this" {
           awslogs-group         = aws_cloudwatch_log_group.this[each.key].name
           awslogs-region        = data.aws_region.this.region
           awslogs-stream-prefix = "secrets"
+        }
+      }
+    },
+    {
+      # Trading does not wait for measures: this may end and begin again by itself. It is another user than the worker's, so
+      # that in the common process namespace it can neither stop the worker nor read its files.
+      name                   = "collector"
+      image                  = var.collector_image
+      essential              = false
+      user                   = "10002:10002"
+      cpu                    = local.cpu_units_beside
+      memory                 = 256
+      readonlyRootFilesystem = true
+      restartPolicy          = { enabled = true, restartAttemptPeriod = 60 }
+      environment = [for name, value in {
+        AOT_CONFIG_CONTENT      = var.collector_configuration
+        GOMAXPROCS              = "1"
+        GOMEMLIMIT              = "192MiB"
+        IRONBOOK_METRICS_JOB    = each.key
+        IRONBOOK_METRICS_SCHEME = "http"
+        IRONBOOK_METRICS_TARGET = "127.0.0.1:${local.port}"
+      } : { name = name, value = value }]
+      healthCheck = {
+        command     = ["CMD", "/healthcheck"]
+        interval    = 30
+        timeout     = 5
+        retries     = 3
+        startPeriod = 30
+      }
+      logConfiguration = {
+        logDriver = "awslogs"
+        options = {
+          awslogs-group         = aws_cloudwatch_log_group.this[each.key].name
+          awslogs-region        = data.aws_region.this.region
+          awslogs-stream-prefix = "collector"
         }
       }
     },

@@ -53,6 +53,26 @@ variable "image" {
   }
 }
 
+variable "collector_image" {
+  description = "Container image of the OpenTelemetry collector (AWS Distro) that runs beside each worker, by digest."
+  type        = string
+
+  validation {
+    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.collector_image))
+    error_message = "collector_image must end with @sha256: and 64 hex digits."
+  }
+}
+
+variable "collector_configuration" {
+  description = "Configuration of the collector, as YAML (module observability): what of a worker goes to the managed Prometheus, and how."
+  type        = string
+
+  validation {
+    condition     = can(yamldecode(var.collector_configuration).service.pipelines.metrics)
+    error_message = "collector_configuration must be the YAML of a collector with a pipeline called metrics."
+  }
+}
+
 variable "workers" {
   description = "Each worker's size: cpu (units; 1024 are one CPU), memory (MiB), and tasks at least and at most. risk and submitter sign with a key of their own, and a key has one live session: one task each."
   type = map(object({

@@ -3,23 +3,25 @@ mock_provider "aws" {
 }
 
 variables {
-  name                = "ironbook-test"
-  environment         = "test"
-  vpc_id              = "vpc-00000000"
-  vpc_cidr            = "10.20.0.0/16"
-  public_subnet_ids   = ["subnet-1", "subnet-2", "subnet-3"]
-  private_subnet_ids  = ["subnet-4", "subnet-5", "subnet-6"]
-  image               = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/ironbook-test/gateway@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-  engine_keys         = ["gateway-0", "gateway-1", "gateway-2"]
-  archive_bucket_name = "ironbook-test-archive"
-  admin_key           = "admin"
-  count_min           = 2
-  cpu_units           = 1024
-  memory_mib          = 2048
-  gateway_name        = "gateway.example.com"
-  nat_addresses       = { eu-central-1a = "198.51.100.1", eu-central-1b = "198.51.100.2" }
-  certificate_arn     = "arn:aws:acm:eu-central-1:111122223333:certificate/00000000-0000-0000-0000-000000000000"
-  client_cidr_blocks  = ["203.0.113.0/24"]
+  name                    = "ironbook-test"
+  environment             = "test"
+  vpc_id                  = "vpc-00000000"
+  vpc_cidr                = "10.20.0.0/16"
+  public_subnet_ids       = ["subnet-1", "subnet-2", "subnet-3"]
+  private_subnet_ids      = ["subnet-4", "subnet-5", "subnet-6"]
+  image                   = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/ironbook-test/gateway@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  collector_image         = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/ironbook-test/collector@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  collector_configuration = "service: {pipelines: {metrics: {receivers: [prometheus]}}}"
+  engine_keys             = ["gateway-0", "gateway-1", "gateway-2"]
+  archive_bucket_name     = "ironbook-test-archive"
+  admin_key               = "admin"
+  count_min               = 2
+  cpu_units               = 1024
+  memory_mib              = 2048
+  gateway_name            = "gateway.example.com"
+  nat_addresses           = { eu-central-1a = "198.51.100.1", eu-central-1b = "198.51.100.2" }
+  certificate_arn         = "arn:aws:acm:eu-central-1:111122223333:certificate/00000000-0000-0000-0000-000000000000"
+  client_cidr_blocks      = ["203.0.113.0/24"]
   secret_arns = {
     "api_key/admin"     = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/api_key/admin-AbCdEf"
     "api_key/gateway-0" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/api_key/gateway-0-AbCdEf"
@@ -54,7 +56,7 @@ run "each_gateway_is_a_service_with_a_key_of_its_own" {
     error_message = "each must log on with its own key"
   }
   assert {
-    condition     = [for container in jsondecode(aws_ecs_task_definition.this["gateway-0"].container_definitions) : container.name] == ["gateway", "secrets", "snapshot"]
+    condition     = [for container in jsondecode(aws_ecs_task_definition.this["gateway-0"].container_definitions) : container.name] == ["gateway", "secrets", "snapshot", "collector"]
     error_message = "a gateway must have its secrets and a snapshot before it starts"
   }
 }
@@ -173,4 +175,76 @@ run "an_authority_that_is_no_certificate_is_refused" {
   }
 
   expect_failures = [var.database_ca_pem]
+}
+
+run "beside_each_gateway_runs_a_collector_that_reads_the_port_it_serves" {
+  command = apply
+
+  assert {
+    condition = alltrue([for task in aws_ecs_task_definition.this : one([for container in jsondecode(task.container_definitions) : {
+      configuration = one([for variable in container.environment : variable.value if variable.name == "AOT_CONFIG_CONTENT"])
+      image         = container.image
+    } if container.name == "collector"]) == { configuration = var.collector_configuration, image = var.collector_image }])
+    error_message = "each task must hold a collector, which is told what to do"
+  }
+  assert {
+    condition = alltrue([for gateway, task in aws_ecs_task_definition.this : {
+      for variable in one([for container in jsondecode(task.container_definitions) : container.environment if container.name == "collector"]) : variable.name => variable.value if startswith(variable.name, "IRONBOOK_")
+      } == {
+      IRONBOOK_METRICS_JOB    = gateway
+      IRONBOOK_METRICS_SCHEME = "https"
+      IRONBOOK_METRICS_TARGET = "127.0.0.1:${jsondecode(task.container_definitions)[0].portMappings[0].containerPort}"
+    }])
+    error_message = "it must read the gateway's own port, as the gateway speaks there"
+  }
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : contains(jsondecode(task.container_definitions)[0].environment, { name = "IRONBOOK_GATEWAY_LISTEN", value = "0.0.0.0:${jsondecode(task.container_definitions)[0].portMappings[0].containerPort}" })])
+    error_message = "the gateway must listen on the port that is mapped and read"
+  }
+  assert {
+    condition = alltrue([for task in aws_ecs_task_definition.this : one([for container in jsondecode(task.container_definitions) :
+      !container.essential && container.restartPolicy.enabled && container.memory == 256 && container.readonlyRootFilesystem && container.healthCheck.command == ["CMD", "/healthcheck"] if container.name == "collector"
+    ])])
+    error_message = "a collector must be bounded, read-only and looked after, and may end without ending the task"
+  }
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : !anytrue(flatten([for container in jsondecode(task.container_definitions) : [for wanted in try(container.dependsOn, []) : wanted.containerName == "collector"]]))])
+    error_message = "nothing may wait for a collector"
+  }
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : one([for container in jsondecode(task.container_definitions) : container.user != "0" && container.user != "10001:10001" && length(try(container.mountPoints, [])) == 0 if container.name == "collector"])])
+    error_message = "a collector must be a user of its own and see no secrets"
+  }
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : one([for container in jsondecode(task.container_definitions) : container.logConfiguration.options if container.name == "collector"]) == merge(jsondecode(task.container_definitions)[0].logConfiguration.options, { awslogs-stream-prefix = "collector" })])
+    error_message = "a collector must have a log stream of its own"
+  }
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : sum([for container in jsondecode(task.container_definitions) : container.cpu]) == tonumber(task.cpu)])
+    error_message = "shares must be those of the task, all of them"
+  }
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : alltrue([for container in slice(jsondecode(task.container_definitions), 1, length(jsondecode(task.container_definitions))) : container.cpu * 10 < jsondecode(task.container_definitions)[0].cpu])])
+    error_message = "what is beside the gateway must have a small share"
+  }
+}
+
+run "a_collector_by_tag_is_refused" {
+  command = plan
+
+  variables {
+    collector_image = "collector:latest"
+  }
+
+  expect_failures = [var.collector_image]
+}
+
+run "a_collector_that_is_told_nothing_is_refused" {
+  command = plan
+
+  variables {
+    collector_configuration = "service: {}"
+  }
+
+  expect_failures = [var.collector_configuration]
 }

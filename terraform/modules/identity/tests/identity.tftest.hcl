@@ -13,6 +13,7 @@ variables {
   reports_bucket_arn        = "arn:aws:s3:::reports"
   artifacts_bucket_arn      = "arn:aws:s3:::artifacts"
   alerts_topic_arn          = "arn:aws:sns:eu-central-1:111122223333:alerts"
+  prometheus_workspace_arn  = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-00000000-0000-0000-0000-000000000000"
 }
 
 run "there_is_a_role_for_each_process_and_function" {
@@ -96,6 +97,29 @@ run "measures_go_into_our_namespace_only" {
     condition     = alltrue([for statement in data.aws_iam_policy_document.this["engine"].statement : one(statement.condition).values == tolist(["Ironbook"]) if contains(statement.actions, "cloudwatch:PutMetricData")])
     error_message = "the engine must write measures of Ironbook only"
   }
+}
+
+run "who_has_measures_of_its_own_writes_them_to_this_workspace_and_reads_none" {
+  command = apply
+
+  assert {
+    condition     = toset([for who, document in data.aws_iam_policy_document.this : who if anytrue([for statement in document.statement : contains(statement.actions, "aps:RemoteWrite")])]) == toset(["engine", "task-analytics", "task-gateway", "task-risk", "task-submitter", "task-validation"])
+    error_message = "engine nodes and services, and nobody else, must write measures"
+  }
+  assert {
+    condition     = alltrue(flatten([for document in data.aws_iam_policy_document.this : [for statement in document.statement : toset(statement.actions) == toset(["aps:RemoteWrite"]) && toset(statement.resources) == toset([var.prometheus_workspace_arn]) if anytrue([for action in statement.actions : startswith(action, "aps:")])]]))
+    error_message = "they must write to this workspace, and do nothing else with it"
+  }
+}
+
+run "every_workspace_is_refused" {
+  command = plan
+
+  variables {
+    prometheus_workspace_arn = "arn:aws:aps:eu-central-1:111122223333:workspace/*"
+  }
+
+  expect_failures = [var.prometheus_workspace_arn]
 }
 
 run "a_secret_whose_name_says_nothing_is_refused" {

@@ -90,6 +90,33 @@ run "a_collector_is_told_where_to_read_and_write" {
     condition     = yamldecode(output.collector_configuration).receivers.prometheus.config.scrape_configs[0].static_configs[0].targets == ["$${env:IRONBOOK_METRICS_TARGET}"]
     error_message = "a collector must read the process beside it"
   }
+  assert {
+    condition     = yamldecode(output.collector_configuration).exporters.prometheusremotewrite.endpoint == output.prometheus_remote_write_url && startswith(output.prometheus_remote_write_url, aws_prometheus_workspace.this.prometheus_endpoint)
+    error_message = "it must write to this workspace"
+  }
+  assert {
+    condition     = yamldecode(output.collector_configuration).extensions.sigv4auth == { region = "eu-central-1", service = "aps" } && yamldecode(output.collector_configuration).exporters.prometheusremotewrite.auth == { authenticator = "sigv4auth" }
+    error_message = "it must sign what it writes with its task's role"
+  }
+  assert {
+    condition     = contains(yamldecode(output.collector_configuration).service.extensions, "health_check") && yamldecode(output.collector_configuration).extensions.health_check.endpoint == "127.0.0.1:13133"
+    error_message = "the image's health check must find its answer"
+  }
+}
+
+run "what_a_collector_uses_is_what_it_is_told_of" {
+  command = apply
+
+  assert {
+    condition = alltrue(flatten([for part in ["receivers", "processors", "exporters"] : [
+      for used in yamldecode(output.collector_configuration).service.pipelines.metrics[part] : contains(keys(yamldecode(output.collector_configuration)[part]), used)
+    ]]))
+    error_message = "a pipeline must not name what is not there: the collector would not start"
+  }
+  assert {
+    condition     = contains(yamldecode(output.collector_configuration).service.pipelines.metrics.processors, "resource") && yamldecode(output.collector_configuration).processors.resource.attributes[0] == { key = "service.instance.id", from_attribute = "aws.ecs.task.arn", action = "upsert" }
+    error_message = "two tasks of a service must not write the same series"
+  }
 }
 
 run "no_canary_is_refused" {

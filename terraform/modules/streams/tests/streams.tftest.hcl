@@ -3,12 +3,14 @@ mock_provider "aws" {
 }
 
 variables {
-  name        = "ironbook-test"
-  environment = "test"
-  vpc_id      = "vpc-00000000"
-  vpc_cidr    = "10.20.0.0/16"
-  subnet_ids  = ["subnet-1", "subnet-2", "subnet-3"]
-  image       = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/ironbook-test/streams@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  name                    = "ironbook-test"
+  environment             = "test"
+  vpc_id                  = "vpc-00000000"
+  vpc_cidr                = "10.20.0.0/16"
+  subnet_ids              = ["subnet-1", "subnet-2", "subnet-3"]
+  image                   = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/ironbook-test/streams@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  collector_image         = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/ironbook-test/collector@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  collector_configuration = "service: {pipelines: {metrics: {receivers: [prometheus]}}}"
   workers = {
     validation = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 4 }
     risk       = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 1 }
@@ -40,8 +42,8 @@ run "each_worker_has_a_task_with_a_follower_of_secrets_beside_it" {
   command = apply
 
   assert {
-    condition     = alltrue([for worker, task in aws_ecs_task_definition.this : [for container in jsondecode(task.container_definitions) : container.name] == [worker, "secrets"] && task.pid_mode == "task"])
-    error_message = "each task must hold the worker and its follower in one process namespace"
+    condition     = alltrue([for worker, task in aws_ecs_task_definition.this : [for container in jsondecode(task.container_definitions) : container.name] == [worker, "secrets", "collector"] && task.pid_mode == "task"])
+    error_message = "each task must hold the worker, its follower and its collector in one process namespace"
   }
   assert {
     condition     = alltrue([for worker, task in aws_ecs_task_definition.this : jsondecode(task.container_definitions)[0].dependsOn == [{ containerName = "secrets", condition = "HEALTHY" }]])
@@ -131,4 +133,76 @@ run "an_authority_that_is_no_certificate_is_refused" {
   }
 
   expect_failures = [var.database_ca_pem]
+}
+
+run "beside_each_worker_runs_a_collector_that_reads_the_port_it_serves" {
+  command = apply
+
+  assert {
+    condition = alltrue([for task in aws_ecs_task_definition.this : one([for container in jsondecode(task.container_definitions) : {
+      configuration = one([for variable in container.environment : variable.value if variable.name == "AOT_CONFIG_CONTENT"])
+      image         = container.image
+    } if container.name == "collector"]) == { configuration = var.collector_configuration, image = var.collector_image }])
+    error_message = "each task must hold a collector, which is told what to do"
+  }
+  assert {
+    condition = alltrue([for worker, task in aws_ecs_task_definition.this : {
+      for variable in one([for container in jsondecode(task.container_definitions) : container.environment if container.name == "collector"]) : variable.name => variable.value if startswith(variable.name, "IRONBOOK_")
+      } == {
+      IRONBOOK_METRICS_JOB    = worker
+      IRONBOOK_METRICS_SCHEME = "http"
+      IRONBOOK_METRICS_TARGET = "127.0.0.1:${jsondecode(task.container_definitions)[0].portMappings[0].containerPort}"
+    }])
+    error_message = "it must read the worker's own port, as the worker speaks there"
+  }
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : contains(jsondecode(task.container_definitions)[0].environment, { name = "IRONBOOK_STREAMS_WEB_PORT", value = tostring(jsondecode(task.container_definitions)[0].portMappings[0].containerPort) })])
+    error_message = "the worker must listen on the port that is mapped and read"
+  }
+  assert {
+    condition = alltrue([for task in aws_ecs_task_definition.this : one([for container in jsondecode(task.container_definitions) :
+      !container.essential && container.restartPolicy.enabled && container.memory == 256 && container.readonlyRootFilesystem && container.healthCheck.command == ["CMD", "/healthcheck"] if container.name == "collector"
+    ])])
+    error_message = "a collector must be bounded, read-only and looked after, and may end without ending the task"
+  }
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : !anytrue(flatten([for container in jsondecode(task.container_definitions) : [for wanted in try(container.dependsOn, []) : wanted.containerName == "collector"]]))])
+    error_message = "nothing may wait for a collector"
+  }
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : one([for container in jsondecode(task.container_definitions) : container.user != "0" && container.user != "10001:10001" && length(try(container.mountPoints, [])) == 0 if container.name == "collector"])])
+    error_message = "a collector must be a user of its own and see no secrets"
+  }
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : one([for container in jsondecode(task.container_definitions) : container.logConfiguration.options if container.name == "collector"]) == merge(jsondecode(task.container_definitions)[0].logConfiguration.options, { awslogs-stream-prefix = "collector" })])
+    error_message = "a collector must have a log stream of its own"
+  }
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : sum([for container in jsondecode(task.container_definitions) : container.cpu]) == tonumber(task.cpu)])
+    error_message = "shares must be those of the task, all of them"
+  }
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : alltrue([for container in slice(jsondecode(task.container_definitions), 1, length(jsondecode(task.container_definitions))) : container.cpu * 10 < jsondecode(task.container_definitions)[0].cpu])])
+    error_message = "what is beside the worker must have a small share"
+  }
+}
+
+run "a_collector_by_tag_is_refused" {
+  command = plan
+
+  variables {
+    collector_image = "collector:latest"
+  }
+
+  expect_failures = [var.collector_image]
+}
+
+run "a_collector_that_is_told_nothing_is_refused" {
+  command = plan
+
+  variables {
+    collector_configuration = "service: {}"
+  }
+
+  expect_failures = [var.collector_configuration]
 }

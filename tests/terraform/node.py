@@ -33,6 +33,7 @@ from tests.support.services import ROOT
 DISK_BYTES: Final = 2 << 30
 STAGES: Final = (("init", "--local"), ("init",), ("modules", "--mode=config"), ("modules", "--mode=final"))
 DEVICES: Final = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+EXPORTER: Final = "prometheus-node-exporter.service"  # Debian's, with ours on top
 UNITS: Final = "/etc/systemd/system"
 LIMITS: Final = {
     "Max open files": "LimitNOFILE",
@@ -145,7 +146,8 @@ def _first_boot(root: Root, user_data: Path) -> dict[str, Any]:
             unit.name: root.run("systemd-analyze", "verify", f"{UNITS}/{unit.name}", check=False).stderr
             for unit in sorted(root.path(UNITS).glob("ironbook-*"))
             if unit.is_file()
-        },
+        }
+        | {EXPORTER: root.run("systemd-analyze", "verify", f"/lib/systemd/system/{EXPORTER}", check=False).stderr},
         "enabled": sorted(path.name for path in root.path(UNITS).glob("*.wants/*")),
         "masked": [
             path.name for path in root.path(UNITS).iterdir() if path.is_symlink() and os.readlink(path) == "/dev/null"

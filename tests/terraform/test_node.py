@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 import yaml
 
 from engine_node import doctor
+from engine_node.logs import Log
 from ironbook.secret_store import settings as follower
 from tests.support.aws import Aws
 from tests.support.services import ROOT
@@ -129,11 +131,13 @@ def test_the_bundle_is_installed_where_the_unit_looks_for_it(node: dict[str, Any
 def test_systemd_finds_nothing_wrong_with_the_units_and_starts_what_it_must(node: dict[str, Any]) -> None:
     assert {name for name, _ in node["first"]["verify"].items()} >= {
         "ironbook-engine.service", "ironbook-heartbeat.service", "ironbook-heartbeat.timer", "ironbook-machine.service",
-        "ironbook-secrets.service",
+        "ironbook-secrets.service", "ironbook-metrics.service", "ironbook-metrics.timer",
+        "prometheus-node-exporter.service",
     }  # fmt: skip
     assert not any(node["first"]["verify"].values()), node["first"]["verify"]
     started = {"ironbook-engine.service", "ironbook-machine.service", "ironbook-secrets.service"}
-    assert started | {"ironbook-heartbeat.timer", "chrony.service"} <= {*node["first"]["enabled"]}
+    started |= {"ironbook-heartbeat.timer", "ironbook-metrics.timer", "prometheus-node-exporter.service"}
+    assert started | {"chrony.service"} <= {*node["first"]["enabled"]}
     assert "irqbalance.service" not in node["first"]["enabled"]
     assert "swap.target" in node["first"]["masked"]
 
@@ -188,3 +192,34 @@ def test_the_engine_and_the_follower_take_the_settings(node: dict[str, Any], use
     (tmp_path / "secrets.toml").write_text(files["/etc/ironbook/secrets.toml"])
     followed = follower.load(tmp_path / "secrets.toml")
     assert {file.secret for file in followed.files} == {*SECRETS.values()}
+
+
+def measures(place: Path, line: str, *, active: bool) -> dict[str, float]:
+    """What ironbook-metrics writes, given the journal's last line of counters and whether the engine runs."""
+    place.mkdir()
+    for name, text in {"journalctl": f"cat <<'END'\n{line}END\n", "systemctl": f"exit {int(not active)}\n"}.items():
+        (place / name).write_text(f"#!/bin/sh\n{text}")
+        (place / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{place}:{os.environ['PATH']}"}
+    subprocess.run([sys.executable, ROOT / "ops/node/ironbook-metrics", place], env=environment, check=True, timeout=60)
+    rows = [row.split() for row in (place / "ironbook.prom").read_text().splitlines()]
+    return {name: float(value) for name, value in rows}
+
+
+def test_what_the_engine_counts_is_told_as_measures_and_nothing_old_of_one_that_is_down(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    log = Log(writer, now_ns=lambda: 1_700_000_000_500_000_000)
+    log.info("counters", sequence=7, counters={"records": 5, "unshipped_records": 0})
+    log.close()
+    os.close(writer)
+    with open(reader) as lines:
+        line = lines.read()
+    assert measures(tmp_path / "up", line, active=True) == {
+        "ironbook_engine_up": 1,
+        "ironbook_engine_told_seconds": 1_700_000_000.5,
+        "ironbook_engine_sequence": 7,
+        "ironbook_engine_records": 5,
+        "ironbook_engine_unshipped_records": 0,
+    }
+    assert measures(tmp_path / "down", line, active=False) == {"ironbook_engine_up": 0}
+    assert measures(tmp_path / "silent", "", active=True) == {"ironbook_engine_up": 1}

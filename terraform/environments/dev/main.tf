@@ -145,22 +145,24 @@ module "engine_node" {
     gateway   = module.gateway.security_group_id
     functions = module.functions.security_group_id
   }
-  instance_profile_name = module.identity.engine_instance_profile_name
-  kms_key_arn           = module.secrets.kms_key_arn
-  deletion_protection   = var.deletion_protection
+  collector_security_group_id = module.streams.security_group_id
+  instance_profile_name       = module.identity.engine_instance_profile_name
+  kms_key_arn                 = module.secrets.kms_key_arn
+  deletion_protection         = var.deletion_protection
 }
 
 module "streams" {
   source = "../../modules/streams"
 
-  environment             = "dev"
-  name                    = local.name
-  vpc_id                  = module.network.vpc_id
-  vpc_cidr                = module.network.vpc_cidr
-  subnet_ids              = module.network.private_subnet_ids
-  image                   = local.release.images.streams
-  collector_image         = local.release.images.collector
-  collector_configuration = module.observability.collector_configuration
+  environment                   = "dev"
+  name                          = local.name
+  vpc_id                        = module.network.vpc_id
+  vpc_cidr                      = module.network.vpc_cidr
+  subnet_ids                    = module.network.private_subnet_ids
+  image                         = local.release.images.streams
+  collector_image               = local.release.images.collector
+  collector_configuration       = module.observability.collector_configuration
+  nodes_collector_configuration = module.observability.nodes_collector_configuration
   workers = {
     validation = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 2 }
     risk       = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 1 }
@@ -285,6 +287,7 @@ module "observability" {
   alert_emails                  = ["alerts@example.com"]
   budget_monthly_usd            = 6000
   engine_instance_ids           = module.engine_node.instance_ids
+  engine_measures_addresses     = module.engine_node.measures_addresses
   kafka_cluster_name            = module.kafka.cluster_name
   consumer_lags_max             = { "validation/orders.submitted" = 5000, "risk/orders.validated" = 5000, "submitter/orders.accepted" = 5000, "analytics/executions" = 20000 }
   postgres_instance_identifier  = module.postgres.instance_identifier

@@ -43,11 +43,11 @@ locals {
       kafka       = var.kafka_bootstrap
       database_ca = var.database_ca_pem
       units = {
-        for unit in ["ironbook-engine.service", "ironbook-heartbeat.service", "ironbook-heartbeat.timer", "ironbook-machine.service", "ironbook-secrets.service"] :
+        for unit in ["ironbook-engine.service", "ironbook-heartbeat.service", "ironbook-heartbeat.timer", "ironbook-machine.service", "ironbook-metrics.service", "ironbook-metrics.timer", "ironbook-secrets.service"] :
         unit => file("${local.ops}/systemd/${unit}")
       }
       programs = {
-        for program in ["ironbook-heartbeat", "ironbook-machine", "ironbook-node-setup"] : program => file("${local.ops}/node/${program}")
+        for program in ["ironbook-heartbeat", "ironbook-machine", "ironbook-metrics", "ironbook-node-setup"] : program => file("${local.ops}/node/${program}")
       }
     })
   }
@@ -76,6 +76,15 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
   ip_protocol                  = "tcp"
   from_port                    = 7400
   to_port                      = 7400
+}
+
+resource "aws_vpc_security_group_ingress_rule" "measures" {
+  security_group_id            = aws_security_group.this.id
+  description                  = "The node exporter, for the collector."
+  referenced_security_group_id = var.collector_security_group_id
+  ip_protocol                  = "tcp"
+  from_port                    = 9100
+  to_port                      = 9100
 }
 
 resource "aws_vpc_security_group_egress_rule" "this" {
@@ -119,6 +128,17 @@ resource "aws_route53_record" "engine" {
   type    = "A"
   ttl     = 5
   records = [aws_instance.this[var.active_node].private_ip]
+}
+
+# Each node by its own name, whoever trades: measures are asked for there.
+resource "aws_route53_record" "node" {
+  for_each = local.nodes
+
+  zone_id = aws_route53_zone.this.zone_id
+  name    = "${each.value.process}.${var.name}.internal"
+  type    = "A"
+  ttl     = 60
+  records = [aws_instance.this[each.key].private_ip]
 }
 
 # ---- Machines ---------------------------------------------------------------------------------------------------------

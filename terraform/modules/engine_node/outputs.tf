@@ -18,6 +18,11 @@ output "address" {
   value       = "${aws_route53_record.engine.name}:7400"
 }
 
+output "measures_addresses" {
+  description = "Where each node tells its measures, host:port, by process. Names only: nobody need wait for the machines."
+  value       = { for facts in values(local.nodes) : facts.process => "${facts.process}.${var.name}.internal:9100" }
+}
+
 output "user_data" {
   description = "What cloud-init of each node is given, as text. Holds no secret."
   value       = local.user_data

@@ -205,6 +205,11 @@ variable "kafka_bootstrap" {
   type        = string
 }
 
+variable "collector_security_group_id" {
+  description = "Security group of the tasks whose collector reads the nodes' measures (module streams)."
+  type        = string
+}
+
 variable "client_security_groups" {
   description = "Who may open sessions with the engine: name to security group id."
   type        = map(string)

@@ -300,7 +300,7 @@ resource "aws_prometheus_workspace" "this" {
 # A collector runs beside each process, in its task: it reads 127.0.0.1 and is told by variables what. Several tasks of a
 # service have the same address there, so a series is known by its task and not by that.
 locals {
-  collector_configuration = yamlencode({
+  collector = {
     extensions = {
       health_check = { endpoint = "127.0.0.1:13133" }
       sigv4auth    = { region = data.aws_region.this.region, service = "aps" }
@@ -337,6 +337,24 @@ locals {
         exporters  = ["prometheusremotewrite"]
       } }
     }
+  }
+
+  # Engine nodes are no tasks: the one collector that reads them too knows them by their names.
+  nodes_collector = merge(local.collector, {
+    receivers = merge(local.collector.receivers, {
+      "prometheus/nodes" = { config = { scrape_configs = [for process, address in var.engine_measures_addresses : {
+        job_name        = process
+        scrape_interval = "30s"
+        static_configs  = [{ targets = [address] }]
+      }] } }
+    })
+    service = merge(local.collector.service, {
+      pipelines = merge(local.collector.service.pipelines, { "metrics/nodes" = {
+        receivers  = ["prometheus/nodes"]
+        processors = ["memory_limiter", "batch"]
+        exporters  = ["prometheusremotewrite"]
+      } })
+    })
   })
 
   remote_write_url = "${aws_prometheus_workspace.this.prometheus_endpoint}api/v1/remote_write"

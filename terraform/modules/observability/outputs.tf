@@ -35,5 +35,10 @@ output "grafana_workspace_id" {
 
 output "collector_configuration" {
   description = "Configuration of an OpenTelemetry collector beside a process, as AOT_CONFIG_CONTENT: reads /metrics at IRONBOOK_METRICS_TARGET (host:port) by IRONBOOK_METRICS_SCHEME (http or https), calls it IRONBOOK_METRICS_JOB, and writes to the managed Prometheus."
-  value       = local.collector_configuration
+  value       = yamlencode(local.collector)
+}
+
+output "nodes_collector_configuration" {
+  description = "The same for the one collector that reads the engine nodes' measures too."
+  value       = yamlencode(local.nodes_collector)
 }

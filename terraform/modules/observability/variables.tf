@@ -43,6 +43,16 @@ variable "engine_instance_ids" {
   type        = map(string)
 }
 
+variable "engine_measures_addresses" {
+  description = "Where each engine node tells its measures, host:port, by process (module engine_node)."
+  type        = map(string)
+
+  validation {
+    condition     = length(var.engine_measures_addresses) >= 1 && alltrue([for address in values(var.engine_measures_addresses) : can(regex("^[^:/]+:[0-9]{1,5}$", address))])
+    error_message = "engine_measures_addresses must be host:port of at least one node."
+  }
+}
+
 variable "kafka_cluster_name" {
   description = "Name of the Kafka cluster."
   type        = string

@@ -12,8 +12,9 @@ locals {
     analytics  = { topic = "executions", signer = null, database = true }
   }
   secrets_directory = "/run/ironbook"
-  port              = 8080 # of /health, /ready and /metrics
-  cpu_units_beside  = 32   # shares of follower and collector when the CPU is short; the worker has the rest
+  port              = 8080        # of /health, /ready and /metrics
+  cpu_units_beside  = 32          # shares of follower and collector when the CPU is short; the worker has the rest
+  reads_nodes       = "submitter" # there is one of it, and it stands and falls with the engine
   scaled            = { for worker, size in var.workers : worker => size if size.count_max > size.count_min }
 
   environment = {
@@ -64,6 +65,7 @@ resource "aws_vpc_security_group_egress_rule" "this" {
     kafka    = { port = 9096, to = var.vpc_cidr, why = "Kafka with SASL/SCRAM over TLS." }
     engine   = { port = 7400, to = var.vpc_cidr, why = "The engine's ingress." }
     postgres = { port = 5432, to = var.vpc_cidr, why = "PostgreSQL." }
+    measures = { port = 9100, to = var.vpc_cidr, why = "Measures of engine nodes." }
   }
 
   security_group_id = aws_security_group.this.id
@@ -179,7 +181,7 @@ resource "aws_ecs_task_definition" "this" {
       readonlyRootFilesystem = true
       restartPolicy          = { enabled = true, restartAttemptPeriod = 60 }
       environment = [for name, value in {
-        AOT_CONFIG_CONTENT      = var.collector_configuration
+        AOT_CONFIG_CONTENT      = each.key == local.reads_nodes ? var.nodes_collector_configuration : var.collector_configuration
         GOMAXPROCS              = "1"
         GOMEMLIMIT              = "192MiB"
         IRONBOOK_METRICS_JOB    = each.key

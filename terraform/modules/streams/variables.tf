@@ -73,6 +73,16 @@ variable "collector_configuration" {
   }
 }
 
+variable "nodes_collector_configuration" {
+  description = "The same for the collector beside the submitter, which reads the engine nodes' measures too."
+  type        = string
+
+  validation {
+    condition     = can(yamldecode(var.nodes_collector_configuration).service.pipelines["metrics/nodes"])
+    error_message = "nodes_collector_configuration must be the YAML of a collector with a pipeline called metrics/nodes."
+  }
+}
+
 variable "workers" {
   description = "Each worker's size: cpu (units; 1024 are one CPU), memory (MiB), and tasks at least and at most. risk and submitter sign with a key of their own, and a key has one live session: one task each."
   type = map(object({

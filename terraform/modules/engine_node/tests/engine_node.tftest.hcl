@@ -19,12 +19,13 @@ variables {
     "database/follower" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/database/follower-AbCdEf"
     "kafka/publisher"   = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/kafka/publisher-AbCdEf"
   }
-  kafka_bootstrap        = "b-1:9096"
-  client_security_groups = { gateway = "sg-1", streams = "sg-2" }
-  instance_profile_name  = "ironbook-test-engine"
-  database_ca_pem        = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-  kms_key_arn            = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
-  deletion_protection    = true
+  kafka_bootstrap             = "b-1:9096"
+  client_security_groups      = { gateway = "sg-1", streams = "sg-2" }
+  collector_security_group_id = "sg-2"
+  instance_profile_name       = "ironbook-test-engine"
+  database_ca_pem             = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+  kms_key_arn                 = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
+  deletion_protection         = true
 }
 
 run "a_primary_and_a_standby_are_in_two_zones_with_a_disk_each" {
@@ -204,4 +205,25 @@ run "an_authority_that_is_no_certificate_is_refused" {
   }
 
   expect_failures = [var.database_ca_pem]
+}
+
+run "measures_of_a_node_are_told_under_its_own_name_to_the_collector_alone" {
+  command = apply
+
+  assert {
+    condition     = output.measures_addresses == { engine-0 = "engine-0.ironbook-test.internal:9100", standby-0 = "standby-0.ironbook-test.internal:9100" }
+    error_message = "each node must have a name of its own, whoever trades"
+  }
+  assert {
+    condition     = alltrue([for node, process in { primary = "engine-0", standby = "standby-0" } : aws_route53_record.node[node].name == "${process}.ironbook-test.internal" && tolist(aws_route53_record.node[node].records) == tolist([aws_instance.this[node].private_ip])])
+    error_message = "that name must lead to the node"
+  }
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.measures.referenced_security_group_id == "sg-2" && aws_vpc_security_group_ingress_rule.measures.from_port == 9100 && aws_vpc_security_group_ingress_rule.measures.to_port == 9100 && alltrue([for rule in aws_vpc_security_group_ingress_rule.clients : rule.from_port == 7400 && rule.to_port == 7400])
+    error_message = "the collector must be let in there, and nobody else"
+  }
+  assert {
+    condition     = contains(yamldecode(output.user_data["primary"]).packages, "prometheus-node-exporter") && strcontains([for file in yamldecode(output.user_data["primary"]).write_files : file.content if file.path == "/usr/local/sbin/ironbook-node-setup"][0], "ironbook-metrics.timer")
+    error_message = "what tells of machine and engine must be installed and started"
+  }
 }

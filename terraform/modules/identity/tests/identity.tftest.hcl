@@ -103,8 +103,8 @@ run "who_has_measures_of_its_own_writes_them_to_this_workspace_and_reads_none" {
   command = apply
 
   assert {
-    condition     = toset([for who, document in data.aws_iam_policy_document.this : who if anytrue([for statement in document.statement : contains(statement.actions, "aps:RemoteWrite")])]) == toset(["engine", "task-analytics", "task-gateway", "task-risk", "task-submitter", "task-validation"])
-    error_message = "engine nodes and services, and nobody else, must write measures"
+    condition     = toset([for who, document in data.aws_iam_policy_document.this : who if anytrue([for statement in document.statement : contains(statement.actions, "aps:RemoteWrite")])]) == toset(["task-analytics", "task-gateway", "task-risk", "task-submitter", "task-validation"])
+    error_message = "services, and nobody else, must write measures"
   }
   assert {
     condition     = alltrue(flatten([for document in data.aws_iam_policy_document.this : [for statement in document.statement : toset(statement.actions) == toset(["aps:RemoteWrite"]) && toset(statement.resources) == toset([var.prometheus_workspace_arn]) if anytrue([for action in statement.actions : startswith(action, "aps:")])]]))

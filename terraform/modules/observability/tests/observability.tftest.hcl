@@ -8,6 +8,7 @@ variables {
   alert_emails                  = ["desk@example.com"]
   budget_monthly_usd            = 1000
   engine_instance_ids           = { engine-0 = "i-1", standby-0 = "i-2" }
+  engine_measures_addresses     = { engine-0 = "engine-0.ironbook-test.internal:9100", standby-0 = "standby-0.ironbook-test.internal:9100" }
   kafka_cluster_name            = "ironbook-test"
   consumer_lags_max             = { "risk/executions" = 10000 }
   postgres_instance_identifier  = "ironbook-test"
@@ -108,15 +109,36 @@ run "what_a_collector_uses_is_what_it_is_told_of" {
   command = apply
 
   assert {
-    condition = alltrue(flatten([for part in ["receivers", "processors", "exporters"] : [
-      for used in yamldecode(output.collector_configuration).service.pipelines.metrics[part] : contains(keys(yamldecode(output.collector_configuration)[part]), used)
-    ]]))
+    condition = alltrue(flatten([for told in [yamldecode(output.collector_configuration), yamldecode(output.nodes_collector_configuration)] : [for pipeline in told.service.pipelines : [
+      for part in ["receivers", "processors", "exporters"] : [for used in pipeline[part] : contains(keys(told[part]), used)]
+    ]]]))
     error_message = "a pipeline must not name what is not there: the collector would not start"
   }
   assert {
     condition     = contains(yamldecode(output.collector_configuration).service.pipelines.metrics.processors, "resource") && yamldecode(output.collector_configuration).processors.resource.attributes[0] == { key = "service.instance.id", from_attribute = "aws.ecs.task.arn", action = "upsert" }
     error_message = "two tasks of a service must not write the same series"
   }
+  assert {
+    condition = { for job in yamldecode(output.nodes_collector_configuration).receivers["prometheus/nodes"].config.scrape_configs : job.job_name => job.static_configs[0].targets } == {
+      engine-0  = ["engine-0.ironbook-test.internal:9100"]
+      standby-0 = ["standby-0.ironbook-test.internal:9100"]
+    }
+    error_message = "both nodes must be read, whoever trades"
+  }
+  assert {
+    condition     = !contains(yamldecode(output.nodes_collector_configuration).service.pipelines["metrics/nodes"].processors, "resource") && yamldecode(output.nodes_collector_configuration).service.pipelines.metrics == yamldecode(output.collector_configuration).service.pipelines.metrics
+    error_message = "a node must be known by its name and not by the task that reads it, and that task's own measures go on"
+  }
+}
+
+run "a_node_without_a_port_is_refused" {
+  command = plan
+
+  variables {
+    engine_measures_addresses = { engine-0 = "engine-0.ironbook-test.internal" }
+  }
+
+  expect_failures = [var.engine_measures_addresses]
 }
 
 run "no_canary_is_refused" {

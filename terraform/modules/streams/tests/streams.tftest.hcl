@@ -3,14 +3,15 @@ mock_provider "aws" {
 }
 
 variables {
-  name                    = "ironbook-test"
-  environment             = "test"
-  vpc_id                  = "vpc-00000000"
-  vpc_cidr                = "10.20.0.0/16"
-  subnet_ids              = ["subnet-1", "subnet-2", "subnet-3"]
-  image                   = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/ironbook-test/streams@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-  collector_image         = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/ironbook-test/collector@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-  collector_configuration = "service: {pipelines: {metrics: {receivers: [prometheus]}}}"
+  name                          = "ironbook-test"
+  environment                   = "test"
+  vpc_id                        = "vpc-00000000"
+  vpc_cidr                      = "10.20.0.0/16"
+  subnet_ids                    = ["subnet-1", "subnet-2", "subnet-3"]
+  image                         = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/ironbook-test/streams@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  collector_image               = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/ironbook-test/collector@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  collector_configuration       = "service: {pipelines: {metrics: {receivers: [prometheus]}}}"
+  nodes_collector_configuration = "service: {pipelines: {metrics: {receivers: [prometheus]}, metrics/nodes: {receivers: [prometheus/nodes]}}}"
   workers = {
     validation = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 4 }
     risk       = { cpu_units = 512, memory_mib = 1024, count_min = 1, count_max = 1 }
@@ -139,11 +140,15 @@ run "beside_each_worker_runs_a_collector_that_reads_the_port_it_serves" {
   command = apply
 
   assert {
-    condition = alltrue([for task in aws_ecs_task_definition.this : one([for container in jsondecode(task.container_definitions) : {
+    condition = alltrue([for worker, task in aws_ecs_task_definition.this : one([for container in jsondecode(task.container_definitions) : {
       configuration = one([for variable in container.environment : variable.value if variable.name == "AOT_CONFIG_CONTENT"])
       image         = container.image
-    } if container.name == "collector"]) == { configuration = var.collector_configuration, image = var.collector_image }])
-    error_message = "each task must hold a collector, which is told what to do"
+    } if container.name == "collector"]) == { configuration = worker == "submitter" ? var.nodes_collector_configuration : var.collector_configuration, image = var.collector_image }])
+    error_message = "each task must hold a collector, which is told what to do; one reads the engine nodes too"
+  }
+  assert {
+    condition     = one([for rule in aws_vpc_security_group_egress_rule.this : rule.cidr_ipv4 if rule.from_port == 9100]) == var.vpc_cidr && var.workers.submitter.count_max == 1
+    error_message = "it must reach the nodes, and there must be one of it"
   }
   assert {
     condition = alltrue([for worker, task in aws_ecs_task_definition.this : {

@@ -5,20 +5,25 @@ locals {
   functions = {
     reporting = { memory_mib = 1024, timeout_s = 900, temporary_mib = 10240, at_once = 2, handler = "functions.reporting.handler.handle" }
     rotation  = { memory_mib = 512, timeout_s = 300, temporary_mib = 512, at_once = 5, handler = "functions.rotation.handler.handle" }
-    archiver  = { memory_mib = 1024, timeout_s = 300, temporary_mib = 2048, at_once = 1, handler = "functions.archiver.handler.handle" }
-    verifier  = { memory_mib = 4096, timeout_s = 900, temporary_mib = 10240, at_once = 1, handler = null }
+    archiver  = { memory_mib = 1024, timeout_s = 300, temporary_mib = 2048, at_once = length(var.shards), handler = "functions.archiver.handler.handle" }
+    verifier  = { memory_mib = 4096, timeout_s = 900, temporary_mib = 10240, at_once = length(var.shards), handler = null }
     canary    = { memory_mib = 256, timeout_s = 30, temporary_mib = 512, at_once = 1, handler = "functions.canary.handler.handle" }
   }
   packaged = { for function, facts in local.functions : function => facts if facts.handler != null }
 
-  schedules = {
-    report-daily    = { function = "reporting", when = var.report_schedule, event = {}, why = "Yesterday's reports." }
-    rotation-drive  = { function = "rotation", when = "rate(5 minutes)", event = { action = "drive" }, why = "Goes on with rotations that wait for a process, and ends old secrets." }
-    archive-minute  = { function = "archiver", when = "rate(1 minute)", event = {}, why = "What the journal topic has and the archive has not." }
-    verify-daily    = { function = "verifier", when = "cron(30 0 * * ? *)", event = {}, why = "Replays what is new in the archive and states yesterday's ledger, before the report." }
-    verify-weekly   = { function = "verifier", when = "cron(0 5 ? * SUN *)", event = { full = true }, why = "Replays all of the archive: what was altered in old objects is found." }
-    canary-minutely = { function = "canary", when = "rate(1 minute)", event = {}, why = "Places and cancels a signed order." }
-  }
+  schedules = merge(
+    {
+      report-daily    = { function = "reporting", when = var.report_schedule, event = {}, why = "Yesterday's reports." }
+      rotation-drive  = { function = "rotation", when = "rate(5 minutes)", event = { action = "drive" }, why = "Goes on with rotations that wait for a process, and ends old secrets." }
+      canary-minutely = { function = "canary", when = "rate(1 minute)", event = {}, why = "Places and cancels a signed order." }
+    },
+    # A call is for one shard: each has its journal topic, its objects and its ledger.
+    merge([for shard in var.shards : {
+      "archive-minute-${shard}" = { function = "archiver", when = "rate(1 minute)", event = { shard = shard }, why = "What the journal topic of shard ${shard} has and the archive has not." }
+      "verify-daily-${shard}"   = { function = "verifier", when = "cron(30 0 * * ? *)", event = { shard = shard }, why = "Replays what is new in the archive of shard ${shard} and states yesterday's ledger, before the report." }
+      "verify-weekly-${shard}"  = { function = "verifier", when = "cron(0 5 ? * SUN *)", event = { shard = shard, full = true }, why = "Replays all of the archive of shard ${shard}: what was altered in old objects is found." }
+    }]...),
+  )
 }
 
 # ---- Packages ---------------------------------------------------------------------------------------------------------

@@ -68,6 +68,17 @@ variable "settings" {
   }
 }
 
+variable "shards" {
+  description = "Numbers of the shards whose journals are archived and verified, 0 to 65535: each has its own schedules, and archiver and verifier run once for each at the same time."
+  type        = set(number)
+  default     = [0]
+
+  validation {
+    condition     = length(var.shards) >= 1 && length(var.shards) <= 16 && alltrue([for shard in var.shards : shard >= 0 && shard <= 65535 && floor(shard) == shard])
+    error_message = "shards must be 1 to 16 different whole numbers from 0 to 65535."
+  }
+}
+
 variable "role_arns" {
   description = "ARN of each function's role, by function (module identity)."
   type        = map(string)

@@ -50,13 +50,47 @@ run "schedules_call_what_they_are_for" {
   command = apply
 
   assert {
-    condition     = { for name, rule in aws_cloudwatch_event_rule.this : name => rule.schedule_expression } == { report-daily = "cron(0 2 * * ? *)", rotation-drive = "rate(5 minutes)", archive-minute = "rate(1 minute)", verify-daily = "cron(30 0 * * ? *)", verify-weekly = "cron(0 5 ? * SUN *)", canary-minutely = "rate(1 minute)" }
+    condition     = { for name, rule in aws_cloudwatch_event_rule.this : name => rule.schedule_expression } == { report-daily = "cron(0 2 * * ? *)", rotation-drive = "rate(5 minutes)", archive-minute-0 = "rate(1 minute)", verify-daily-0 = "cron(30 0 * * ? *)", verify-weekly-0 = "cron(0 5 ? * SUN *)", canary-minutely = "rate(1 minute)" }
     error_message = "schedules must be those of the README"
   }
   assert {
     condition     = jsondecode(aws_cloudwatch_event_target.this["rotation-drive"].input) == { action = "drive" }
     error_message = "rotation must be told to drive"
   }
+}
+
+run "every_shard_is_archived_and_verified" {
+  command = apply
+
+  variables {
+    shards = [0, 3]
+  }
+
+  assert {
+    condition = { for name, target in aws_cloudwatch_event_target.this : name => jsondecode(target.input) if length(regexall("^(archive|verify)", name)) == 1 } == {
+      archive-minute-0 = { shard = 0 }
+      archive-minute-3 = { shard = 3 }
+      verify-daily-0   = { shard = 0 }
+      verify-daily-3   = { shard = 3 }
+      verify-weekly-0  = { shard = 0, full = true }
+      verify-weekly-3  = { shard = 3, full = true }
+    }
+    error_message = "each shard must have its own calls"
+  }
+  assert {
+    condition     = aws_lambda_function.this["archiver"].reserved_concurrent_executions == 2 && aws_lambda_function.this["verifier"].reserved_concurrent_executions == 2
+    error_message = "shards that are due at the same minute must not wait for each other"
+  }
+}
+
+run "half_a_shard_is_refused" {
+  command = plan
+
+  variables {
+    shards = [0.5]
+  }
+
+  expect_failures = [var.shards]
 }
 
 run "secrets_rotate_every_90_days_and_not_by_the_apply" {

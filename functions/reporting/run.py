@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from functions.common.aws import Clients, put_object, read_secret
+from functions.common.errors import SecretInvalid
 from functions.common.settings import need
 from functions.reporting import coverage
 from functions.reporting.archive import Archive
@@ -83,8 +84,15 @@ def _where(settings: Settings, clients: Clients) -> dict[str, Any]:
         return {"dsn": settings.database_url}
     need(settings, "database_secret")
     secret = read_secret(clients, settings.database_secret)
-    names = {"host": "host", "port": "port", "dbname": "database", "username": "user", "password": "password"}
-    return {names[name]: value for name, value in secret.items() if name in names}
+    where = f"secret {settings.database_secret}"
+    names = {"host": "host", "dbname": "database", "username": "user", "password": "password"}
+    for name in names:
+        if not isinstance(secret.get(name), str) or not secret[name]:
+            raise SecretInvalid(f"{name} of the database's secret must be a text, is not", detail=where)
+    port = str(secret.get("port", 5432))  # some tools write it as a text
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65_535):
+        raise SecretInvalid("port of the database's secret must be a number from 1 to 65535, is not", detail=where)
+    return {names[name]: secret[name] for name in names} | {"port": int(port)}
 
 
 class _Run:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from functions.common.errors import CloudFailed, EventInvalid, SettingsInvalid
+from functions.common.errors import CloudFailed, EventInvalid, SecretInvalid, SettingsInvalid
 from functions.reporting import archive, files
 from functions.reporting.errors import AnalyticsBehind, DatabaseAway, DatabaseInvalid, DayInvalid
 from functions.reporting.run import REPORTS
@@ -434,3 +434,29 @@ def test_the_database_is_found_by_its_secret(
     made_one = aws.client("secretsmanager").create_secret(Name="database", SecretString=json.dumps(value))
     monkeypatch.setenv("IRONBOOK_FUNCTION_DATABASE_SECRET", made_one["ARN"])
     assert invoke(url="")["headline"].startswith("Everything agrees")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("host", None), ("host", ""), ("dbname", None), ("username", 5), ("password", None), ("port", "x"), ("port", 0),
+     ("port", 70_000)],
+)  # fmt: skip
+def test_a_database_secret_that_lacks_something_asks_no_other_database(
+    invoke: Invoke, buckets: Any, aws: Aws, market_url: str, monkeypatch: pytest.MonkeyPatch, field: str, value: Any
+) -> None:
+    parts = urlsplit(market_url)
+    monkeypatch.setenv("PGHOST", str(parts.hostname))
+    monkeypatch.setenv("PGPORT", str(parts.port))
+    monkeypatch.setenv("PGUSER", str(parts.username))
+    monkeypatch.setenv("PGPASSWORD", str(parts.password))
+    monkeypatch.setenv("PGDATABASE", parts.path[1:])
+    whole = {
+        "host": parts.hostname, "port": str(parts.port), "dbname": parts.path[1:], "username": parts.username,
+        "password": parts.password,
+    }  # fmt: skip
+    said = {name: found for name, found in {**whole, field: value}.items() if found is not None}
+    made_one = aws.client("secretsmanager").create_secret(Name="lacking", SecretString=json.dumps(said))
+    monkeypatch.setenv("IRONBOOK_FUNCTION_DATABASE_SECRET", made_one["ARN"])
+    with pytest.raises(SecretInvalid, match=f"{field} of the database's secret must be"):
+        invoke(url="")
+    assert objects(buckets, "") == {}

@@ -473,6 +473,7 @@ class _Content:
     keys: tuple[Key, ...]
     next_number: int
     generation: int
+    nonce: bytes = b""  # as read: no two writings have the same, though a restored copy may count its edits alike
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -523,7 +524,7 @@ class KeyFile:
     def load(self) -> KeySet:
         """All keys, revoked ones too. Raises any KeyFile... error and PassphraseWrong."""
         content = self._read()
-        return KeySet(keys=content.keys, version=str(content.generation))
+        return KeySet(keys=content.keys, version=f"{content.generation}-{content.nonce.hex()[:16]}")
 
     def summaries(self) -> list[dict[str, object]]:
         """Each key's summary, by number, without secrets."""
@@ -792,7 +793,7 @@ class KeyFile:
             body = AESGCM(derived.key).decrypt(nonce, data[_HEADER.size :], data[: _HEADER.size])
         except InvalidTag:
             raise _damaged("its content must carry a right tag, does not: it was altered", where) from None
-        return _decode(body, generation, where)
+        return dataclasses.replace(_decode(body, generation, where), nonce=nonce)
 
     def _read_bytes(self) -> bytes:
         try:

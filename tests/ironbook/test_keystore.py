@@ -199,6 +199,19 @@ def test_the_version_and_the_mark_differ_after_every_edit(file: KeyFile) -> None
     assert len({version for version, _ in seen}) == len({mark for _, mark in seen}) == 3
 
 
+def test_a_copy_that_was_restored_and_edited_has_another_version_than_what_was_edited_before(file: KeyFile) -> None:
+    """Whoever compares versions must see that a key is gone, though there were as many edits."""
+    file.create_key("alice", permissions=TRADE)
+    copy = file.path.read_bytes()
+    file.set_note("alice", "x")
+    before = file.load()
+    file.path.write_bytes(copy)
+    file.revoke("alice")
+    after = file.load()
+    assert before.live() != after.live()
+    assert before.version != after.version
+
+
 def test_a_reload_under_the_same_salt_derives_nothing_again(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = again(file)
     reader.load()

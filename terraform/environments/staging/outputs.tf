@@ -18,6 +18,11 @@ output "reports_bucket_name" {
   value       = module.storage.reports_bucket_name
 }
 
+output "bootstrap_brokers_sasl_iam" {
+  description = "Kafka's addresses for operators, who log in by IAM."
+  value       = module.kafka.bootstrap_brokers_sasl_iam
+}
+
 output "function_names" {
   description = "Functions, for invocations by hand."
   value       = module.functions.function_names

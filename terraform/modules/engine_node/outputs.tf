@@ -1,8 +1,3 @@
-output "private_ips" {
-  description = "Addresses of the nodes: primary and standby."
-  value       = { for node, instance in aws_instance.this : node => instance.private_ip }
-}
-
 output "instance_ids" {
   description = "Instances by process, as its heartbeat names it: engine-<shard> and standby-<shard>."
   value       = { for node, instance in aws_instance.this : local.nodes[node].process => instance.id }

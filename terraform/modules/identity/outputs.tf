@@ -1,8 +1,3 @@
-output "engine_role_name" {
-  description = "Name of the engine nodes' role."
-  value       = aws_iam_role.engine.name
-}
-
 output "engine_instance_profile_name" {
   description = "Name of the instance profile of engine nodes."
   value       = aws_iam_instance_profile.engine.name

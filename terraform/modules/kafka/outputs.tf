@@ -1,8 +1,3 @@
-output "cluster_arn" {
-  description = "ARN of the cluster."
-  value       = aws_msk_cluster.this.arn
-}
-
 output "cluster_name" {
   description = "Name of the cluster, by which its metrics are known."
   value       = aws_msk_cluster.this.cluster_name
@@ -16,11 +11,6 @@ output "bootstrap_brokers_sasl_scram" {
 output "bootstrap_brokers_sasl_iam" {
   description = "Addresses for clients that log in by IAM over TLS: operators."
   value       = aws_msk_cluster.this.bootstrap_brokers_sasl_iam
-}
-
-output "security_group_id" {
-  description = "ID of the brokers' security group."
-  value       = aws_security_group.this.id
 }
 
 output "topics" {

@@ -33,16 +33,6 @@ output "engine_subnet_ids" {
   value       = aws_subnet.private[*].id
 }
 
-output "endpoint_security_group_id" {
-  description = "ID of the security group of the interface endpoints."
-  value       = aws_security_group.endpoints.id
-}
-
-output "s3_prefix_list_id" {
-  description = "ID of the prefix list of S3 in this region: what a security group's egress to the gateway endpoint names."
-  value       = aws_vpc_endpoint.s3.prefix_list_id
-}
-
 output "nat_addresses" {
   description = "Public address of each NAT gateway by its zone: what the internet sees of private subnets."
   value       = { for index, address in aws_eip.nat : var.zone_names[index] => address.public_ip }

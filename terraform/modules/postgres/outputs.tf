@@ -13,11 +13,6 @@ output "database_name" {
   value       = aws_db_instance.this.db_name
 }
 
-output "security_group_id" {
-  description = "ID of the instance's security group."
-  value       = aws_security_group.this.id
-}
-
 output "admin_secret_arn" {
   description = "ARN of the admin's secret; RDS made it, and changes its password by itself."
   value       = aws_db_instance.this.master_user_secret[0].secret_arn

@@ -8,11 +8,6 @@ output "secret_arns" {
   value       = { for name, secret in aws_secretsmanager_secret.this : name => secret.arn }
 }
 
-output "secret_name_prefix" {
-  description = "What the names of these secrets begin with."
-  value       = "${var.name}/"
-}
-
 output "kafka_user_secret_arns" {
   description = "ARN of the secret of each user at Kafka, by user: what MSK itself reads. The rotation function writes the password of a principal's other user there."
   value       = { for user, secret in aws_secretsmanager_secret.kafka_user : user => secret.arn }

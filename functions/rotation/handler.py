@@ -66,6 +66,7 @@ async def _answer(event: Mapping[str, Any], settings: Settings, clients: Clients
             environment=settings.environment,
             required_holders=settings.required_holders,
             silent_ns=settings.holder_silent_s * SECOND_NS,
+            newcomer_ns=settings.newcomer_s * SECOND_NS,
             settle_ns=settings.settle_s * SECOND_NS,
             login_ns=settings.session_hours * 60 * MINUTE_NS,
         )

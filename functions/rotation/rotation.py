@@ -48,6 +48,7 @@ class Rules:
     environment: str
     required_holders: str
     silent_ns: int
+    newcomer_ns: int = 0  # who had just begun says what it holds within
     settle_ns: int = 0  # who took up a new login ends what it began with the old one
     login_ns: int = 0  # how long a login may live that an old key or cookie key signed
 
@@ -316,13 +317,20 @@ class Rotation:
         if step is Next.CARRY:
             if not case.kind.verified:
                 return []
-            return not_accepted(rows, fingerprint, case.required(), alive_since_ns=alive_since_ns)
+            waiting = not_accepted(rows, fingerprint, case.required(), alive_since_ns=alive_since_ns)
+            return waiting + self._coming(case, now_ns)
         if case.before is not None and not case.kind.made(case.before):
             return []  # there was nothing before the first one
         verified = case.kind.verified
         waiting = not_used(rows, fingerprint, case.required(), verified=verified, alive_since_ns=alive_since_ns)
         waiting += self._living(case, rows, now_ns)
         return waiting + (await case.kind.unused(case.before, new) if case.before is not None else [])
+
+    def _coming(self, case: _Case, now_ns: int) -> list[str]:
+        """Who read the secret just before the new version was there, checks with it, and has said nothing yet."""
+        left_ns = max(case.since_ns, case.found.changed_ns) + self._rules.newcomer_ns - now_ns
+        said = f"a process that had just begun may say what it holds within {-(-left_ns // SECOND_NS)} s more"
+        return [said] if self._rules.newcomer_ns and left_ns > 0 else []
 
     def _living(self, case: _Case, rows: Sequence[Holder], now_ns: int) -> list[str]:
         """What was begun with the old one, and may need it for some time yet."""

@@ -18,6 +18,9 @@ class Settings:
         "", "Who must hold secrets that have no tag ironbook:holders: api_key:engine=1,gateway=2;cookie:gateway=2"
     )
     holder_silent_s: int = env.integer(60, 10, 86_400, "A process not heard of for so long has not confirmed, in s.")
+    newcomer_s: int = env.integer(
+        60, 0, 3600, "A process that begins says what it holds within, in s: twice as long as followers look for files."
+    )
     session_hours: int = env.integer(
         12, 0, 720, "A login lives for so long (IRONBOOK_GATEWAY_SESSION_HOURS): old keys and cookie keys stay for it."
     )

@@ -59,7 +59,7 @@ class World:
         self.settings(
             environment="test", database_host=self.host, database_port=self.port, database_name=self.dbname,
             database_admin_secret=admin["ARN"], database_tls="disable", session_hours=0, settle_s=0,
-            alerts_topic_arn=self._topic.arn, **settings,
+            newcomer_s=0, alerts_topic_arn=self._topic.arn, **settings,
         )  # fmt: skip
 
     def settings(self, **settings: object) -> None:

@@ -224,6 +224,28 @@ def test_a_user_of_a_secret_that_must_be_seen_keeps_the_old_one_alive(world: Wor
     assert world.drive(secret)["state"] == "rest"
 
 
+def test_a_new_key_is_not_used_before_a_process_that_had_just_begun_could_say_that_it_lacks_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """A third gateway read the key file before the new version was there, and its first row comes a little later."""
+    world.settings(newcomer_s=60, holder_silent_s=86_400)
+    secret = world.api_key()
+    world.hold(secret)
+    held = mark("api_key", world.value(secret))
+    world.rotate(secret)
+    world.hold(secret)
+    [waiting] = world.drive(secret)["waiting"]
+    assert waiting.startswith("a process that had just begun may say what it holds within ")
+    assert PENDING in world.labels(secret)
+    world.row("gateway-late", "api_key/desk-1", [held], None)
+    monkeypatch.setattr(handler, "now_ns", lambda: time.time_ns() + 61 * 10**9)
+    assert world.drive(secret)["waiting"] == ["gateway-late does not accept the new one yet"]
+    world.row("gateway-late", "api_key/desk-1", [held, mark("api_key", world.value(secret, PENDING))], None)
+    new = world.value(secret, PENDING)
+    world.drive(secret)
+    assert world.value(secret) == new
+
+
 def test_an_old_login_lives_until_what_was_begun_with_it_is_over(world: World, monkeypatch: pytest.MonkeyPatch):
     world.settings(settle_s=30)
     secret = world.database()

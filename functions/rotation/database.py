@@ -29,7 +29,10 @@ CONNECT_S: Final = 10.0
 COMMAND_S: Final = 15.0
 LOCK_CLASS: Final = 0x49524F4E  # "IRON", so that no other program's locks are met
 ITERATIONS: Final = 4096
-REFUSED = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# InternalClientError: what a connection says that was cut while nothing was asked.
+REFUSED: Final = (
+    asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError,
+)  # fmt: skip
 # A function that is stopped says no goodbye: the server finds that out and lets the lock go.
 SESSION: Final = {"application_name": "ironbook-rotation", "tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5",
                   "tcp_keepalives_count": "3"}  # fmt: skip

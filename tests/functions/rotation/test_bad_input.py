@@ -51,6 +51,8 @@ def test_a_secret_of_another_environment_or_kind_is_refused(world: World):
         call = functools.partial(world.rotate, nobodys, dry_run=dry_run)
         refused(world, HoldersUnnamed, "a secret must say who holds it", call)
     world.api.delete_secret(SecretId=strange)
+    with pytest.raises(SecretInvalid, match="is marked for deletion"):
+        world.rotate(strange)
     assert [one["state"] for one in world.handle({"action": "drive"})["secrets"]] == ["rest"]  # it need not rotate
 
 

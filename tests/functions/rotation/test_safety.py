@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -18,8 +19,8 @@ import pytest
 
 from functions.common.errors import SecretInvalid
 from functions.rotation import handler
-from functions.rotation.database import LOCK_CLASS, scram_verifier
-from functions.rotation.errors import DatabaseRefused, DriveFailed, RotationBusy, RotationError
+from functions.rotation.database import LOCK_CLASS, Administrator, scram_verifier
+from functions.rotation.errors import DatabaseRefused, DriveFailed, NewSecretRefused, RotationBusy, RotationError
 from functions.rotation.holders import Holder, lived_out
 from tests.support.rotation import CURRENT, PENDING, PREVIOUS, STEPS, World, mark
 
@@ -305,6 +306,74 @@ def test_a_value_put_by_hand_that_does_not_work_ends_nothing(world: World):
     with pytest.raises(DriveFailed):
         world.drive(secret)
     assert world.may_log_on(good)
+
+
+def test_a_password_put_by_hand_for_the_user_in_use_shuts_nobody_out(world: World):
+    secret = world.database("reporting", holders="")
+    put = world.value(secret) | {"password": "put-by-hand"}
+    world.sql(f"ALTER ROLE \"{put['username']}\" PASSWORD '{put['password']}'")
+    world.api.put_secret_value(SecretId=secret, SecretString=json.dumps(put))
+    assert world.drive(secret)["state"] == "rest"
+    assert set(world.labels(secret)) == {CURRENT}
+    assert world.may_log_on(put)
+
+
+def test_a_new_version_with_the_secret_that_is_in_use_is_refused(world: World):
+    secret = world.cookie()
+    world.hold(secret)
+    same = json.dumps(world.value(secret) | {"note": "nothing new"})
+    world.api.put_secret_value(SecretId=secret, SecretString=same, VersionStages=[PENDING])
+    before = world.everything()
+    with pytest.raises(DriveFailed):
+        world.drive(secret)
+    assert "must be another secret than the current one, is the same" in world.alerts()[-1]
+    assert world.everything() == before
+
+
+def test_what_was_tested_some_time_ago_is_tested_again_before_it_is_current(world: World):
+    secret = world.database("reporting", holders="")
+    first, pending = world.labels(secret)[CURRENT], world.begin(secret)
+    for step in STEPS[:3]:
+        world.step(step, secret, pending)
+    world.sql(f"ALTER ROLE \"{world.value(secret, PENDING)['username']}\" NOLOGIN")
+    with pytest.raises(NewSecretRefused, match="the new user must be let in, was not"):
+        world.step("finishSecret", secret, pending)
+    assert world.labels(secret) == {CURRENT: first, PENDING: pending}
+
+
+def test_who_lost_the_lock_changes_nothing_more(world: World, monkeypatch: Any):
+    """The connection is cut just before each question whether it still holds."""
+    asked = Administrator.still_held
+
+    async def cut(book: Administrator) -> None:
+        await asyncio.to_thread(
+            world.sql,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'ironbook-rotation' AND datname = current_database()",
+        )
+        await asked(book)
+
+    def refused(call: Callable[[], Any]) -> None:
+        before = world.everything()
+        with monkeypatch.context() as patched:
+            patched.setattr(Administrator, "still_held", cut)
+            with pytest.raises(DatabaseRefused, match="the lock must still be held"):
+                call()
+        assert world.everything() == before
+
+    secret = world.cookie()
+    world.hold(secret)
+    refused(lambda: world.rotate(secret))
+    pending = world.begin(secret)
+    refused(lambda: world.step("createSecret", secret, pending))
+    world.step("createSecret", secret, pending)
+    world.hold(secret)
+    for step in ("setSecret", "finishSecret"):
+        refused(lambda step=step: world.step(step, secret, pending))
+    world.step("finishSecret", secret, pending)  # gateways still sign with the old one
+    assert PREVIOUS in world.labels(secret)
+    world.hold(secret)
+    refused(lambda: world.rotate(secret))  # only the old one's end is left to do
 
 
 def test_who_uses_the_user_before_is_seen_under_its_name_too(world: World):

@@ -41,9 +41,10 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
 async def _run(settings: Settings, clients: Clients, event: dict[str, Any], context: Any) -> dict[str, Any]:
     need(settings, "archive_bucket", "kafka")
     shard, flush = event.get("shard", 0), event.get("flush", False)
-    if type(shard) is not int or not 0 <= shard <= SHARD_MAX or not isinstance(flush, bool):
+    known = set(event) <= {"shard", "flush"}
+    if not known or type(shard) is not int or not 0 <= shard <= SHARD_MAX or not isinstance(flush, bool):
         raise EventInvalid(
-            f"an event must be a shard from 0 to {SHARD_MAX} and flush, true or false; was {event!r}"[:300]
+            f"an event must be a shard from 0 to {SHARD_MAX} and flush, true or false, and no more; was {event!r}"[:300]
         )
     allowed_s = min(settings.call_s_max, context.get_remaining_time_in_millis() / 1000 - LEAVE_S)
     ends_s = time.monotonic() + allowed_s

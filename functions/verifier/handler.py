@@ -35,9 +35,10 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _run(settings: Settings, event: dict[str, Any], context: Any) -> dict[str, Any]:
     need(settings, "archive_bucket")
     shard, full = event.get("shard", 0), event.get("full", False)
-    if type(shard) is not int or not 0 <= shard <= SHARD_MAX or not isinstance(full, bool):
+    known = set(event) <= {"shard", "full"}
+    if not known or type(shard) is not int or not 0 <= shard <= SHARD_MAX or not isinstance(full, bool):
         raise EventInvalid(
-            f"an event must be a shard from 0 to {SHARD_MAX} and full, true or false; was {event!r}"[:300]
+            f"an event must be a shard from 0 to {SHARD_MAX} and full, true or false, and no more; was {event!r}"[:300]
         )
     allowed_s = max(1, context.get_remaining_time_in_millis() // 1000 - LEAVE_S)
     where = f"s3://{settings.archive_bucket}/journal/{shard:05d}/"

@@ -522,11 +522,11 @@ def test_the_handler_refuses_what_it_cannot_do_and_tells_people(
     values = {"ARCHIVE_BUCKET": BUCKET, "KAFKA": "127.0.0.1:1", "ALERTS_TOPIC_ARN": topic.arn}
     for name, value in values.items():
         monkeypatch.setenv(f"IRONBOOK_FUNCTION_{name}", value)
-    for event in ({"shard": -1}, {"shard": "0"}, {"flush": 1}):
+    for event in ({"shard": -1}, {"shard": "0"}, {"flush": 1}, {"shrad": 3}):
         with pytest.raises(EventInvalid, match="must be a shard"):
             handle(event, Context("archiver"))
     with pytest.raises(BrokersFailed, match="Kafka must answer"):
         handle({"shard": 0}, Context("archiver"))
     assert everything(store) == {}
-    codes = ["event", "event", "event", "brokers_failed"]
+    codes = [*["event"] * 4, "brokers_failed"]
     assert [told["Subject"] for told in topic.told()] == [f"Ironbook archiver: {code}" for code in codes]

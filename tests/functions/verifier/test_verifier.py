@@ -130,6 +130,8 @@ def test_what_could_not_be_looked_at_is_not_called_unsound(
         handle({}, Context("verifier"))
     with pytest.raises(EventInvalid, match="must be a shard"):
         handle({"shard": 1, "full": "yes"}, Context("verifier"))
+    with pytest.raises(EventInvalid, match="and no more"):
+        handle({"ful": True}, Context("verifier"))
     settle(monkeypatch, PROGRAM=PROGRAM)
     short = Context("verifier")
     short.deadline_s -= 900

@@ -37,16 +37,18 @@ def read_head(store: Store, shard: int) -> tuple[Head, str | None]:
     """The head and its tag; an empty one and None where the archive has not begun. Raises ArchiveInvalid."""
     key = head_key(shard)
     found = store.get(key)
-    if found is not None:
-        return parse_head(found.data, shard, store.place + key), found.tag
-    orphan = next(store.keys(f"journal/{shard:05d}/"), None)
-    if orphan is not None and store.get(key) is None:
-        raise ArchiveInvalid(
-            "an archive with objects must have a head, has none",
-            detail=f"{store.place}{key}; the first object there is {orphan}",
-            hint=_VERSIONS,
-        )
-    return Head(shard=shard), None
+    if found is None:
+        orphan = next(store.keys(f"journal/{shard:05d}/"), None)
+        if orphan is None:
+            return Head(shard=shard), None
+        found = store.get(key)  # an archiver may have begun meanwhile
+        if found is None:
+            raise ArchiveInvalid(
+                "an archive with objects must have a head, has none",
+                detail=f"{store.place}{key}; the first object there is {orphan}",
+                hint=_VERSIONS,
+            )
+    return parse_head(found.data, shard, store.place + key), found.tag
 
 
 def entry_at(store: Store, shard: int, key: str, digest: str | None, vouched_by: str) -> Entry:

@@ -390,6 +390,14 @@ def test_an_archiver_that_writes_meanwhile_is_no_fault(tmp_path: Path, written: 
     assert calls > 8, "it was written before each of its calls"
 
 
+def test_an_archive_that_begins_meanwhile_is_read_or_not_there_yet(tmp_path: Path) -> None:
+    for calls in range(3):
+        place = DirectoryStore(tmp_path / str(calls))
+        busy = Busy(place, calls, functools.partial(write_archive, place, SHARD, RECORDS, ENDS))
+        head, tag = read_head(busy, SHARD)
+        assert (head.last_sequence, tag is None) in ((0, True), (LAST, False)), f"begun before call {calls}"
+
+
 @pytest.mark.parametrize("archived", [2, 3], ids=["as far", "further"])
 def test_a_verifier_that_ends_meanwhile_is_no_fault(tmp_path: Path, archived: int) -> None:
     calls = 0

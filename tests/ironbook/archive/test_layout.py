@@ -108,6 +108,7 @@ def test_an_object_is_one_gzip_member_of_just_its_records() -> None:
         (pack(bytes(192)) + b"more", "it holds something else"),
         (zlib.compress(bytes(192)), "one whole gzip member"),
     ],
+    ids=["not gzip", "cut", "a byte less", "a byte more", "far more", "more behind it", "zlib"],
 )
 def test_an_object_that_holds_anything_else_is_refused(stored: bytes, what: str) -> None:
     with pytest.raises(ArchiveInvalid, match=what):

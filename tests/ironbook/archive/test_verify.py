@@ -324,6 +324,17 @@ def test_an_altered_checkpoint_is_not_begun_from(directory: DirectoryStore) -> N
     assert verify(directory, SHARD)["sound"], "a full replay needs none"
 
 
+def test_another_state_than_that_of_an_earlier_verification_is_a_fault(directory: DirectoryStore) -> None:
+    write_archive(directory, SHARD, RECORDS, ENDS)
+    key = verify(directory, SHARD, record=True)["verified"]
+    found = directory.get(key)
+    assert found is not None
+    other = orjson.loads(found.data) | {"digest": "00" * 8}
+    put_over(directory, key, orjson.dumps(other))
+    with pytest.raises(ArchiveInvalid, match=f"sequence {LAST} must be that of the last verification, {'00' * 8}, is"):
+        verify(directory, SHARD, record=True)
+
+
 def test_an_archive_of_nothing_is_an_error(directory: DirectoryStore) -> None:
     with pytest.raises(ArchiveInvalid, match="must have records to be verified"):
         verify(directory, SHARD)

@@ -44,7 +44,7 @@ variable "packages_bucket_name" {
 }
 
 variable "verifier_image" {
-  description = "Container image of the verifier (functions/verifier/Dockerfile) in ECR, by digest."
+  description = "Container image of the verifier (ops/images/verifier/Dockerfile) in ECR, by digest."
   type        = string
 
   validation {

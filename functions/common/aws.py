@@ -35,6 +35,8 @@ __all__ = [
 CONFIG: Final = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=3, read_timeout=30)
 SUBJECT_CHARACTERS_MAX: Final = 100  # of SNS
 MESSAGE_BYTES_MAX: Final = 200_000  # SNS takes 256 KiB
+REFUSED_HINT: Final = "is the name right, and may the role do it? (iam.md of the function)"
+AWAY_HINT: Final = "is AWS_REGION (or AWS_ENDPOINT_URL) right, and does the network lead there? then run it again"
 PRECONDITION_FAILED: Final = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 
 
@@ -61,13 +63,15 @@ def aws_code(error: ClientError | BotoCoreError) -> str:
 
 @contextlib.contextmanager
 def told(what: str, where: str, hint: str = "") -> Iterator[None]:
-    """What boto3 raises within becomes CloudFailed. what: the call, as in "an object must be written"."""
+    """What boto3 raises within becomes CloudFailed. what: the call, as in "an object must be written"; hint: the cure
+    that is likely, where it is another than for most calls."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:
         code = aws_code(error)
         text = error.response["Error"].get("Message", "") if isinstance(error, ClientError) else str(error)
-        raise CloudFailed(f"{what}, AWS said {code}: {text}"[:1000], aws_code=code, detail=where, hint=hint) from error
+        cure = hint or (REFUSED_HINT if isinstance(error, ClientError) else AWAY_HINT)
+        raise CloudFailed(f"{what}, AWS said {code}: {text}"[:1000], aws_code=code, detail=where, hint=cure) from error
 
 
 def read_secret(

@@ -11,6 +11,7 @@ import datetime
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -60,9 +61,15 @@ async def opened(where: Mapping[str, Any], tls: str, authority: str = "") -> Asy
         connection = await asyncpg.connect(
             **where, ssl=_tls(tls, authority), timeout=CONNECT_TIMEOUT_S, server_settings=SERVER_SETTINGS
         )
+    except ValueError:  # its text may repeat a part of the address, and so of the password
+        raise DatabaseAway(
+            "a database's address must be postgresql://user:password@host:port/name, is not",
+            hint="mend IRONBOOK_FUNCTION_DATABASE_URL, or host and port in the secret",
+        ) from None
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise DatabaseAway(
             f"PostgreSQL must answer and let the user in: {type(error).__name__}: {error}"[:500],
+            detail=_place(where),
             hint="is it running, may the function reach it, and does the secret hold its user?",
         ) from None
     try:
@@ -78,6 +85,12 @@ async def opened(where: Mapping[str, Any], tls: str, authority: str = "") -> Asy
 
 def _day(time_ns: int) -> datetime.date:
     return datetime.date(1970, 1, 1) + datetime.timedelta(days=time_ns // DAY_NS)
+
+
+def _place(where: Mapping[str, Any]) -> str:
+    """Which server it is, for an error; never more of an address than host and port."""
+    address = urlsplit(where.get("dsn", ""))
+    return f"{where.get('host', address.hostname)}:{where.get('port', address.port) or 5432}"
 
 
 def _tls(tls: str, authority: str) -> Any:

@@ -482,9 +482,7 @@ class DayFigures:
                     for source, value in (("table positions", stood), ("table daily_pnl, all days", summed))
                 )
                 where = f"since the beginning, at the end of {self.reference.day}"
-                self.ledger.differ(
-                    Difference(what="realised", account=account, subject=symbol, said=said, where=where)
-                )
+                self.ledger.differ(Difference(what="realised", account=account, subject=symbol, said=said, where=where))
 
     def _compare_profits(self, rows: Iterable[Profit]) -> None:
         """The day's profit and loss: what the table says, and what the executions add up to."""

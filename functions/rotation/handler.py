@@ -1,10 +1,10 @@
 """The function: an event of Secrets Manager, of the schedule or of a person in, an answer out.
 
-    {"Step": "createSecret", "SecretId": …, "ClientRequestToken": …}      Secrets Manager
-    {"action": "drive"}                                                   every 5 minutes
-    {"action": "rotate", "secret_id": …, "dry_run": false}                a person
-    {"action": "install"}                                                 a person, once, when the database is there
-    {"action": "status"} or {"action": "status", "secret_id": …}          a person
+{"Step": "createSecret", "SecretId": …, "ClientRequestToken": …}      Secrets Manager
+{"action": "drive"}                                                   every 5 minutes
+{"action": "rotate", "secret_id": …, "dry_run": false}                a person
+{"action": "install"}                                                 a person, once, when the database is there
+{"action": "status"} or {"action": "status", "secret_id": …}          a person
 """
 
 from __future__ import annotations

@@ -123,9 +123,7 @@ class BrokerUsers:
                 for one in found
             ]  # fmt: skip
         asked = list(dict.fromkeys(wanted))
-        self._result(
-            lambda: [*self._admin().create_acls(asked, request_timeout=TIMEOUT_S).values()], what, open_to_all
-        )
+        self._result(lambda: [*self._admin().create_acls(asked, request_timeout=TIMEOUT_S).values()], what, open_to_all)
 
     def _result(self, ask: Callable[[], list[Any]], what: str, fine: tuple[int, ...]) -> list[Any]:
         found = []

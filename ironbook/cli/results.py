@@ -110,6 +110,11 @@ async def query(url: str, statement: str, *values: Any) -> list[dict[str, Any]]:
         ) from error
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
+    except ValueError:  # its text may repeat a part of the address, and so of the password
+        raise ConnectionFailed(
+            "a database's address must be postgresql://user:password@host:port/name, is not",
+            hint="see --database, or leave it out where `ironbook up` runs",
+        ) from None
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise ConnectionFailed(
             f"the database must answer, does not: {error}",

@@ -9,7 +9,7 @@ import pytest
 from functions.common.aws import Clients, alert, get_object, put_object, read_secret, tell_failure
 from functions.common.errors import CloudFailed, SecretInvalid
 from functions.common.log import logger
-from tests.support.aws import Aws
+from tests.support.aws import CREDENTIALS, Aws
 
 
 @pytest.fixture
@@ -34,6 +34,15 @@ def test_what_aws_refuses_is_told_with_its_name_and_place(clients: Clients) -> N
     with pytest.raises(CloudFailed, match="an object must be written, AWS said NoSuchBucket") as refused:
         put_object(clients, "none", "key", b"")
     assert (refused.value.aws_code, refused.value.detail) == ("NoSuchBucket", "s3://none/key")
+    assert "may the role do it?" in refused.value.hint
+
+
+def test_an_aws_that_does_not_answer_is_told_as_a_matter_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(CloudFailed, match="a secret must be readable, AWS said EndpointConnectionError") as away:
+        read_secret(Clients(), "kafka")
+    assert "does the network lead there?" in away.value.hint
 
 
 def test_a_secret_is_an_object_and_no_error_shows_it(aws: Aws, clients: Clients) -> None:

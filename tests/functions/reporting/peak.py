@@ -1,6 +1,6 @@
 """One run of the function in a process of its own: how much memory it ever had, and how long it took.
 
-    python -m tests.functions.reporting.peak DAY NOW_NS        settings in the environment, as Lambda gives them
+python -m tests.functions.reporting.peak DAY NOW_NS        settings in the environment, as Lambda gives them
 """
 
 from __future__ import annotations

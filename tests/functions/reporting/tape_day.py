@@ -1,8 +1,8 @@
 """A day on which a tape was played through a real engine, analytics beside it into PostgreSQL, and its ledger stated.
 
-    tape ──▶ signed clients ──▶ engine node ──▶ journal ──▶ embedded analytics ──▶ PostgreSQL ──▶ figures ──▶ page
-                                                   ├──▶ ironbook journal statement ──▶ statement, arrival prices
-                                                   └──▶ a replica: what the totals are held against
+tape ──▶ signed clients ──▶ engine node ──▶ journal ──▶ embedded analytics ──▶ PostgreSQL ──▶ figures ──▶ page
+                                               ├──▶ ironbook journal statement ──▶ statement, arrival prices
+                                               └──▶ a replica: what the totals are held against
 """
 
 from __future__ import annotations

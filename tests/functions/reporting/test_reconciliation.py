@@ -322,9 +322,7 @@ def test_shards_are_compared_each_with_its_own_statement() -> None:
     )  # fmt: skip
 
     def read(*, forged: int = 0) -> Reconciliation:
-        made = DayFigures(
-            reference, statements=[of_shard(0, 0), of_shard(1, forged)], before=[], opening=NOTHING
-        )
+        made = DayFigures(reference, statements=[of_shard(0, 0), of_shard(1, forged)], before=[], opening=NOTHING)
         for shard, name in enumerate(instruments):
             for n, (account, side, fee) in enumerate(((1, "buy", 10), (2, "sell", 0))):
                 made.execution({

@@ -397,12 +397,19 @@ def test_a_failure_is_told_to_the_alerts_topic_and_raised(
 ) -> None:
     topic = aws.topic()
     monkeypatch.setenv("IRONBOOK_FUNCTION_ALERTS_TOPIC_ARN", topic.arn)
-    with pytest.raises(DatabaseAway):
+    with pytest.raises(DatabaseAway) as away:
         invoke(url="postgresql://nobody:hidden-password@127.0.0.1:1/none")
+    assert away.value.detail == "127.0.0.1:1"
     [told] = topic.told()
     assert told["Subject"] == "Ironbook reporting: database_away"
     assert "PostgreSQL must answer" in told["Message"]
     assert "hidden-password" not in told["Message"]
+
+
+def test_an_address_that_is_none_is_not_repeated(invoke: Invoke, buckets: Any) -> None:
+    with pytest.raises(DatabaseAway, match="address must be postgresql://") as refused:
+        invoke(url="postgresql://nobody@127.0.0.1:hidden-password/none")
+    assert "hidden-password" not in json.dumps(refused.value.to_json())
 
 
 def test_a_failure_that_nobody_thought_of_is_told_by_its_name_and_raised(

@@ -66,9 +66,7 @@ def lambda_(aws: Aws, alerts: Topic) -> Iterator[RuntimeApi]:
 DOCKERFILE = ROOT / "ops" / "images" / "verifier" / "Dockerfile"
 
 
-def test_the_image_proves_an_archive_and_names_what_differs(
-    lambda_: RuntimeApi, store: S3Store, alerts: Topic
-) -> None:
+def test_the_image_proves_an_archive_and_names_what_differs(lambda_: RuntimeApi, store: S3Store, alerts: Topic) -> None:
     entries = write_archive(store, 0, RECORDS, ENDS)
     answered = lambda_.invoke({"shard": 0})
     assert not answered.failed, answered.value

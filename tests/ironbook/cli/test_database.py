@@ -27,3 +27,10 @@ def test_a_database_is_migrated_told_of_and_taken_back(postgres_url: str, capsys
 def test_a_database_that_does_not_answer_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["database", "migrate", "--url", "postgresql://nobody@127.0.0.1:1/none"]) == 1
     assert "the database must answer to be migrated" in capsys.readouterr().err
+
+
+def test_an_address_that_is_none_is_said_to_be_none_and_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["positions", "--database", "nobody:hidden-password@127.0.0.1"]) == 4
+    said = capsys.readouterr().err
+    assert "a database's address must be postgresql://user:password@host:port/name, is not" in said
+    assert "hidden-password" not in said

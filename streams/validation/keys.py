@@ -1,46 +1,24 @@
-"""Keys as the engine's ingress has them: the same encrypted file, read again when it changes, and told without secrets.
-
-A file that cannot be read now (an edit by another user, a wrong mode) changes nothing: the keys that were read stay.
-"""
+"""Keys as the engine's ingress has them, and told to the topic of keys without their secrets."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from ironbook.held import fingerprint
-from ironbook.keystore import Key, KeyFile, KeySet, KeyStore, permission_names, select_passphrase
+from ironbook.keystore import Key, KeySet, KeyStore, permission_names
+from streams.common.keys import FollowedKeys, open_key_file
 from streams.common.settings import StreamSettings
 from streams.validation.rules import KeyRights
 
 __all__ = ["Keys", "open_keys"]
 
 
-class Keys:
-    """What is in a key store, kept up to date by `renew`.
-
-    rights   of each live key, by key id: a new map whenever something changed
-    held     fingerprints of their secrets, by their names in ironbook.held
-    """
+class Keys(FollowedKeys):
+    """Of a key store. rights: of each live key, by key id: a new map whenever something changed."""
 
     def __init__(self, store: KeyStore) -> None:
-        self._store = store
         self._told: dict[str, dict[str, Any]] = {}
-        self._take(store.load())
-
-    def mark(self) -> str:
-        """Differs when the store may have changed."""
-        return self._store.mark()
-
-    async def renew(self) -> bool:
-        """Read the store again; had it changed? Raises KeyStoreError: what was read before stays."""
-        found = await asyncio.to_thread(self._store.load)
-        if found.version == self._version:
-            return False
-        self._take(found)
-        return True
+        super().__init__(store)
 
     def untold(self) -> list[tuple[str, dict[str, Any] | None]]:
         """Keys whose event on the topic is not as they are now: (key id, event), None if the key is gone."""
@@ -58,21 +36,17 @@ class Keys:
         else:
             self._told[key_id] = event
 
-    def _take(self, found: KeySet) -> None:
-        self._keys, self._version = found.keys, found.version
+    def _taken(self, found: KeySet) -> None:
+        self._keys = found.keys
         self.rights: Mapping[str, KeyRights] = {
             key.key_id: KeyRights([secret.value for secret in key.secrets], key.account, key.permissions)
             for key in found.live()
-        }
-        self.held = {
-            f"api_key/{key.key_id}": [fingerprint(secret.value) for secret in key.secrets] for key in found.live()
         }
 
 
 def open_keys(settings: StreamSettings) -> Keys:
     """The key file of the settings. Raises KeyStoreError."""
-    file = Path(settings.key_passphrase_file) if settings.key_passphrase_file else None
-    return Keys(KeyFile(Path(settings.key_file), select_passphrase(settings.key_passphrase or None, file)))
+    return Keys(open_key_file(settings))
 
 
 def _event(key: Key, version: str) -> dict[str, Any]:

@@ -107,6 +107,26 @@ def test_only_whole_segments_below_every_bound_go(node: Node, store: DirectorySt
     assert (again.removed, again.published) == ((), ())
 
 
+def test_a_segment_goes_when_its_last_record_may_and_no_record_earlier(node: Node, store: DirectoryStore) -> None:
+    first, second = (int(name.removesuffix(".jnl")) for name in segments(node)[:2])
+    floor = go(node, store, dry_run=True).floor_sequence
+    assert go(node, store, floor - (second - 2), dry_run=True).removed == ()
+    assert go(node, store, floor - (second - 1), dry_run=True).removed == (f"{first:020d}.jnl",)
+
+
+def test_published_snapshots_are_locked_for_the_days_that_are_asked_for(node: Node, store: DirectoryStore) -> None:
+    locked = {}
+
+    class Recording(DirectoryStore):
+        def put(self, key: str, data: bytes, tag: str | None, *, lock_days: int = 0) -> str | None:
+            locked[key] = lock_days
+            return super().put(key, data, tag, lock_days=lock_days)
+
+    done = retain(node.directory, Recording(Path(store.place)), keep_records=0, dry_run=False, lock_days=2)
+    assert len(done.published) == 2
+    assert locked == dict.fromkeys(done.published, 2)
+
+
 def archived_over(store: DirectoryStore) -> int:
     from ironbook.archive.reading import read_head
 

@@ -197,6 +197,7 @@ def test_a_certificate_in_its_last_third_is_made_anew_whatever_the_schedule_says
         secret = world.secret(f"tls/{days_ago}", "tls", value, "")
         assert world.drive(secret)["state"] == "rest"
         assert (world.value(secret)["certificate"] != chain) == new
+    assert world.alerts() == [], "of one that ended soon nobody need hear: its successor took its place"
 
 
 class Session(BaseHTTPRequestHandler):

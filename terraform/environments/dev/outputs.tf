@@ -3,6 +3,11 @@ output "gateway_dns_name" {
   value       = module.gateway.alb_dns_name
 }
 
+output "grafana_url" {
+  description = "Where people look at measures of processes and engine nodes."
+  value       = module.observability.grafana_url
+}
+
 output "engine_instance_ids" {
   description = "Engine nodes, for sessions by Systems Manager."
   value       = module.engine_node.instance_ids

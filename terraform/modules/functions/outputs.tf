@@ -1,8 +1,3 @@
-output "function_arns" {
-  description = "ARN of each function, by its short name."
-  value       = { for function, lambda in aws_lambda_function.this : function => lambda.arn }
-}
-
 output "function_names" {
   description = "Name of each function, by its short name."
   value       = { for function, lambda in aws_lambda_function.this : function => lambda.function_name }

@@ -3,11 +3,6 @@ output "cluster_name" {
   value       = aws_ecs_cluster.this.name
 }
 
-output "service_names" {
-  description = "Name of each gateway's service, by gateway."
-  value       = { for gateway, service in aws_ecs_service.this : gateway => service.name }
-}
-
 output "always_on_service_names" {
   description = "Those of them that always run, and whose silence is an alarm."
   value       = { for gateway, service in aws_ecs_service.this : gateway => service.name if !contains(keys(local.spare), gateway) }

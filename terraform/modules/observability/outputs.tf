@@ -3,21 +3,6 @@ output "alerts_topic_arn" {
   value       = aws_sns_topic.alerts.arn
 }
 
-output "metrics_namespace" {
-  description = "CloudWatch namespace of Ironbook's own metrics."
-  value       = local.namespace
-}
-
-output "dashboard_name" {
-  description = "Name of the CloudWatch dashboard."
-  value       = aws_cloudwatch_dashboard.this.dashboard_name
-}
-
-output "prometheus_workspace_id" {
-  description = "ID of the managed Prometheus workspace."
-  value       = aws_prometheus_workspace.this.id
-}
-
 output "prometheus_workspace_arn" {
   description = "ARN of the managed Prometheus workspace, which processes may write to."
   value       = aws_prometheus_workspace.this.arn
@@ -28,9 +13,9 @@ output "prometheus_remote_write_url" {
   value       = local.remote_write_url
 }
 
-output "grafana_workspace_id" {
-  description = "ID of the managed Grafana workspace."
-  value       = aws_grafana_workspace.this.id
+output "grafana_url" {
+  description = "Where people look at what the managed Prometheus keeps."
+  value       = "https://${aws_grafana_workspace.this.endpoint}"
 }
 
 output "collector_configuration" {

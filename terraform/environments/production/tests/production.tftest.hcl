@@ -6,7 +6,6 @@ mock_provider "aws" {
 override_module {
   target = module.functions
   outputs = {
-    function_arns     = {}
     function_names    = { archiver = "ironbook-production-archiver", canary = "ironbook-production-canary" }
     security_group_id = "sg-00000000"
   }

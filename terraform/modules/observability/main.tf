@@ -316,16 +316,17 @@ locals {
       }] } }
     }
     processors = {
-      memory_limiter    = { check_interval = "5s", limit_mib = 160, spike_limit_mib = 40 } # the container has 256
-      resourcedetection = { detectors = ["ecs"], timeout = "5s" }
-      resource          = { attributes = [{ key = "service.instance.id", from_attribute = "aws.ecs.task.arn", action = "upsert" }] }
-      batch             = {}
+      memory_limiter     = { check_interval = "5s", limit_mib = 160, spike_limit_mib = 40 } # the container has 256
+      resource_detection = { detectors = ["ecs"], timeout = "5s" }
+      resource           = { attributes = [{ key = "service.instance.id", from_attribute = "aws.ecs.task.arn", action = "upsert" }] }
+      batch              = {}
     }
     exporters = {
-      prometheusremotewrite = {
-        endpoint            = local.remote_write_url
-        auth                = { authenticator = "sigv4auth" }
-        add_metric_suffixes = false # names as /metrics has them
+      prometheus_remote_write = {
+        endpoint             = local.remote_write_url
+        auth                 = { authenticator = "sigv4auth" }
+        translation_strategy = "UnderscoreEscapingWithoutSuffixes" # names as /metrics has them
+        disable_scope_info   = true                                # a collector's version in each series would end them all at an update
       }
     }
     service = {
@@ -333,8 +334,8 @@ locals {
       telemetry  = { metrics = { level = "none" }, logs = { level = "warn" } }
       pipelines = { metrics = {
         receivers  = ["prometheus"]
-        processors = ["memory_limiter", "resourcedetection", "resource", "batch"]
-        exporters  = ["prometheusremotewrite"]
+        processors = ["memory_limiter", "resource_detection", "resource", "batch"]
+        exporters  = ["prometheus_remote_write"]
       } }
     }
   }
@@ -352,7 +353,7 @@ locals {
       pipelines = merge(local.collector.service.pipelines, { "metrics/nodes" = {
         receivers  = ["prometheus/nodes"]
         processors = ["memory_limiter", "batch"]
-        exporters  = ["prometheusremotewrite"]
+        exporters  = ["prometheus_remote_write"]
       } })
     })
   })

@@ -92,11 +92,19 @@ run "a_collector_is_told_where_to_read_and_write" {
     error_message = "a collector must read the process beside it"
   }
   assert {
-    condition     = yamldecode(output.collector_configuration).exporters.prometheusremotewrite.endpoint == output.prometheus_remote_write_url && startswith(output.prometheus_remote_write_url, aws_prometheus_workspace.this.prometheus_endpoint)
+    condition     = yamldecode(output.collector_configuration).exporters.prometheus_remote_write.endpoint == output.prometheus_remote_write_url && startswith(output.prometheus_remote_write_url, aws_prometheus_workspace.this.prometheus_endpoint)
     error_message = "it must write to this workspace"
   }
   assert {
-    condition     = yamldecode(output.collector_configuration).extensions.sigv4auth == { region = "eu-central-1", service = "aps" } && yamldecode(output.collector_configuration).exporters.prometheusremotewrite.auth == { authenticator = "sigv4auth" }
+    condition     = yamldecode(output.collector_configuration).exporters.prometheus_remote_write.translation_strategy == "UnderscoreEscapingWithoutSuffixes"
+    error_message = "names must arrive as a process tells them"
+  }
+  assert {
+    condition     = yamldecode(output.collector_configuration).exporters.prometheus_remote_write.disable_scope_info
+    error_message = "a series must not end because its collector is updated"
+  }
+  assert {
+    condition     = yamldecode(output.collector_configuration).extensions.sigv4auth == { region = "eu-central-1", service = "aps" } && yamldecode(output.collector_configuration).exporters.prometheus_remote_write.auth == { authenticator = "sigv4auth" }
     error_message = "it must sign what it writes with its task's role"
   }
   assert {

@@ -327,11 +327,13 @@ locals {
         auth                 = { authenticator = "sigv4auth" }
         translation_strategy = "UnderscoreEscapingWithoutSuffixes" # names as /metrics has them
         disable_scope_info   = true                                # a collector's version in each series would end them all at an update
+        timeout              = "60s"                               # for all attempts together: 5s, the default, loses what a short outage meets
+        remote_write_queue   = { queue_size = 100 }                # twelve minutes at least; the default, 10000, fills the memory
       }
     }
     service = {
       extensions = ["health_check", "sigv4auth"]
-      telemetry  = { metrics = { level = "none" }, logs = { level = "warn" } }
+      telemetry  = { metrics = { level = "none" }, logs = { level = "warn", disable_stacktrace = true } }
       pipelines = { metrics = {
         receivers  = ["prometheus"]
         processors = ["memory_limiter", "resource_detection", "resource", "batch"]

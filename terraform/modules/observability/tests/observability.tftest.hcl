@@ -104,6 +104,10 @@ run "a_collector_is_told_where_to_read_and_write" {
     error_message = "a series must not end because its collector is updated"
   }
   assert {
+    condition     = yamldecode(output.collector_configuration).exporters.prometheus_remote_write.timeout == "60s" && yamldecode(output.collector_configuration).exporters.prometheus_remote_write.remote_write_queue.queue_size == 100
+    error_message = "a short outage must lose nothing, a long one must not fill the memory"
+  }
+  assert {
     condition     = yamldecode(output.collector_configuration).extensions.sigv4auth == { region = "eu-central-1", service = "aps" } && yamldecode(output.collector_configuration).exporters.prometheus_remote_write.auth == { authenticator = "sigv4auth" }
     error_message = "it must sign what it writes with its task's role"
   }

@@ -421,6 +421,7 @@ resource "aws_ecs_task_definition" "this" {
       user                   = "10002:10002"
       cpu                    = local.cpu_units_beside
       memory                 = 256
+      stopTimeout            = 5 # in an outage it would try on until it is killed, and the next task waits for that
       readonlyRootFilesystem = true
       restartPolicy          = { enabled = true, restartAttemptPeriod = 60 }
       environment = [for name, value in {

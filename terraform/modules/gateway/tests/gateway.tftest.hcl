@@ -203,9 +203,9 @@ run "beside_each_gateway_runs_a_collector_that_reads_the_port_it_serves" {
   }
   assert {
     condition = alltrue([for task in aws_ecs_task_definition.this : one([for container in jsondecode(task.container_definitions) :
-      !container.essential && container.restartPolicy.enabled && container.memory == 256 && container.readonlyRootFilesystem && container.healthCheck.command == ["CMD", "/healthcheck"] if container.name == "collector"
+      !container.essential && container.restartPolicy.enabled && container.memory == 256 && try(container.stopTimeout, 30) <= 5 && container.readonlyRootFilesystem && container.healthCheck.command == ["CMD", "/healthcheck"] if container.name == "collector"
     ])])
-    error_message = "a collector must be bounded, read-only and looked after, and may end without ending the task"
+    error_message = "a collector must be bounded, read-only and looked after, may end without ending the task, and must not hold up its end"
   }
   assert {
     condition     = alltrue([for task in aws_ecs_task_definition.this : !anytrue(flatten([for container in jsondecode(task.container_definitions) : [for wanted in try(container.dependsOn, []) : wanted.containerName == "collector"]]))])

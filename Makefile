@@ -173,7 +173,7 @@ test-python: build dashboard services
 	@ops/system-packages browser
 	@tests/terraform/debian-root >/dev/null
 	@echo "== pytest, files shared out to $(JOBS) processes"
-	@$(PY) -m pytest -n $(JOBS) --dist loadfile
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test: ## all checks and all tests; the last line is pytest's
 	@$(MAKE) --no-print-directory build

@@ -50,7 +50,7 @@ def test_logs_of_a_function_are_not_on_standard_output() -> None:
     code, out, err = without("none", "functions", "invoke", "archiver", "--json")
     assert code == EXIT_FAILED
     assert json.loads(out)["error"] == "settings"
-    assert "archiver_failed" in err
+    assert json.loads(err)["message"] == "failed"
 
 
 def test_a_file_that_is_no_event_is_said_without_an_error_of_the_system(tmp_path) -> None:

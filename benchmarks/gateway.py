@@ -59,6 +59,8 @@ ONE_CPU = "and its engine"  # the same, with the engine on the gateway's CPU
 WARM_S = 1.0
 RESTING_ORDERS = 1_000
 FLOOD_S = 600  # it is ended before
+FLOOD_BEGINS_S = 30
+FLOOD_BEGUN_COUNT = 100  # wrong signatures that the gateway has refused by then: more than there are connections
 BODY = json.dumps(
     {"symbol": "BTCUSD", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.001", "price": PRICE}
 )
@@ -366,6 +368,24 @@ def _figures(many: Found, single: Found) -> dict[str, float]:
 # ---- The engine, while the gateway is abused -------------------------------------------------------------------------
 
 
+def _bad_signatures(gateway: Server) -> int:
+    """So many the gateway has refused, by its own count."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.port}/metrics", timeout=30) as page:
+        lines = page.read().decode().splitlines()
+    name = "ironbook_gateway_bad_signatures_total "
+    return next((int(line.removeprefix(name)) for line in lines if line.startswith(name)), 0)
+
+
+def _await_flood(gateway: Server, before: int) -> None:
+    deadline = time.monotonic() + FLOOD_BEGINS_S
+    while (count := _bad_signatures(gateway) - before) < FLOOD_BEGUN_COUNT:
+        if time.monotonic() > deadline:
+            raise BenchmarkFailed(
+                f"{FLOOD_BEGUN_COUNT} wrong signatures must be refused within {FLOOD_BEGINS_S} s, found {count}"
+            )
+        time.sleep(0.02)
+
+
 @contextlib.contextmanager
 def _abuse(stage: Stage, gateway: Server) -> Iterator[None]:
     """Wrong signatures as fast as they are answered, on the gateway's CPU; and clients that never end a request."""
@@ -378,11 +398,12 @@ def _abuse(stage: Stage, gateway: Server) -> Iterator[None]:
         for _ in range(stage.size.slow_clients):
             slow = stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), 10))
             slow.sendall(b"POST /api/v3/order HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
+        before = _bad_signatures(gateway)
         flood = subprocess.Popen(
             stage.place.command(stage.place.server_cpu, command, realtime=False), stdout=subprocess.PIPE, text=True
         )
-        time.sleep(0.3)
         try:
+            _await_flood(gateway, before)
             yield
             flood.send_signal(signal.SIGINT)
             said = json.loads(flood.communicate()[0].splitlines()[-1])

@@ -129,6 +129,19 @@ locals {
     dimensions    = { FunctionName = var.function_names[function] }
   } }
 
+  # Series of processes come every 15 s; fewer than one sample a second is nobody.
+  alarms_measures = { "measures-silent" = {
+    about         = "The managed Prometheus has received next to nothing for a quarter of an hour: no collector reaches it, and what Grafana shows is old."
+    namespace     = "AWS/Usage"
+    metric        = "ResourceCount"
+    period_s      = 300
+    periods_count = 3
+    comparison    = "LessThanThreshold"
+    threshold     = 1
+    missing       = "breaching"
+    dimensions    = { Type = "Resource", ResourceId = aws_prometheus_workspace.this.id, Resource = "IngestionRate", Service = "Prometheus", Class = "None" }
+  } }
+
   alarms_archive = { "archive-lag" = {
     about         = "The archive is more than ${var.archive_lag_max_minutes} minutes behind the journal; the node keeps what is not archived, and its disk fills."
     namespace     = local.namespace
@@ -165,7 +178,7 @@ locals {
 
   alarms = {
     for key, alarm in merge(
-      local.alarms_kafka, local.alarms_postgres, local.alarms_gateway, local.alarms_services, local.alarms_functions, local.alarms_silence, local.alarms_archive, local.alarms_engine
+      local.alarms_kafka, local.alarms_postgres, local.alarms_gateway, local.alarms_services, local.alarms_functions, local.alarms_silence, local.alarms_measures, local.alarms_archive, local.alarms_engine
     ) : key => merge(local.defaults, alarm)
   }
 }

@@ -37,7 +37,7 @@ run "whatever_stops_trading_or_loses_data_has_an_alarm" {
   command = apply
 
   assert {
-    condition     = length(setsubtract(["kafka-disk-1", "kafka-disk-2", "kafka-disk-3", "kafka-offline", "kafka-replicas-1", "kafka-lag-risk-executions", "postgres-storage", "postgres-cpu", "gateway-5xx", "balancer-5xx", "gateway-cpu", "archiver-errors", "canary-errors", "canary-silent", "archive-lag", "engine-0-host", "engine-0-heartbeat", "standby-0-heartbeat"], keys(aws_cloudwatch_metric_alarm.this))) == 0
+    condition     = length(setsubtract(["kafka-disk-1", "kafka-disk-2", "kafka-disk-3", "kafka-offline", "kafka-replicas-1", "kafka-lag-risk-executions", "postgres-storage", "postgres-cpu", "gateway-5xx", "balancer-5xx", "gateway-cpu", "archiver-errors", "canary-errors", "canary-silent", "measures-silent", "archive-lag", "engine-0-host", "engine-0-heartbeat", "standby-0-heartbeat"], keys(aws_cloudwatch_metric_alarm.this))) == 0
     error_message = "an alarm is missing"
   }
 }
@@ -46,8 +46,13 @@ run "silence_is_an_alarm_where_there_must_be_a_measure" {
   command = apply
 
   assert {
-    condition     = alltrue([for alarm in ["engine-0-heartbeat", "engine-0-host", "canary-silent", "archive-lag", "gateway-cpu", "postgres-storage"] : aws_cloudwatch_metric_alarm.this[alarm].treat_missing_data == "breaching"])
+    condition     = alltrue([for alarm in ["engine-0-heartbeat", "engine-0-host", "canary-silent", "measures-silent", "archive-lag", "gateway-cpu", "postgres-storage"] : aws_cloudwatch_metric_alarm.this[alarm].treat_missing_data == "breaching"])
     error_message = "a measure that stops coming must be an alarm"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["measures-silent"].dimensions == tomap({ Type = "Resource", ResourceId = aws_prometheus_workspace.this.id, Resource = "IngestionRate", Service = "Prometheus", Class = "None" })
+    error_message = "the rate must be of this environment's workspace"
   }
 
   assert {

@@ -279,9 +279,9 @@ class Rotation:
         await self._book.still_held()
         self._store.make_current(case.found, case.labels.pending, case.labels.current)
         outcome.did.append(f"version {case.labels.pending} is current")
-        self._store.take_label(case.found, PENDING, case.labels.pending)
 
     async def _tidy(self, case: _Case) -> None:
+        """AWS moves AWSCURRENT and leaves AWSPENDING at the same version."""
         await self._book.still_held()
         self._store.take_label(case.found, PENDING, case.labels.pending)
 

@@ -8,8 +8,8 @@ sees where it stood, and every step may be done again.
     CURRENT v1                             rest                (begin: a new version gets PENDING)
     CURRENT v1 · PENDING v2 (no value)     create              a new value for v2
     CURRENT v1 · PENDING v2                carry               set, test, finish: each again until finish is done
+    CURRENT v2 + PENDING v2 · PREVIOUS v1  tidy, then retire   finish moved CURRENT, which leaves PENDING where it is
     CURRENT v2 · PREVIOUS v1               retire              when nobody needs v1 any more, its label goes
-    CURRENT v2 + PENDING v2 · PREVIOUS v1  tidy, then retire   finish stopped before it took PENDING away
     PENDING v3 · PREVIOUS v1               retire first        v1 may be the very user that v3 is to take over
 
 There is no way from PENDING to nothing: a new secret that cannot be set or tested stays pending, the old one stays

@@ -177,14 +177,19 @@ class ApiSocket:
     def _verify(
         self, sent: dict[str, str], permission: int, now_ns: int, *, begins: bool = False
     ) -> tuple[Caller, bytes, int]:
-        """Who signed. begins: a session or a stream, which a signature does once."""
-        found = self._gateway.keys.verify(
+        """Who signed. begins: a session or a stream, which a signature does once.
+
+        Permissions are asked last: what is refused for want of one was seen all the same, and is no logon.
+        """
+        caller, nonce, timestamp_ns = self._gateway.keys.verify(
             sent.get("apiKey", ""), signed_bytes(sent), sent.get("signature"), sent.get("timestamp"),
-            sent.get("recvWindow"), self._request.peer, permission, now_ns,
+            sent.get("recvWindow"), self._request.peer, 0, now_ns,
         )  # fmt: skip
         seen = signatures(self._gateway)
-        (seen.begin if begins else seen.saw)(found[1], sent, now_ns)
-        return found
+        (seen.begin if begins else seen.saw)(nonce, sent, now_ns)
+        if not caller.may(permission):
+            raise ApiError(errors.KEY_REFUSED)
+        return caller, nonce, timestamp_ns
 
     # ---- Answers -----------------------------------------------------------------------------------------------------
 
@@ -319,10 +324,14 @@ class ApiSocket:
         return user_data.reader(self._gateway.keys.named(sent.get("apiKey", ""), self._request.peer).caller)
 
     def _listen_key_start(self, sent: dict[str, str]) -> dict[str, str]:
-        if self._gateway.settings.unsigned_listen_keys and "signature" not in sent and self._caller is None:
+        """By the session; else by a signature of its own; by the key's name alone where the settings say so."""
+        signed, now_ns = "signature" in sent, self._gateway.now_ns()
+        if self._caller is not None and not signed:
+            caller, _, _ = self._know(sent, Permission.READ, now_ns)
+        elif self._gateway.settings.unsigned_listen_keys and not signed:
             caller = self._owner(sent)
-        else:
-            caller, _, _ = self._know(sent, Permission.READ, self._gateway.now_ns())
+        else:  # it outlives the request, as a session does: no request that somebody saw may begin it
+            caller, _, _ = self._verify(sent, Permission.READ, now_ns, begins=True)
         return {"listenKey": self._users.create(caller.account, caller.key_id)}
 
     def _listen_key_ping(self, sent: dict[str, str]) -> dict[str, str]:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from gateway.binance.ws_api import METHODS, signed_bytes
+from schemas.vocabulary import Permission
 from tests.gateway.binance.clients import clear
 from tests.support.aio import in_loop
 from tests.support.gateway import Stack
 from tests.support.sockets import Client
 
 ORDER = {"symbol": "BTCUSD", "side": "SELL", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.0100"}
+BEGINNING = ("session.logon", "userDataStream.subscribe.signature", "userDataStream.start")
 
 
 @pytest.fixture(scope="module")
@@ -101,17 +103,57 @@ async def test_a_signed_request_seen_on_the_way_is_no_logon(stack: Stack) -> Non
     async with api(stack) as client, api(stack) as thief:
         seen = signed(stack, "alice", symbol="BTCUSD")
         await client.ask("openOrders.status", seen)
-        for method in ("session.logon", "userDataStream.subscribe.signature"):
+        for method in BEGINNING:
             refused = await thief.ask(method, seen)
             assert (refused["status"], refused["error"]["code"]) == (400, -1104)
         bare = signed(stack, "alice")
         assert (await client.ask("account.status", bare))["status"] == 200
-        for method in ("session.logon", "userDataStream.subscribe.signature"):
+        for method in BEGINNING:
             assert (await thief.ask(method, bare))["error"]["code"] == -1021
         logon = signed(stack, "alice")
         assert (await client.ask("session.logon", logon))["status"] == 200
         assert (await thief.ask("session.logon", logon))["error"]["code"] == -1021
         assert (await thief.ask("session.status"))["result"]["apiKey"] is None
+        start = signed(stack, "alice")
+        assert (await client.ask("userDataStream.start", start))["status"] == 200
+        for method in BEGINNING:
+            assert (await thief.ask(method, start))["error"]["code"] == -1021
+
+
+@in_loop
+async def test_a_signed_order_seen_on_the_way_is_no_listen_key(stack: Stack) -> None:
+    seen = signed(stack, "alice", **ORDER, price="60070.00")
+    async with api(stack) as client, api(stack) as thief:
+        assert (await client.ask("order.place", seen))["status"] == 200
+        refused = await thief.ask("userDataStream.start", seen)
+        assert (refused["status"], refused["error"]["code"]) == (400, -1104)
+
+
+@in_loop
+async def test_a_request_that_was_refused_for_want_of_a_permission_is_no_logon_either(stack: Stack) -> None:
+    stack.keys["writer"] = stack.node.make_key("writer", int(Permission.TRADE), 3)
+    async with api(stack) as client, api(stack) as thief:
+        for _ in range(200):  # until the gateway has read the key file
+            if (await client.ask("session.logon", signed(stack, "writer")))["status"] == 200:
+                break
+            await asyncio.sleep(0.05)
+        for method in ("account.status", "userDataStream.start", "userDataStream.subscribe.signature"):
+            seen = signed(stack, "writer")
+            refused = await client.ask(method, seen)
+            assert (refused["status"], refused["error"]["code"]) == (401, -2015)
+            assert (await thief.ask("session.logon", seen))["error"]["code"] == -1021
+
+
+@in_loop
+async def test_a_session_has_a_listen_key_without_a_signature_and_one_with_it_is_taken_once(stack: Stack) -> None:
+    async with api(stack) as client:
+        assert (await client.ask("session.logon", signed(stack, "alice")))["status"] == 200
+        found = (await client.ask("userDataStream.start"))["result"]["listenKey"]
+        assert (await client.ask("userDataStream.start", {"apiKey": "alice"}))["result"]["listenKey"] == found
+        assert (await client.ask("userDataStream.start", {"apiKey": "bob"}))["error"]["code"] == -2015
+        said = signed(stack, "alice")
+        assert (await client.ask("userDataStream.start", said))["result"]["listenKey"] == found
+        assert (await client.ask("userDataStream.start", said))["error"]["code"] == -1021
 
 
 @in_loop

@@ -77,6 +77,7 @@ TIMESTAMP = _problem(400, -1021, "timestamp", "Timestamp for this request is out
 TIMESTAMP_AHEAD = _problem(400, -1021, "timestamp", "Timestamp for this request was 1000ms ahead of the server's time.")
 REPEATED = _problem(400, -1021, "repeated", "This request was received before; sign each request anew.")
 SIGNATURE = _problem(400, -1022, "signature", "Signature for this request is not valid.")
+RESERVED = _problem(501, -1000, "reserved", "A path must be of this release; this one is kept for a later one.")
 NOT_FOUND = _problem(404, -1000, "not_found", "There is nothing at this path.")
 METHOD_NOT_ALLOWED = _problem(405, -1000, "method_not_allowed", "This path does not take this method.")
 BODY_TOO_LARGE = _problem(413, -1000, "body_too_large", "A request's body must be smaller.")

@@ -319,7 +319,8 @@ def _responses(route: Route, schemas: _Schemas) -> JsonObject:
     elif route.status != 204:
         schema = {} if route.returns is None else schemas.of(route.returns)
         answer["content"] = _json(schema)
-    responses: JsonObject = {str(route.status): answer}
+    # A path that is reserved is never done.
+    responses: JsonObject = {str(route.status): answer} if route.status < 400 else {}
     by_status: defaultdict[int, list[Problem]] = defaultdict(list)
     for problem in dict.fromkeys(expected(route)):
         by_status[problem.status].append(problem)

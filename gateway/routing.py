@@ -143,6 +143,7 @@ class Route:
     returns     type of the result, for the document; a handler may return any type that encodes to it
     weight      what it counts toward an address's limit; a function of the parameters where it depends on them
     orders      how many orders it counts toward an account's limits
+    status      of an answer; of a path that is reserved that of its one refusal
     problems    which refusals clients should expect beside those of signing and parameters
     """
 

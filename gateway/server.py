@@ -45,6 +45,7 @@ from gateway.v1 import (
     account,
     analytics,
     audit,
+    backtests,
     control,
     dead_letters,
     instruments,
@@ -69,7 +70,9 @@ SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS, *l
 
 
 def _routes() -> tuple[Route, ...]:
-    v1 = (account, analytics, audit, control, dead_letters, instruments, keys, orders, risk, session, system)
+    v1 = (
+        account, analytics, audit, control, dead_letters, instruments, keys, orders, risk, session, system, backtests,
+    )  # fmt: skip
     found = (*rest.ROUTES, *user_data.ROUTES, *(route for module in v1 for route in module.ROUTES))
     return (*found, openapi.openapi_route(found, SOCKETS, version=VERSION))
 

@@ -22,13 +22,14 @@ import schemathesis
 from schemathesis.checks import CHECKS, CheckFunction, load_all_checks
 from schemathesis.config import SchemathesisConfig
 
-from gateway import server
+from gateway import errors, server
 from gateway.openapi import SIGNED_PARAMETERS
 from gateway.routing import Access, Route
 from schemas.vocabulary import Permission
 from tests.support.gateway import Stack
 from tests.support.services import create_database, drop_database
 
+RESERVED = {(route.method, route.path) for route in server.ROUTES if route.status == errors.RESERVED.status}
 LONG = bool(os.environ.get("IRONBOOK_SOAK"))
 TIMEOUT_S = 20
 SIGNING = frozenset(("timestamp", "signature", "recvWindow"))
@@ -136,8 +137,11 @@ def test_every_operation_answers_as_its_document_says(
     case: schemathesis.Case, stack: Stack, line: requests.Session
 ) -> None:
     response = ask(case, stack, line)
-    # A target that is too long is refused before anybody looks at the method.
-    left_out = [CHECKS.get_one("unsupported_method")] if response.status_code == 414 else None
+    left_out = []
+    if response.status_code == 414:  # a target that is too long is refused before anybody looks at the method
+        left_out.append(CHECKS.get_one("unsupported_method"))
+    if response.status_code == 501 and (case.method, case.path) in RESERVED:  # which is its good answer
+        left_out.append(CHECKS.get_one("not_a_server_error"))
     case.validate_response(response, checks=CHECKED, excluded_checks=left_out)
 
 
@@ -225,6 +229,18 @@ def test_what_is_read_is_as_the_document_says(call: Caller, path: str) -> None:
 def test_market_data_of_a_symbol_that_trades_is_as_the_document_says(call: Caller, path: str) -> None:
     more = {"interval": "1m"} if path == "klines" else {}
     assert call("GET", f"/api/v3/{path}", {"symbol": "BTCUSD"} | more)
+
+
+def test_what_is_reserved_says_so_to_whoever_may_read(stack: Stack) -> None:
+    assert sorted(RESERVED) == [("GET", "/api/v1/backtests"), ("POST", "/api/v1/backtests")]
+    for method, path in sorted(RESERVED):
+        status, answer = stack.signed("alice", method, path)
+        assert (status, answer["error"]["code"]) == (501, "reserved"), (method, path, answer)
+        assert answer["error"]["message"] == errors.RESERVED.text
+        assert "ironbook tape" in answer["error"]["hint"]
+        operation = DOCUMENT["paths"][path][method.lower()]
+        assert "not part of this release" in operation["summary"]
+        assert not [told for told in operation["responses"] if told < "400"]
 
 
 def test_metrics_are_text_that_names_each_group_and_part(stack: Stack) -> None:

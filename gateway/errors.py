@@ -60,6 +60,7 @@ def _problem(status: int, binance: int, name: str, text: str) -> Problem:
 INTERNAL = _problem(500, -1000, "internal", "An unknown error occurred while processing the request.")
 ENGINE_AWAY = _problem(503, -1001, "engine_away", "Internal error; unable to process your request. Please try again.")
 HISTORY_AWAY = _problem(503, -1001, "history_away", "History must be readable, and the database is away.")
+STATE_UNWRITABLE = _problem(503, -1001, "state_unwritable", "What a restart must know could not be kept.")
 KAFKA_AWAY = _problem(503, -1001, "kafka_away", "Topics must be readable, and Kafka is away.")
 NO_KAFKA = _problem(404, -1000, "no_kafka", "This gateway has no Kafka: set IRONBOOK_GATEWAY_KAFKA.")
 UNAUTHORIZED = _problem(401, -1002, "unauthorized", "You are not authorized to execute this request.")

@@ -27,7 +27,7 @@ from ironbook.renewal import Renewal, database_holding, database_url, kafka_hold
 
 __all__ = ["HELD_FILE", "key_paths", "renewing", "watch_certificate"]
 
-HELD_FILE: Final = "gateway.held.json"  # in the data directory, unless told otherwise
+HELD_FILE: Final = "gateway.held.json"  # in the state directory, unless told otherwise
 KEYS: Final = "api_key/"
 
 
@@ -39,7 +39,7 @@ def key_paths(settings: GatewaySettings) -> tuple[str, str]:
 def renewing(gateway: Gateway, server: HttpServer, login: KafkaLogin) -> Renewal:
     """Looks after all of it, once it is opened. What the parts begin with is said."""
     settings = gateway.settings
-    path = Path(settings.held_file) if settings.held_file else Path(settings.data) / HELD_FILE
+    path = Path(settings.held_file) if settings.held_file else settings.state_path / HELD_FILE
     held = Held(path, process_name(path.name.removesuffix(".json").removesuffix(".held")), "gateway")
     renewal = Renewal(settings.key_poll / 1_000, gateway.log.write, held)
     _watch_keys(renewal, gateway)

@@ -2,7 +2,7 @@
 
     keys ─▶ HTTP (answers only of health) ─▶ history ─▶ mirror catches up ─▶ lines to the engine ─▶ open
 
-<data>/gateway.json tells where it listens as long as it runs.
+<state_directory>/gateway.json tells where it listens as long as it runs.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ async def _serve(settings: GatewaySettings, log: Log) -> None:
 async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Gateway, list[str]]]:
     """A gateway that serves within the block. Raises what keeps it from starting."""
     data = Path(settings.data)
-    state_path = Path(settings.state_file) if settings.state_file else data / STATE_FILE
+    state_path = Path(settings.state_file) if settings.state_file else settings.state_path / STATE_FILE
     async with contextlib.AsyncExitStack() as stack:
         gateway = _make(settings, data, log)
         await gateway.keys.open()

@@ -1,4 +1,4 @@
-"""The dashboard's login: a signed cookie that says which key, which rights and until when. Nothing is kept here.
+"""The dashboard's login: a signed cookie that says which key, which rights and until when. What lives is not kept here.
 
     POST /api/v1/session, signed by the key ──▶ Set-Cookie: ironbook_session=<base64url(body + tag)>
         body  0 version u8 · 1 permissions u8 · 2 zero u16 · 4 expires u32, seconds · 8 fingerprint of the secret 4
@@ -7,7 +7,8 @@
 
 The key's secret never leaves the browser. A session ends when its time is over, when it is logged out, and at once when
 its key is revoked, the secret that opened it is rotated away, or the caller's address leaves the key's networks. Its
-rights are what was asked for, as far as the key has them now. It survives a restart of the gateway.
+rights are what was asked for, as far as the key has them now. It survives a restart of the gateway, and so does its end
+by a logout (ended.py): at the gateway that was told, not at others that share its cookie secret.
 
 The file of cookie secrets has one or two lines of 64 hexadecimal digits: the first one signs, both are good. A new line
 put before the old one changes the secret without ending a session; the gateway looks at the file while it runs, and one
@@ -34,7 +35,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway.auth import Caller, KeyRing
-from gateway.errors import KEY_REFUSED, REPEATED, TOO_MANY_REQUESTS, UNAUTHORIZED, ApiError
+from gateway.ended import ENDED_FILE, Ended
+from gateway.errors import KEY_REFUSED, REPEATED, STATE_UNWRITABLE, TOO_MANY_REQUESTS, UNAUTHORIZED, ApiError
 from gateway.routing import Request
 from gateway.settings import GatewaySettings
 from ironbook import IronbookError
@@ -44,11 +46,10 @@ from schemas.vocabulary import Permission
 __all__ = ["COOKIE", "COOKIE_SECRET_FILE", "REQUEST_HEADER", "CookieSecretInvalid", "Session", "Sessions"]
 
 COOKIE: Final = "ironbook_session"
-COOKIE_SECRET_FILE: Final = "cookie-secret"  # in the data directory, unless told otherwise
+COOKIE_SECRET_FILE: Final = "cookie-secret"  # in the state directory, unless told otherwise
 REQUEST_HEADER: Final = "x-ironbook-request"
 COOKIE_CHARACTERS_MAX: Final = 160
 SECRET_COUNT_MAX: Final = 2
-ENDED_COUNT_MAX: Final = 65_536
 LOGIN_COUNT_MAX: Final = 65_536
 LOGIN_KEPT_NS: Final = 120_000_000_000  # longer than any recvWindow and what clocks may differ
 RIGHTS_MAX: Final = int(sum(Permission))
@@ -80,7 +81,7 @@ class Session(Caller):
 class Sessions:
     """Makes cookies and knows them again. Reads the file of secrets, and makes it if it is not there.
 
-    Raises CookieSecretInvalid.
+    Raises CookieSecretInvalid, EndedUnreadable.
     """
 
     def __init__(
@@ -92,11 +93,11 @@ class Sessions:
     ) -> None:
         self._keys, self._random_bytes = keys, random_bytes
         file = settings.cookie_secret_file
-        self._path = Path(file) if file else Path(settings.data) / COOKIE_SECRET_FILE
+        self._path = Path(file) if file else settings.state_path / COOKIE_SECRET_FILE
         self._hours = settings.session_hours
         self._tls = bool(settings.tls_certificate)
         self._origins = frozenset(one.strip() for one in settings.allowed_origins.split(",") if one.strip())
-        self._ended: dict[bytes, int] = {}  # session ids that were logged out, in this order: when they expire anyway
+        self._ended = Ended(settings.state_path / ENDED_FILE)
         self._logins: dict[bytes, int] = {}  # nonces of logins, in this order: until when they are kept
         if not self._path.exists():
             write_secret(self._path, random_bytes(32).hex())
@@ -115,10 +116,18 @@ class Sessions:
         return made, self._header(value, self._hours * 3600, request)
 
     def end(self, session: Session, request: Request, now_ns: int) -> str:
-        """Log out: this process refuses the session from now on. The value of Set-Cookie that makes it forgotten."""
-        while self._ended and (len(self._ended) >= ENDED_COUNT_MAX or next(iter(self._ended.values())) < now_ns):
-            del self._ended[next(iter(self._ended))]
-        self._ended[session.session_id] = session.expires_ns
+        """Log out: this gateway refuses the session from now on. The value of Set-Cookie that makes it forgotten.
+
+        Raises ApiError if that cannot be kept: until a restart it is refused all the same.
+        """
+        try:
+            self._ended.add(session.key_id, session.session_id, session.expires_ns, now_ns)
+        except OSError as error:
+            raise ApiError(
+                STATE_UNWRITABLE, "The session is over here, but a restart of the gateway would take it up again.",
+                detail=f"the file of ended sessions: {error.strerror}",
+                hint="have the gateway's state directory made writable; a new cookie secret ends every session",
+            ) from None  # fmt: skip
         return self._header("", 0, request)
 
     def _header(self, value: str, seconds: int, request: Request) -> str:
@@ -161,7 +170,9 @@ class Sessions:
 
     def good(self, caller: Caller, peer: str, now_ns: int) -> bool:
         """Is what was good when it began good still? For sockets, which live on while keys change."""
-        if isinstance(caller, Session) and (caller.expires_ns <= now_ns or caller.session_id in self._ended):
+        if isinstance(caller, Session) and caller.expires_ns <= now_ns:
+            return False
+        if isinstance(caller, Session) and self._ended.holds(caller.key_id, caller.session_id):
             return False
         key = self._keys.lookup(caller.key_id)
         return (
@@ -182,9 +193,10 @@ class Sessions:
         expires_ns = expires_s * 1_000_000_000
         if expires_ns <= now_ns:
             raise _over("its time is over")
-        if session_id in self._ended:
+        key_id = body[_BODY.size :].decode("ascii")
+        if self._ended.holds(key_id, session_id):
             raise _over("it was logged out")
-        key = self._keys.lookup(body[_BODY.size :].decode("ascii"))
+        key = self._keys.lookup(key_id)
         if key is None or fingerprint.hex() not in key.fingerprints or not key.allows(request.peer):
             raise _over("its key is revoked or was rotated, or does not allow this address")
         caller = Caller(key.key_id, key.number, key.account, key.permissions, fingerprint.hex(), "cookie")

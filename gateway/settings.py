@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from ironbook import environment as env
@@ -37,7 +38,8 @@ class GatewaySettings:
     listen: str = env.text("127.0.0.1:7480", "host:port, several separated by commas; port 0: any free one.")
     tls_certificate: str = env.text("", "PEM file of the certificate and its chain. Empty: plain HTTP.")
     tls_key: str = env.text("", "PEM file of its private key.")
-    state_file: str = env.text("", "Where a running gateway tells pid and addresses. Default: <data>/gateway.json.")
+    state_directory: str = env.text("", "Where it keeps files of its own: each gateway has one. Default: data.")
+    state_file: str = env.text("", "Where it tells pid and addresses. Default: <state_directory>/gateway.json.")
     assets: str = env.text("", "Directory of the built dashboard. Empty: where the build leaves it, if it is there.")
     allowed_origins: str = env.text("", "Origins of other sites' pages that may call, separated by commas.")
     trusted_proxies: str = env.text("", "Networks whose X-Forwarded-For is believed, separated by commas.")
@@ -81,7 +83,9 @@ class GatewaySettings:
     key_poll: int = env.integer(500, 50, 600_000, "How often to look whether a file of keys or secrets changed.")
     manage_keys: bool = env.flag(False, "May keys be made, rotated and revoked here? Needs write access to the file.")
     unsigned_listen_keys: bool = env.flag(False, "May a listen key be had by a key's name alone, as on Binance?")
-    cookie_secret_file: str = env.text("", "Secrets of session cookies, made if it is not there. Default: in data.")
+    cookie_secret_file: str = env.text(
+        "", "Secrets of session cookies, made if not there. Default: in the state directory."
+    )
     session_hours: int = env.integer(12, 1, 720, "A dashboard login ends after.")
     database_url: str = env.secret("PostgreSQL: postgresql://user:password@host:port/database; better in a file.")
     database_url_file: str = env.text("", "File of mode 0600 whose first line is the database's URL.")
@@ -99,9 +103,16 @@ class GatewaySettings:
     orders_kept: int = env.integer(200_000, 100, 1 << 26, "Orders that ended, in memory.")
     events_kept: int = env.integer(200_000, 100, 1 << 26, "Events kept for subscribers that resume.")
 
-    held_file: str = env.text("", "Where it tells which secrets it holds. Default: <data>/gateway.held.json.")
+    held_file: str = env.text(
+        "", "Where it tells which secrets it holds. Default: <state_directory>/gateway.held.json."
+    )
     log_level: str = env.text("info", "Least level that is logged.", ("debug", "info", "warning", "error"))
     log_file: str = env.text("", "Where the log goes; empty: standard error.")
+
+    @property
+    def state_path(self) -> Path:
+        """The state directory: nothing that a gateway writes stands elsewhere, unless it is told so."""
+        return Path(self.state_directory or self.data)
 
 
 def load(environment: Mapping[str, str] | None = None) -> GatewaySettings:

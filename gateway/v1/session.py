@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.auth import Caller
-from gateway.errors import ILLEGAL, UNAUTHORIZED, ApiError
+from gateway.errors import ILLEGAL, STATE_UNWRITABLE, UNAUTHORIZED, ApiError
 from gateway.routing import JSON, Access, Call, Response, Route
 from gateway.sessions import RIGHTS_MAX, Session
 from gateway.v1.administration import take_once
@@ -92,6 +92,6 @@ ROUTES = (
     ),
     Route(
         method="DELETE", path="/api/v1/session", handler=log_out, tag="session", access=Access.READ,
-        summary="Log out", returns=SessionAnswer,
+        summary="Log out", returns=SessionAnswer, problems=(STATE_UNWRITABLE,),
     ),
 )  # fmt: skip

@@ -430,13 +430,21 @@ def test_a_call_by_cookie_is_taken_once(stack: Stack) -> None:
 
 def test_a_login_survives_a_restart_and_ends_with_its_key(stack: Stack) -> None:
     add_key(stack, "visitor", Permission.READ, 3)
-    page, other = Page(stack, "visitor"), Page(stack, "alice")
+    page = Page(stack, "visitor")
     stack.restart_gateway()
     assert page.call("GET", "/api/v1/session")[0] == 200
     assert keys(stack, "DELETE", "/visitor")[0] == 200
     assert page.call("GET", "/api/v1/session")[0] == 401
-    assert other.call("DELETE", "/api/v1/session")[0] == 200
-    assert other.call("GET", "/api/v1/session")[0] == 401
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_logout_survives_a_restart(stack: Stack, number: signal.Signals) -> None:
+    page, other = Page(stack, "alice"), Page(stack, "alice")
+    assert page.call("DELETE", "/api/v1/session")[0] == 200
+    assert page.call("GET", "/api/v1/session")[0] == 401
+    stack.restart_gateway(number)
+    assert page.call("GET", "/api/v1/session")[0] == 401
+    assert other.call("GET", "/api/v1/session")[0] == 200
 
 
 def test_a_signed_login_is_taken_once_also_by_a_gateway_that_was_restarted(stack: Stack) -> None:

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import hashlib
 import hmac
+import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +16,8 @@ import pytest
 
 from gateway.app import pairs
 from gateway.auth import Caller, KeyRing
-from gateway.errors import KEY_REFUSED, UNAUTHORIZED, ApiError, Problem
+from gateway.ended import ENDED_A_KEY_MAX, ENDED_FILE, Ended, EndedUnreadable
+from gateway.errors import KEY_REFUSED, STATE_UNWRITABLE, UNAUTHORIZED, ApiError, Problem
 from gateway.limits import Limits
 from gateway.routing import Request
 from gateway.sessions import COOKIE, CookieSecretInvalid, Session, Sessions
@@ -184,6 +186,46 @@ async def test_a_session_that_was_logged_out_is_over(tmp_path: Path) -> None:
         assert header.startswith(f"{COOKIE}=; Path=/; Max-Age=0;")
         assert here.refusal(cookie) is UNAUTHORIZED
         assert here.ask(other)
+        path = tmp_path / ENDED_FILE
+        assert path.stat().st_mode & 0o777 == 0o600
+        here.sessions = Sessions(here.settings, here.ring)
+        assert here.refusal(cookie) is UNAUTHORIZED, "a restart does not take it up again"
+        assert here.ask(other)
+
+
+@in_loop
+async def test_a_logout_that_cannot_be_kept_is_told_and_holds_until_a_restart(tmp_path: Path) -> None:
+    async with desk(tmp_path) as here:
+        (tmp_path / f"{ENDED_FILE}.new").mkdir()  # where the new file would be written
+        cookie = here.log_in()
+        with pytest.raises(ApiError) as caught:
+            here.sessions.end(here.ask(cookie)[0], request("DELETE", OWN), NOW)
+        assert caught.value.problem is STATE_UNWRITABLE
+        assert here.refusal(cookie) is UNAUTHORIZED
+
+
+@in_loop
+async def test_a_file_of_ended_sessions_that_cannot_be_read_stops_the_start_and_is_named(tmp_path: Path) -> None:
+    async with desk(tmp_path) as here:
+        for wrong in (b"", b"{", b"[]", b'{"desk": 1}', b'{"desk": {"ab": "soon"}}', b"\xff"):
+            (tmp_path / ENDED_FILE).write_bytes(wrong)
+            with pytest.raises(EndedUnreadable) as caught:
+                Sessions(here.settings, here.ring)
+            assert caught.value.detail == str(tmp_path / ENDED_FILE)
+
+
+def test_ended_sessions_are_bounded_by_key_and_forgotten_with_their_time(tmp_path: Path) -> None:
+    ended = Ended(tmp_path / ENDED_FILE)
+    ended.add("desk", b"one", NOW + HOUR, NOW)
+    for number in range(ENDED_A_KEY_MAX + 1):
+        ended.add("other", b"%d" % number, NOW + 2 * HOUR + number, NOW)
+    for one in (ended, Ended(tmp_path / ENDED_FILE)):
+        assert one.holds("desk", b"one"), "others make no room at its cost"
+        assert not one.holds("other", b"0"), "the first to expire made room"
+        assert one.holds("other", b"1")
+        assert not one.holds("desk", b"1"), "of another key"
+    ended.add("third", b"one", NOW + 9 * HOUR, NOW + 5 * HOUR)
+    assert set(json.loads((tmp_path / ENDED_FILE).read_bytes())) == {"third"}
 
 
 @in_loop

@@ -331,7 +331,6 @@ def _open(gateway: Gateway, request: Request) -> LiveSocket:
     """A socket; its caller is known already if the dashboard's cookie came from a page of this host."""
     if request.path.rstrip("/") != "/api/v1/stream":
         raise ApiError(errors.NOT_FOUND, detail=request.path[:200])
-    gateway.limits.weight(request.peer, SOCKET_WEIGHT, gateway.now_ns())
     caller: Caller | None = None
     with contextlib.suppress(ApiError):  # a session that has ended, or a page of others: nobody, who may log in
         caller = gateway.sessions.of_socket(request, gateway.now_ns())

@@ -40,10 +40,11 @@ SLOW_TICKS: Final = 10  # streams without a speed in their name: once a second
 KLINE_TICKS: Final = 2
 GATHER_S: Final = 0.002  # messages of single events wait so long for those behind them, and leave in one write
 SLICE_COUNT: Final = 64  # sockets written to before others have their turn
-SOCKET_WEIGHT: Final = 2  # of a new socket toward its address's limit
+ALL_TICKERS_WEIGHT: Final = 80  # as in REST: its first message tells of every instrument
 NAME_LENGTH_MAX: Final = 128
 ALL: Final = 0  # no instrument's number: of all of them
 ID_LENGTH_MAX: Final = 36
+ALL_TICKERS: Final = frozenset(("!ticker@arr", "!miniTicker@arr"))
 RESTART: Final = 1012  # RFC 6455's register: the service restarts; connect again
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -373,7 +374,7 @@ class KlineStream(_State, _OfOne):
 
 def make_stream(hub_: Hub, name: str) -> Stream | None:
     """The stream of that name; None: there is none."""
-    if name in ("!ticker@arr", "!miniTicker@arr"):
+    if name in ALL_TICKERS:
         return AllTickers(hub_, name, mini=name == "!miniTicker@arr")
     if name == "!bookTicker":
         return AllBookTickers(hub_, name)
@@ -418,6 +419,7 @@ class Hub(Listener):
         self._timer: asyncio.TimerHandle | None = None
         self._tick = 0
         self.due_s = 0.0  # when this tick was due, on the loop's clock
+        self._known: dict[str, Instrument] = {}  # the mirror's names that _names was made of
         self._names: dict[str, Instrument] = {}
         gateway.market.on(self)
 
@@ -428,8 +430,8 @@ class Hub(Listener):
     def by_stream_name(self, name: str) -> Instrument | None:
         """An instrument by its name in lower case, as names of streams have it."""
         known = self.gateway.mirror.by_name
-        if len(self._names) != len(known) or name not in self._names:
-            self._names = {one.lower(): instrument for one, instrument in known.items()}
+        if self._known is not known:  # the mirror has another dict when instruments were defined
+            self._known, self._names = known, {one.lower(): instrument for one, instrument in known.items()}
         return self._names.get(name)
 
     # ---- What happens ------------------------------------------------------------------------------------------------
@@ -494,7 +496,8 @@ class Hub(Listener):
             return
         del self._streams[stream.name]
         for index in (self._trades, self._levels, self._tops):
-            for number, takers in list(index.items()):
+            for number in stream.instruments():
+                takers = index.get(number, [])
                 if stream in takers:
                     takers.remove(stream)
                     if not takers:
@@ -504,6 +507,12 @@ class Hub(Listener):
             self._timer.cancel()
             self._timer = None
         self.gateway.metrics.gauges["streams_open"] = len(self._streams)
+
+    def wrap(self, stream: Stream, who: StreamSocket, *, wrapped: bool) -> None:
+        """From now on it wants the stream so. It knows the present state and is not told it again."""
+        here, there = (stream.plain, stream.wrapped) if wrapped else (stream.wrapped, stream.plain)
+        here.pop(who, None)
+        there[who] = None
 
     def _register(self, stream: Stream) -> None:
         for index, wanted in ((self._trades, stream.trades), (self._levels, stream.levels), (self._tops, stream.tops)):
@@ -619,9 +628,19 @@ class StreamSocket:
             number = _number(said)
             result = self._do(said)
         except _BadRequest as error:
-            self.socket.send(_encode({"error": {"code": error.code, "msg": error.text}, "id": number}))
+            self._refuse(number, error.code, error.text)
+            return
+        except ApiError as error:
+            self._refuse(number, error.problem.binance, error.text)
             return
         self.socket.send(_encode({"result": result, "id": number}))
+
+    def _refuse(self, number: object, code: int, text: str) -> None:
+        self.socket.send(_encode({"error": {"code": code, "msg": text}, "id": number}))
+
+    def _count(self, weight: int) -> None:
+        """Toward its address's limit. Raises ApiError beyond it."""
+        self._gateway.limits.weight(self.socket.request.peer, max(1, weight), self._gateway.now_ns())
 
     def _do(self, said: dict[str, Any]) -> Any:
         method, parameters = said.get("method"), said.get("params", [])
@@ -645,6 +664,7 @@ class StreamSocket:
     def _change(self, names: list[Any], change: Any) -> None:
         if not all(isinstance(name, str) for name in names):
             raise _BadRequest(2, "Invalid request: each of params must be a string: the name of a stream")
+        self._count(_weight(names) if change == self._join else len(names))
         if change == self._join:
             most = self._gateway.settings.socket_streams_max
             if len(self._streams.keys() | set(names)) > most:
@@ -665,13 +685,13 @@ class StreamSocket:
             return self.wrapped
         if len(parameters) != 2 or not isinstance(parameters[1], bool):
             raise _BadRequest(1, "Invalid value type: expected Boolean")
-        if parameters[1] != self.wrapped:
-            names = list(self._streams)
-            for name in names:
-                self._leave(name)
-            self.wrapped = parameters[1]
-            for name in names:
-                self._join(name)
+        self._count(len(self._streams))
+        self.wrapped = parameters[1]
+        for name, stream in self._streams.items():
+            if isinstance(stream, Stream):
+                self._hub.wrap(stream, self, wrapped=self.wrapped)
+            else:
+                stream.tell = self._teller(name)
         return None
 
     def _join(self, name: str) -> None:
@@ -701,6 +721,11 @@ class StreamSocket:
             self._users.leave(stream)
 
 
+def _weight(names: list[str]) -> int:
+    """What it counts to want these streams."""
+    return sum(ALL_TICKERS_WEIGHT if name in ALL_TICKERS else 1 for name in names)
+
+
 def _decode(text: bytes) -> dict[str, Any]:
     try:
         said = msgspec.json.decode(text)
@@ -727,7 +752,6 @@ def _open(gateway: Gateway, request: Request) -> StreamSocket:
     wrapped = path == "/stream"
     if not wrapped and path != "/ws" and not path.startswith("/ws/"):
         raise ApiError(errors.NOT_FOUND, detail=request.path[:200], hint="market streams are at /ws and /stream")
-    gateway.limits.weight(request.peer, SOCKET_WEIGHT, gateway.now_ns())
     if wrapped:
         pairs = [piece.partition(b"=") for piece in request.query.split(b"&")]
         found = next((value for name, _, value in pairs if name == b"streams"), b"")
@@ -739,6 +763,8 @@ def _open(gateway: Gateway, request: Request) -> StreamSocket:
         raise ApiError(
             errors.TOO_MANY_PARAMETERS, f"A connection has at most {gateway.settings.socket_streams_max} streams."
         )
+    if names:
+        gateway.limits.weight(request.peer, _weight(names), gateway.now_ns())
     return StreamSocket(gateway, names, wrapped=wrapped)
 
 

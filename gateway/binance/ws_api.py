@@ -415,7 +415,6 @@ def _sockets(gateway: Gateway) -> set[ApiSocket]:
 def _open(gateway: Gateway, request: Request) -> ApiSocket:
     if request.path.rstrip("/") != "/ws-api/v3":
         raise ApiError(errors.NOT_FOUND, detail=request.path[:200], hint="the WebSocket API is at /ws-api/v3")
-    gateway.limits.weight(request.peer, SOCKET_WEIGHT, gateway.now_ns())
     return ApiSocket(gateway, request, limits_told=b"returnRateLimits=false" not in request.query.split(b"&"))
 
 

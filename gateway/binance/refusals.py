@@ -12,7 +12,7 @@ from gateway import errors
 from gateway.errors import ApiError, Problem
 from schemas.vocabulary import CODE_TEXT, Code
 
-__all__ = ["REFUSALS", "filter_failure", "refusal", "reject_text"]
+__all__ = ["REFUSALS", "filter_failure", "refusal"]
 
 TOO_MANY: Final = 429
 RETRY_S: Final = 1  # the engine's windows of order rates are a second or so
@@ -98,11 +98,6 @@ def refusal(code: int, more: dict[str, object] | None = None) -> ApiError:
     _, must, mend = CODE_TEXT[code]
     later = RETRY_S if problem.status == TOO_MANY else None
     return ApiError(problem, text, detail=must, hint=mend, retry_after=later, more=more)
-
-
-def reject_text(code: int) -> str:
-    """The reason as executionReport tells it (`r`): NONE, or the code's name."""
-    return Code(code).name if code else "NONE"
 
 
 def filter_failure(name: str) -> ApiError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.binance.refusals import REFUSALS, filter_failure, refusal, reject_text
+from gateway.binance.refusals import REFUSALS, filter_failure, refusal
 from schemas.vocabulary import CODE_TEXT, Code
 
 EXACT = [
@@ -58,11 +58,6 @@ def test_whoever_is_too_fast_is_told_when_to_come_again() -> None:
 
 def test_a_code_from_the_future_is_an_unknown_error() -> None:
     assert refusal(999).problem.status == 500
-
-
-def test_the_reason_of_an_execution_report_is_the_name_of_the_code() -> None:
-    assert reject_text(0) == "NONE"
-    assert reject_text(Code.INSUFFICIENT_FUNDS) == "INSUFFICIENT_FUNDS"
 
 
 def test_a_filter_is_named_in_the_text() -> None:

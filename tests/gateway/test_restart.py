@@ -37,7 +37,7 @@ def asked(stack: Stack) -> dict[str, Any]:
         found[path] = stack.get(path, symbol="BTCUSD")
     for interval in ("1m", "5m", "1h", "1d", "1w"):
         status, rows = stack.get("/api/v3/klines", symbol="BTCUSD", interval=interval, startTime=0)
-        found[f"klines {interval}"] = status, [row[:9] for row in rows if row[8]]  # those with trades
+        found[f"klines {interval}"] = status, [row[:10] for row in rows if row[8]]  # those with trades
     status, ticker = stack.get("/api/v3/ticker/24hr", symbol="BTCUSD")
     moving = ("openTime", "closeTime")
     found["ticker"] = status, {name: value for name, value in ticker.items() if name not in moving}

@@ -7,7 +7,7 @@ import signal
 from typing import Literal
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from schemas.vocabulary import Side
 from tests.support.browser import PAGES, Terminal
@@ -146,6 +146,54 @@ def test_the_page_survives_a_restart_of_the_gateway(terminal: Terminal, stack: S
     page.click("#ticket-send")
     expect(page.locator("#open-orders tbody tr")).to_have_count(2)
     terminal.errors.clear()  # the browser reports each attempt that failed
+
+
+def figures(page: Page) -> dict[str, tuple[str, str]]:
+    """Figures of a page by name: the value and the note below it."""
+    shown = page.locator(".figure").all()
+    parts = [[one.locator(f".figure-{part}").inner_text() for part in ("name", "value", "note")] for one in shown]
+    return {name: (value, note) for name, value, note in parts}
+
+
+def rows(page: Page, table: str) -> list[list[str]]:
+    """Cells of each row of a table."""
+    return [row.locator("td").all_inner_texts() for row in page.locator(f"{table} tbody tr").all()]
+
+
+def test_fills_and_what_was_won_and_lost_are_what_was_traded(terminal: Terminal, stack: Stack) -> None:
+    """One lot bought, sold in three parts: two won 40 and 20, the last lost 200. Fees: 300 and 100 millionths."""
+    stack.order("carol", "SELL", "1", "60000")
+    bought = stack.order("dave", "BUY", "1", "60000")
+    made = stack.order("dave", "SELL", "0.4", "60100")
+    stack.order("carol", "BUY", "0.4", "60100")
+    stack.order("carol", "BUY", "0.4", "60050")
+    stack.order("dave", "SELL", "0.4", "60050")
+    page = terminal.trader("dave", "/executions")
+    expect(page.locator("#fills tbody tr")).to_have_count(3)
+    stack.order("carol", "BUY", "0.2", "59000")
+    last = stack.order("dave", "SELL", "0.2", "59000")  # comes by the stream
+    expect(page.locator("#fills tbody tr")).to_have_count(4)
+    found = rows(page, "#fills")
+    assert [row[1:8] for row in found] == [
+        ["BTC/USD", "▼ Sell", "59,000.00", "0.2000", "11,800.00", "3.54 USD", "taker"],
+        ["BTC/USD", "▼ Sell", "60,050.00", "0.4000", "24,020.00", "7.206 USD", "taker"],
+        ["BTC/USD", "▼ Sell", "60,100.00", "0.4000", "24,040.00", "2.404 USD", "maker"],
+        ["BTC/USD", "▲ Buy", "60,000.00", "1.0000", "60,000.00", "18 USD", "taker"],
+    ]
+    assert [found[place][8] for place in (0, 2, 3)] == [str(one["orderId"]) for one in (last, made, bought)]
+    terminal.go(page, "/analytics")
+    expect(page.locator("#by-symbol tbody tr")).to_have_count(1)
+    told = figures(page)
+    assert told["Net, USD"] == ("−171.15", "fees 31.15")
+    assert told["Win rate"] == ("66.7 %", "2 won, 1 lost")
+    assert told["Profit factor"][0] == "0.30"
+    assert told["Largest drawdown"][0] == "−171.15"
+    assert (told["Average win"][0], told["Average loss"][0]) == ("+30.00", "−200.00")
+    assert told["Turnover, USD"] == ("119,860", "4 fills")
+    assert rows(page, "#by-symbol") == [
+        ["BTC/USD", "−171.15", "−140.00", "31.15", "66.7 %", "0.30", "4", "119,860"],
+    ]
+    expect(page.get_by_label("How far the curve stood below its highest, by day")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])

@@ -66,6 +66,7 @@ async def test_two_traders_cross_and_both_see_it(stack: Stack) -> None:
         assert (rests["id"], rests["clientOrderId"]) == (entered["id"], "pro-1")
         assert (rests["status"], rests["amount"], rests["price"]) == ("open", 0.05, 60_010)
         trades, mine = await following(alice.watch_trades(SYMBOL)), await following(alice.watch_my_trades(SYMBOL))
+        before = await soon(bob.fetch_balance())
         balance = await following(bob.watch_balance())
         filled = await following(watched(lambda: alice.watch_orders(SYMBOL), lambda found: found[-1]["filled"]))
         await soon(bob.create_limit_buy_order(SYMBOL, 0.02, 60_010))
@@ -74,7 +75,10 @@ async def test_two_traders_cross_and_both_see_it(stack: Stack) -> None:
         assert (fill["order"], fill["takerOrMaker"], fill["amount"]) == (entered["id"], "maker", 0.02)
         assert (fill["id"], fill["fee"]["currency"]) == (print_["id"], "USD")
         assert (order[-1]["filled"], order[-1]["remaining"], order[-1]["status"]) == (0.02, 0.03, "open")
-        assert held["BTC"]["total"] == 100.02 or held["USD"]["used"]
+        paid = 0.02 * 60_010 + 0.360060  # and the taker's fee, 300 millionths
+        bought = {"BTC": round(before["BTC"]["total"] + 0.02, 8), "USD": round(before["USD"]["total"] - paid, 6)}
+        for asset, total in bought.items():
+            assert held[asset] == {"free": total, "used": 0.0, "total": total}
         cancelled = await following(
             watched(lambda: alice.watch_orders(SYMBOL), lambda found: found[-1]["status"] == "canceled")
         )

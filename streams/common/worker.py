@@ -43,6 +43,7 @@ from faust.types import TP
 from ironbook._kafka import check_renewable, client_of, renew_login, try_login
 from ironbook.held import Held, process_name
 from ironbook.renewal import Renewal, kafka_holding
+from ironbook.topics import APP
 from schemas.topics import load_topics
 from streams.common import logs
 from streams.common.codec import SCHEMA_HEADER, VERSION, VERSION_BYTES, decode, encode, schema_of, split
@@ -564,7 +565,7 @@ def make_worker(
 
 def _make_app(name: str, settings: StreamSettings, credentials: Any) -> _App:
     return _App(
-        settings.full(f"ironbook-{name}"),
+        settings.full(f"{APP}{name}"),
         broker=[f"aiokafka://{one}" for one in settings.brokers],
         broker_credentials=credentials,
         broker_session_timeout=settings.session_timeout / 1000,

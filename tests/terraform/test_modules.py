@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ironbook.topics import planned
+from ironbook.topics import APP, planned
 from schemas.topics import load_topics
 from tests.support.services import ROOT
 
@@ -90,6 +90,35 @@ def test_topics_that_terraform_makes_are_those_that_processes_expect():
         }
         for plan in planned(topics, "", min_insync_count=2)
     }
+
+
+def lags(environment: Path) -> set[str]:
+    """Worker and topic of each lag that an environment is to be told of."""
+    (said,) = re.findall(r"consumer_lags_max += \{(.*)\}", (environment / "main.tf").read_text())
+    return set(re.findall(r'"([^"]+)" =', said))
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.name)
+def test_lags_are_those_of_real_workers_in_topics_that_they_read(environment):
+    topics = load_topics()
+    for reader in lags(environment):
+        worker, _, topic = reader.partition("/")
+        assert (ROOT / "streams" / worker / "app.py").is_file(), f"{reader}: there must be such a worker"
+        assert worker in topics[topic].readers, f"{reader}: who reads it is {topics[topic].readers}"
+    assert {reader.partition("/")[0] for reader in lags(environment)} == workers(environment), "each has one"
+
+
+def workers(environment: Path) -> set[str]:
+    """The workers that an environment runs."""
+    body = re.search(r"^  workers = \{\n(.*?)^  \}", (environment / "main.tf").read_text(), re.MULTILINE | re.DOTALL)
+    assert body is not None
+    return set(re.findall(r"^    ([a-z]+) +=", body[1], re.MULTILINE))
+
+
+def test_a_lag_is_asked_for_by_the_name_of_the_workers_consumer_group():
+    # Kafka's access rules are made of the same name: it is what the brokers let a worker call its group.
+    for module, named in ("streams", "${each.key}"), ("observability", '${split("/", reader)[0]}'):
+        assert f'"{APP}{named}"' in (TERRAFORM / "modules" / module / "main.tf").read_text(), module
 
 
 def test_the_table_of_permissions_is_what_the_data_says():

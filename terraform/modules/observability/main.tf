@@ -40,7 +40,7 @@ locals {
       namespace  = "AWS/Kafka"
       metric     = "SumOffsetLag"
       threshold  = lag
-      dimensions = { "Cluster Name" = var.kafka_cluster_name, "Consumer Group" = split("/", reader)[0], "Topic" = split("/", reader)[1] }
+      dimensions = { "Cluster Name" = var.kafka_cluster_name, "Consumer Group" = "ironbook-${split("/", reader)[0]}", "Topic" = split("/", reader)[1] }
     } },
   )
 

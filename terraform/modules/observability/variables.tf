@@ -59,12 +59,12 @@ variable "kafka_cluster_name" {
 }
 
 variable "consumer_lags_max" {
-  description = "Most messages that each consumer group may be behind in each topic it reads, by <group>/<topic>."
+  description = "Most messages that each worker may be behind in each topic it reads, by <worker>/<topic>; its consumer group is ironbook-<worker>."
   type        = map(number)
 
   validation {
     condition     = alltrue([for reader, lag in var.consumer_lags_max : can(regex("^[^/]+/[^/]+$", reader)) && lag >= 1])
-    error_message = "consumer_lags_max must be numbers of messages from 1 on, by <group>/<topic>."
+    error_message = "consumer_lags_max must be numbers of messages from 1 on, by <worker>/<topic>."
   }
 }
 

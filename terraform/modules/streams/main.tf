@@ -275,7 +275,7 @@ resource "aws_appautoscaling_policy" "lag" {
       }
       dimensions {
         name  = "Consumer Group"
-        value = each.key
+        value = "ironbook-${each.key}" # as the worker calls its group
       }
       dimensions {
         name  = "Topic"

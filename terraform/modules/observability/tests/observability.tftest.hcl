@@ -70,7 +70,7 @@ run "thresholds_are_in_the_units_of_the_measure" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.this["kafka-lag-risk-executions"].dimensions == tomap({ "Cluster Name" = "ironbook-test", "Consumer Group" = "risk", "Topic" = "executions" })
+    condition     = aws_cloudwatch_metric_alarm.this["kafka-lag-risk-executions"].dimensions == tomap({ "Cluster Name" = "ironbook-test", "Consumer Group" = "ironbook-risk", "Topic" = "executions" })
     error_message = "the lag must be of the group in its topic"
   }
 }

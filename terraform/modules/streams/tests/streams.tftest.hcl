@@ -67,6 +67,10 @@ run "those_that_may_be_more_scale_by_lag_and_load" {
     condition     = toset(keys(aws_appautoscaling_policy.lag)) == toset(["validation", "analytics"]) && keys(aws_appautoscaling_policy.lag) == keys(aws_appautoscaling_policy.load)
     error_message = "validation and analytics must scale by both"
   }
+  assert {
+    condition     = alltrue([for worker, policy in aws_appautoscaling_policy.lag : one([for dimension in policy.target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].dimensions : dimension.value if dimension.name == "Consumer Group"]) == "ironbook-${worker}"])
+    error_message = "the lag must be of the worker's own consumer group"
+  }
 }
 
 run "a_signers_old_task_ends_before_the_new_one_begins" {

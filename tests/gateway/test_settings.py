@@ -54,6 +54,17 @@ def test_a_passphrase_file_is_not_read_before_the_key_file_is():
     assert settings.key_passphrase == ""
 
 
+def test_the_command_of_the_guide_says_all_that_a_gateway_away_from_the_engine_needs():
+    guide = (ROOT / "docs/guides/gateway.md").read_text()
+    [command] = [block for block in guide.split("```") if "IRONBOOK_GATEWAY_SOURCE=kafka" in block]
+    *assigned, python, option, module, run = command.replace("\\\n", " ").split()
+    assert (python, option, module, run) == ("python", "-m", "gateway", "run")
+    settings = load(dict(one.split("=", 1) for one in assigned))
+    needed = ("kafka", "snapshots", "engine", "engine_key", "key_file", "key_passphrase_file")
+    assert [name for name in needed if not getattr(settings, name)] == []
+    assert not [name for name in needed if ".ironbook/" in getattr(settings, name)]
+
+
 def test_the_page_of_settings_is_what_the_code_says():
     committed = (ROOT / "docs/reference/gateway-settings.md").read_text()
     assert committed == reference(), "python -m gateway settings > docs/reference/gateway-settings.md"

@@ -2,13 +2,12 @@
 
 The engine has one countdown a key, and everybody here shares the gateway's key, so the gateway counts down itself. The
 deadlines stand in a file: a gateway that was away when one passed cancels as soon as it is back, and one that has no
-engine tries until it has.
+engine tries until it has. A deadline that cannot be written is not set: a restart would lose it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -16,13 +15,14 @@ from typing import Final
 import orjson
 
 from gateway.auth import Say
-from gateway.errors import ApiError
+from gateway.errors import STATE_UNWRITABLE, ApiError
 from gateway.line import Line
+from ironbook._secrets import write_secret
 from schemas.vocabulary import MassCancel
 
 __all__ = ["COUNTDOWN_FILE", "Countdowns"]
 
-COUNTDOWN_FILE: Final = "gateway-countdowns.json"  # in the data directory
+COUNTDOWN_FILE: Final = "gateway-countdowns.json"  # in the state directory
 AGAIN_S: Final = 0.1
 LOOK_S_MAX: Final = 1.0  # the clock may be set
 
@@ -57,12 +57,22 @@ class Countdowns:
         return self._deadlines.get(account)
 
     def set(self, account: int, timeout_ms: int) -> int | None:
-        """Count down from now, 0: no longer. The deadline."""
+        """Count down from now, 0: no longer. The deadline. Raises ApiError: all is as it was."""
+        deadlines = dict(self._deadlines)
         if timeout_ms:
-            self._deadlines[account] = self._now_ns() + timeout_ms * 1_000_000
+            deadlines[account] = self._now_ns() + timeout_ms * 1_000_000
         else:
-            self._deadlines.pop(account, None)
-        self._write()
+            deadlines.pop(account, None)
+        try:
+            self._write(deadlines)
+        except OSError as error:
+            self._say("error", "countdowns_unwritable", {"account": account, "error": str(error)})
+            raise ApiError(
+                STATE_UNWRITABLE, "The dead man's switch could not be kept and is as it was.",
+                detail=f"the file of countdowns: {error.strerror}",
+                hint="cancel by other means, and have the gateway's state directory made writable",
+            ) from None  # fmt: skip
+        self._deadlines = deadlines
         self._changed.set()
         return self._deadlines.get(account)
 
@@ -94,12 +104,10 @@ class Countdowns:
         self._say("warning", "countdown_cancelled", {"account": account, "sequence": applied.sequence})
         if self._deadlines.get(account) == deadline_ns:
             del self._deadlines[account]
-            self._write()
+            try:
+                self._write(self._deadlines)
+            except OSError as error:  # a restart would cancel once more
+                self._say("error", "countdowns_unwritable", {"account": account, "error": str(error)})
 
-    def _write(self) -> None:
-        new = self._path.with_name(self._path.name + ".new")
-        try:
-            new.write_bytes(orjson.dumps({str(account): at for account, at in self._deadlines.items()}))
-            os.replace(new, self._path)
-        except OSError as error:
-            self._say("warning", "countdowns_unwritable", {"error": str(error)})
+    def _write(self, deadlines: dict[int, int]) -> None:
+        write_secret(self._path, orjson.dumps({str(account): at for account, at in deadlines.items()}).decode())

@@ -138,7 +138,8 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
         renewal = renewing(gateway, server, gateway.shared[KafkaLogin])
         await renewal.open()
         stack.push_async_callback(renewal.close)
-        countdowns = Countdowns(data / COUNTDOWN_FILE, gateway.line, now_ns=gateway.now_ns, say=log.write)
+        path = settings.state_path / COUNTDOWN_FILE
+        countdowns = Countdowns(path, gateway.line, now_ns=gateway.now_ns, say=log.write)
         gateway.shared[Countdowns] = countdowns
         await countdowns.open()
         stack.push_async_callback(countdowns.close)

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import Meta
 
 from gateway.countdown import Countdowns
-from gateway.errors import ENGINE_AWAY, KEY_REFUSED, NO_ADMIN_KEY, OUTCOME_UNKNOWN, PARAMETER, SYMBOL, ApiError
+from gateway.errors import (
+    ENGINE_AWAY,
+    KEY_REFUSED,
+    NO_ADMIN_KEY,
+    OUTCOME_UNKNOWN,
+    PARAMETER,
+    STATE_UNWRITABLE,
+    SYMBOL,
+    ApiError,
+)
 from gateway.line import pack_nonce
 from gateway.routing import Access, Call, Route
 from gateway.v1.administration import administer, answer_of, audit, caller_of, note, take_once
@@ -289,6 +298,6 @@ ROUTES = (
     Route(
         method="POST", path="/api/v1/controls/countdown", handler=count_down, tag="controls", access=Access.CANCEL,
         summary="The dead man's switch of the account", body=CountdownOrder, returns=CountdownState,
-        problems=_COMMAND,
+        problems=(*_COMMAND, STATE_UNWRITABLE),
     ),
 )  # fmt: skip

@@ -485,6 +485,17 @@ def test_a_cookie_does_not_make_another_login(stack: Stack) -> None:
     assert Page(stack, "alice").call("POST", "/api/v1/session", {})[0] == 400
 
 
+def test_a_dead_mans_switch_that_a_restart_would_lose_is_refused(stack: Stack) -> None:
+    in_the_way = stack.node.directory / "gateway-countdowns.json.new"
+    in_the_way.mkdir()  # where the new file would be written
+    try:
+        status, error = stack.signed("alice", "POST", "/api/v1/controls/countdown", json={"timeout_ms": 60_000})
+        assert (status, error["error"]["code"]) == (503, "state_unwritable")
+        assert stack.signed("alice", "GET", "/api/v1/controls")[1]["countdown_ns"] is None
+    finally:
+        in_the_way.rmdir()
+
+
 # ---- Floods ----------------------------------------------------------------------------------------------------------
 
 

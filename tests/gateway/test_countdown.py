@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from gateway.countdown import Countdowns
+from gateway.errors import STATE_UNWRITABLE, ApiError
 from gateway.line import Line
 from gateway.mirror import Mirror
 from gateway.settings import GatewaySettings
@@ -160,6 +161,39 @@ async def test_deadlines_are_taken_up_again_from_the_file(node: Node, tmp_path: 
         assert here.countdowns.deadline_ns(1) == deadline_ns
         here.later(2)
         await until(lambda: here.open_accounts() == [])
+
+
+@in_loop
+async def test_what_cannot_be_kept_is_refused_and_changes_nothing(node: Node, tmp_path: Path) -> None:
+    async with desk(node, tmp_path) as here:
+        await here.enter(1)
+        deadline_ns = here.countdowns.set(1, 60_000)
+        in_the_way = tmp_path / "countdowns.json.new"
+        in_the_way.mkdir()  # where the new file would be written
+        for account, timeout_ms in ((1, 1_000), (1, 0), (2, 1_000)):
+            with pytest.raises(ApiError) as caught:
+                here.countdowns.set(account, timeout_ms)
+            assert caught.value.problem is STATE_UNWRITABLE
+        assert (here.countdowns.deadline_ns(1), here.countdowns.deadline_ns(2)) == (deadline_ns, None)
+        assert orjson.loads(here.path.read_bytes()) == {"1": deadline_ns}
+        in_the_way.rmdir()
+        assert here.countdowns.set(1, 1_000) == here.now_ns + SECOND_NS
+        assert here.path.stat().st_mode & 0o777 == 0o600
+        here.later(2)
+        await until(lambda: here.open_accounts() == [])
+
+
+@in_loop
+async def test_a_cancellation_that_cannot_be_kept_is_told_and_the_others_go_on(node: Node, tmp_path: Path) -> None:
+    async with desk(node, tmp_path) as here:
+        await here.enter(1, 2)
+        here.countdowns.set(1, 1)
+        here.countdowns.set(2, 1)
+        (tmp_path / "countdowns.json.new").mkdir()
+        here.now_ns += SECOND_NS
+        await until(lambda: here.open_accounts() == [])
+        await until(lambda: here.countdowns.deadline_ns(1) is here.countdowns.deadline_ns(2) is None)
+        assert "countdowns_unwritable" in here.said
 
 
 @in_loop

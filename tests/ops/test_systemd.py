@@ -15,6 +15,7 @@ from gateway import settings as gateway_settings
 from ironbook.cli._app import run
 from ironbook.secret_store import run as secret_store_run
 from ironbook.secret_store import settings as secret_store_settings
+from tests.support.gateway import Stack, new_request_id
 
 UNITS = Path(__file__).resolve().parents[2] / "ops" / "systemd"
 UNIT, GATEWAY = UNITS / "ironbook-engine.service", UNITS / "ironbook-gateway.service"
@@ -60,8 +61,44 @@ def test_the_gateways_command_and_environment_are_ones_that_it_takes() -> None:
     assert values("ExecStart", GATEWAY)[0].split()[1:] == ["-P", "-m", "gateway", "run"]
     variables = dict(line.split("=", 1) for line in values("Environment", GATEWAY))
     chosen = gateway_settings.load(variables)
-    assert chosen.state_file.startswith(values("WorkingDirectory", GATEWAY)[0] + "/")
     assert int(values("LimitNOFILE", GATEWAY)[0]) >= chosen.connection_count_max + 256
+
+
+def test_the_gateway_beside_the_engine_reads_what_the_engine_keeps_to_its_user() -> None:
+    engine = dict(line.split("=", 1) for line in values("Environment"))
+    chosen = gateway_settings.load(dict(line.split("=", 1) for line in values("Environment", GATEWAY)))
+    assert (values("User", GATEWAY), values("Group", GATEWAY)) == (values("User"), values("Group"))
+    assert chosen.data == engine["IRONBOOK_ENGINE_DATA_DIRECTORY"]
+    assert chosen.key_passphrase_file == engine["IRONBOOK_ENGINE_KEY_PASSPHRASE_FILE"]
+    assert str(chosen.state_path) == f"/var/lib/{values('StateDirectory', GATEWAY)[0]}"
+    assert values("ProtectSystem", GATEWAY) == ["strict"]
+    assert values("PrivateUsers", GATEWAY) == ["yes"]
+    assert not values("ReadWritePaths", GATEWAY), "so the state directory is all that it can write to"
+
+
+def test_a_gateway_that_is_told_what_its_unit_says_writes_to_its_state_directory_alone(tmp_path: Path) -> None:
+    said = {line.partition("=")[0] for line in values("Environment", GATEWAY)}
+    assert said == {"IRONBOOK_GATEWAY_DATA", "IRONBOOK_GATEWAY_STATE_DIRECTORY", "IRONBOOK_KEY_PASSPHRASE_FILE"}
+    state = tmp_path / "state"
+    state.mkdir()
+    stack = Stack(tmp_path, state_directory=state, state_file="", cookie_secret_file="", manage_keys="false")
+    stack.state_path = state / "gateway.json"
+    with stack:
+        query = f"timestamp={stack.timestamp_ms()}"
+        signature = stack.sign_v1("alice", "POST", "/api/v1/session", query, "{}")
+        headers = {"X-MBX-APIKEY": "alice", "Content-Type": "application/json"}
+        status, _, told = stack.exchange("POST", f"/api/v1/session?{query}&signature={signature}", "{}", headers)
+        assert status == 201
+        page = {"Cookie": told["set-cookie"].partition(";")[0], "Origin": stack.url}
+        page["X-Ironbook-Request"] = new_request_id()
+        assert stack.exchange("DELETE", "/api/v1/session", headers=page)[0] == 200
+        body = {"timeout_ms": 60_000}
+        assert stack.signed("alice", "POST", "/api/v1/controls/countdown", json=body)[0] == 200
+        written = {path.name for path in state.iterdir()}
+        assert written == {
+            "gateway.json", "gateway.held.json", "gateway-countdowns.json", "gateway-ended.json", "cookie-secret",
+        }  # fmt: skip
+        assert written.isdisjoint(path.name for path in stack.node.directory.rglob("*"))
 
 
 def test_the_secrets_come_before_who_reads_them_and_go_after() -> None:
@@ -72,7 +109,10 @@ def test_the_secrets_come_before_who_reads_them_and_go_after() -> None:
     assert str(chosen.directory) == f"/var/lib/{values('StateDirectory', SECRETS)[0]}"
     assert set(values("Before", SECRETS)[0].split()) == {UNIT.name, GATEWAY.name}
     assert values("Type", SECRETS) == ["notify"]
-    assert values("User", SECRETS) == values("User"), "files are for their owner alone"
+    assert values("User", SECRETS) == values("User") == values("User", GATEWAY), "files are for their owner alone"
+    assert list(chosen.held_files) == [
+        f"/var/lib/{values('StateDirectory', unit)[0]}/*.held.json" for unit in (UNIT, GATEWAY)
+    ]
     assert int(values("TimeoutStopSec", SECRETS)[0]) > secret_store_run.STOP_TIMEOUT_S * 2
 
 

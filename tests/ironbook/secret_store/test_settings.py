@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def test_the_example_is_read_and_means_what_it_says() -> None:
     found = load(ROOT / "ops/secrets.example.toml")
     assert found.directory == Path("/var/lib/ironbook-secrets")
-    assert found.held_files == ("/var/lib/ironbook/*.held.json",)
+    assert found.held_files == ("/var/lib/ironbook/*.held.json", "/var/lib/ironbook-gateway/*.held.json")
     assert found.database_url_file == found.directory / "follower.database-url"
     assert found.keys is not None
     assert (found.keys.file, found.keys.passphrase_file) == (

@@ -158,11 +158,13 @@ class App:
     def handle(self, request: Request) -> Answer:
         """The answer, or the future of one. Never raises."""
         began_ns = time.perf_counter_ns()
+        headers: Headers = ()
         try:
             bound, path = self._find(request)
             if bound is None:
                 return self._elsewhere(request, path)
-            result, headers = self._call(bound, path, request)
+            call, headers = self._counted(bound, path, request)
+            result = bound.route.handler(call)
             if type(result) is Later:
                 return _Reply(self, bound, request, headers, began_ns, result)
             if hasattr(result, "__await__"):  # a tenth of what isinstance with the abstract class takes
@@ -170,7 +172,7 @@ class App:
             response = self._answer(bound, request, result, headers)
         except Exception as error:
             bound = None
-            response = self._refuse(request, error)
+            response = self._refuse(request, error, headers)
         self._count(bound, response, began_ns)
         return response
 
@@ -180,7 +182,7 @@ class App:
         try:
             response = self._answer(bound, request, await result, headers)
         except Exception as error:
-            response = self._refuse(request, error)
+            response = self._refuse(request, error, headers)
         self._count(bound, response, began_ns)
         return response
 
@@ -204,19 +206,19 @@ class App:
         """No route: a preflight, a page, or nothing."""
         if methods and request.method == "OPTIONS":
             return self._preflight(request, methods)
-        self.gateway.limits.weight(request.peer, 1, self.gateway.now_ns())
+        used = self.gateway.limits.weight(request.peer, 1, self.gateway.now_ns())
         if not methods and request.method in ("GET", "HEAD") and self._pages is not None:
             page = self._pages.find(request)
             if page is not None:
                 return page
         if methods:
-            response = render(ApiError(errors.METHOD_NOT_ALLOWED, hint=", ".join(methods)), request)
+            response = self._refuse(request, ApiError(errors.METHOD_NOT_ALLOWED, hint=", ".join(methods)), used)
             response.headers += (("Allow", ", ".join((*methods, "OPTIONS"))),)
             return response
+        missing = ApiError(errors.NOT_FOUND, detail=request.path[:200], hint="see /docs")
         if request.path in PAGES or request.path == "/docs":
             missing = ApiError(errors.NOT_FOUND, "No dashboard was built here.", hint="make dashboard builds it")
-            return render(missing, request)
-        return render(ApiError(errors.NOT_FOUND, detail=request.path[:200], hint="see /docs"), request)
+        return self._refuse(request, missing, used)
 
     def _preflight(self, request: Request, methods: Mapping[str, str]) -> Response:
         allowed: Headers = (("Allow", ", ".join((*methods, "OPTIONS"))),)
@@ -236,7 +238,8 @@ class App:
         shown = ("Access-Control-Expose-Headers", SHOWN_HEADERS)
         return (("Access-Control-Allow-Origin", origin), ("Vary", "Origin"), shown)
 
-    def _call(self, bound: Bound, path: Mapping[str, str], request: Request) -> tuple[Any, Headers]:
+    def _counted(self, bound: Bound, path: Mapping[str, str], request: Request) -> tuple[Call, Headers]:
+        """What the handler is given; headers that tell what is used by now, whether it then refuses or not."""
         gateway, route = self.gateway, bound.route
         now_ns = gateway.now_ns()
         if route.tag != "health" and not (self.open and gateway.mirror.live):
@@ -257,8 +260,7 @@ class App:
         body = None if route.body is None else _body(route.body, request)
         if route.orders and caller is not None:
             headers += gateway.limits.orders(caller.account, route.orders, now_ns)
-        call = Call(gateway, request, caller, given, body, path, nonce, timestamp_ns)
-        return route.handler(call), headers
+        return Call(gateway, request, caller, given, body, path, nonce, timestamp_ns), headers
 
     def _know(self, bound: Bound, request: Request, sent: dict[str, str], now_ns: int) -> tuple[Caller, bytes, int]:
         permission = PERMISSION[bound.route.access]
@@ -274,13 +276,16 @@ class App:
         more = self._cross_origin(request) if self._origins else ()
         return Response(bound.route.status, _encode(result), JSON, SECURITY + headers + more)
 
-    def _refuse(self, request: Request, error: Exception) -> Response:
+    def _refuse(self, request: Request, error: Exception, headers: Headers = ()) -> Response:
+        """headers: of what was counted; none: it was refused before, and only the address's weight is told."""
         if not isinstance(error, ApiError):
-            where = traceback.format_exception(error)[-6:]
-            self._log.error("handler_failed", request_id=request.request_id, path=request.path, error="".join(where))
+            where = "".join(traceback.format_exception(error)[-6:])
+            self._log.error("handler_failed", request_id=request.request_id, path=request.path, error=where)
             error = ApiError(errors.INTERNAL, hint="the log has more under the request id")
         response = render(error, request)
-        response.headers += self._cross_origin(request)
+        if not headers and error.problem is not errors.BANNED:  # of whom nothing is counted any more
+            headers = self.gateway.limits.weight_header(request.peer, self.gateway.now_ns())
+        response.headers += headers + self._cross_origin(request)
         return response
 
     def _count(self, bound: Bound | None, response: Response, began_ns: int) -> None:
@@ -316,9 +321,9 @@ class _Reply:
         try:
             self._response = app._answer(self._bound, request, self._later.finish(future.result()), self._headers)
         except asyncio.CancelledError:
-            self._response = app._refuse(request, ApiError(errors.OUTCOME_UNKNOWN))
+            self._response = app._refuse(request, ApiError(errors.OUTCOME_UNKNOWN), self._headers)
         except Exception as error:
-            self._response = app._refuse(request, error)
+            self._response = app._refuse(request, error, self._headers)
         app._count(self._bound, self._response, self._began_ns)
         self._deliver(self)
 

@@ -87,6 +87,10 @@ class Limits:
             raise self._too_many(address, known, now_ns, f"{most} request weight per 1 MINUTE")
         return (("X-MBX-USED-WEIGHT-1M", str(known.weight)),)
 
+    def weight_header(self, address: str, now_ns: int) -> Headers:
+        """What weight() gave, without counting."""
+        return (("X-MBX-USED-WEIGHT-1M", str(self.used_weight(address, now_ns))),)
+
     def used_weight(self, address: str, now_ns: int) -> int:
         """Weight that the address has used in this minute."""
         known = self._addresses.get(_subnet(address) if ":" in address else address)

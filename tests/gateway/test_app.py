@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import hmac
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -69,10 +72,29 @@ def route(method: str, path: str, handler: Any, **more: Any) -> Route:
     return Route(method=method, path=path, handler=handler, summary="", tag="tried", **more)
 
 
+def no_funds(call: Call) -> None:
+    raise ApiError(errors.INSUFFICIENT)
+
+
+async def no_funds_later(call: Call) -> None:
+    await asyncio.sleep(0)
+    no_funds(call)
+
+
+def no_funds_in_time(call: Call) -> Later:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.set_result(None)
+    return Later(future, lambda found: no_funds(call))
+
+
 ROUTES = (
     route("GET", "/api/v3/things", say_order, parameters=Order),
     route("POST", "/api/v3/things", say_order, parameters=Order),
     route("POST", "/api/v3/mine", say_caller, access=Access.TRADE, orders=1),
+    route("POST", "/api/v3/refused", no_funds, access=Access.TRADE, orders=1),
+    route("POST", "/api/v3/refused/later", no_funds_later, access=Access.TRADE, orders=1),
+    route("POST", "/api/v3/refused/in/time", no_funds_in_time, access=Access.TRADE, orders=2),
+    route("POST", "/api/v3/refused/failed", fail, access=Access.TRADE, orders=1),
     route("GET", "/api/v1/things/{number}", say_later),
     route("GET", "/api/v3/fails", fail),
     route("GET", "/api/v1/fails", fail),
@@ -260,23 +282,82 @@ def test_weight_is_counted_by_what_is_asked_for_and_ends_in_429(app):
     assert int(headers["Retry-After"]) > 0
 
 
-@in_loop
-async def test_a_signed_request_is_known_by_its_key_and_counts_as_an_order(app, tmp_path):
-    store = KeyFile(tmp_path / "keys", b"correct horse battery")
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("GET", "/api/v3/things?symbol=A&side=buy", 400),
+        ("GET", "/api/v3/fails", 500),
+        ("GET", "/api/v1/fails", 500),
+        ("GET", "/api/v3/nothing", 404),
+        ("DELETE", "/api/v3/things", 405),
+        ("GET", "/api/v3/heavy?symbol=A&side=BUY&limit=101", 429),
+        ("POST", "/api/v3/mine", 401),
+    ],
+)
+def test_a_refusal_tells_what_is_used_of_the_limits(app, method, target, status):
+    answer(app, "GET", "/api/v3/heavy?symbol=A&side=BUY&limit=7")
+    found, _, headers = answer(app, method, target)
+    assert found == status
+    assert headers["X-MBX-USED-WEIGHT-1M"] == str(app.gateway.limits.used_weight("10.0.0.9", NOW_NS))
+    assert int(headers["X-MBX-USED-WEIGHT-1M"]) >= 8
+    assert "X-MBX-ORDER-COUNT-10S" not in headers
+
+
+@contextlib.asynccontextmanager
+async def signer(app: App, path: Path) -> AsyncIterator[Callable[[str], str]]:
+    """What makes a signed target of a path, for a key `alice` of account 7."""
+    store = KeyFile(path / "keys", b"correct horse battery")
     store.initialise()
     secret = store.create_key("alice", permissions=int(Permission.TRADE), account=7).secret.hex()
     await app.gateway.keys.open()
+    query = urlencode({"timestamp": NOW_NS // 1_000_000})
+    signature = hmac.new(secret.encode(), query.encode(), hashlib.sha256).hexdigest()
     try:
-        query = urlencode({"timestamp": NOW_NS // 1_000_000})
-        signature = hmac.new(secret.encode(), query.encode(), hashlib.sha256).hexdigest()
-        status, said, headers = answer(app, "POST", f"/api/v3/mine?{query}&signature={signature}", x_mbx_apikey="alice")
-        assert (status, said["account"], len(said["nonce"])) == (200, 7, 32)
-        assert headers["X-MBX-ORDER-COUNT-10S"] == "1"
-        status, said, _ = answer(app, "POST", f"/api/v3/mine?{query}&signature={'0' * 64}", x_mbx_apikey="alice")
-        assert (status, said) == (400, {"code": -1022, "msg": "Signature for this request is not valid."})
-        assert answer(app, "POST", "/api/v3/mine")[0] == 401
+        yield lambda target: f"{target}?{query}&signature={signature}"
     finally:
         await app.gateway.keys.close()
+
+
+@in_loop
+async def test_a_signed_request_is_known_by_its_key_and_counts_as_an_order(app, tmp_path):
+    async with signer(app, tmp_path) as signed:
+        target = signed("/api/v3/mine")
+        status, said, headers = answer(app, "POST", target, x_mbx_apikey="alice")
+        assert (status, said["account"], len(said["nonce"])) == (200, 7, 32)
+        assert headers["X-MBX-ORDER-COUNT-10S"] == "1"
+        status, said, _ = answer(app, "POST", target[:-64] + "0" * 64, x_mbx_apikey="alice")
+        assert (status, said) == (400, {"code": -1022, "msg": "Signature for this request is not valid."})
+        assert answer(app, "POST", "/api/v3/mine")[0] == 401
+
+
+@in_loop
+async def test_an_order_that_counted_and_was_refused_tells_the_counts(app, tmp_path):
+    async with signer(app, tmp_path) as signed:
+        counts = 0
+        for path, orders, expected in (
+            ("refused", 1, 400),
+            ("refused/later", 1, 400),
+            ("refused/in/time", 2, 400),
+            ("refused/failed", 1, 500),
+        ):
+            counts += orders
+            found = app.handle(ask("POST", signed(f"/api/v3/{path}"), x_mbx_apikey="alice"))
+            if not isinstance(found, Response):
+                done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+                found.add_done_callback(done.set_result)
+                found = (await done).result()
+            headers = dict(found.headers)
+            assert found.status == expected
+            assert headers["X-MBX-ORDER-COUNT-10S"] == headers["X-MBX-ORDER-COUNT-1D"] == str(counts)
+            assert headers["X-MBX-USED-WEIGHT-1M"] == str(app.gateway.limits.used_weight("10.0.0.9", NOW_NS))
+
+
+def test_who_is_banned_is_told_when_it_ends_and_no_weight(app):
+    while answer(app, "GET", "/api/v3/heavy?symbol=A&side=BUY&limit=90")[0] != 418:
+        pass
+    status, _, headers = answer(app, "GET", "/api/v3/things?symbol=A&side=BUY")
+    assert (status, headers["Retry-After"]) == (418, "120")
+    assert "X-MBX-USED-WEIGHT-1M" not in headers
 
 
 def test_a_websocket_goes_to_the_longest_prefix_and_is_refused_elsewhere(app):

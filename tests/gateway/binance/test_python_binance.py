@@ -133,9 +133,12 @@ def test_refusals_have_their_codes(alice: Any) -> None:
         alice.order_limit_buy(symbol="BTCUSD", quantity="100000", price="60000")
     assert caught.value.code == -2010
     assert caught.value.message == "Account has insufficient balance for requested action."
+    told = caught.value.response.headers
+    assert min(int(told[f"x-mbx-order-count-{period}"]) for period in ("10s", "1d")) >= 1
     with pytest.raises(BinanceAPIException) as caught:
         alice.cancel_order(symbol="BTCUSD", orderId=987654321)
     assert (caught.value.code, caught.value.status_code) == (-2011, 400)
     with pytest.raises(BinanceAPIException) as caught:
         alice.get_order_book(symbol="NOSUCH")
     assert caught.value.code == -1121
+    assert int(caught.value.response.headers["x-mbx-used-weight-1m"]) >= 1

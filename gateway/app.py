@@ -24,6 +24,7 @@ from gateway import errors
 from gateway.assets import PAGES, Assets
 from gateway.errors import ApiError, Problem
 from gateway.routing import JSON, Access, Call, Later, NoParameters, Reply, Request, Response, Route, SocketRoute
+from gateway.websocket import shown
 from schemas.vocabulary import Permission
 
 if TYPE_CHECKING:
@@ -280,7 +281,7 @@ class App:
         """headers: of what was counted; none: it was refused before, and only the address's weight is told."""
         if not isinstance(error, ApiError):
             where = "".join(traceback.format_exception(error)[-6:])
-            self._log.error("handler_failed", request_id=request.request_id, path=request.path, error=where)
+            self._log.error("handler_failed", request_id=request.request_id, path=shown(request.path), error=where)
             error = ApiError(errors.INTERNAL, hint="the log has more under the request id")
         response = render(error, request)
         if not headers and error.problem is not errors.BANNED:  # of whom nothing is counted any more

@@ -110,6 +110,8 @@ class Socket:
 
 
 def make_socket(gateway: Any, request: Request) -> Any:
+    if request.path.endswith("/fails"):
+        raise ZeroDivisionError("nobody expected this")
     if request.path.endswith("/nothing"):
         raise ApiError(errors.NOT_FOUND)
     return Socket()
@@ -370,6 +372,16 @@ def test_a_websocket_goes_to_the_longest_prefix_and_is_refused_elsewhere(app):
         assert refused.status == 404
     app.open = False
     assert app.upgrade(ask("GET", "/ws")).status == 503
+
+
+def test_a_listen_key_is_never_in_the_log(app, log_path):
+    refused = app.upgrade(ask("GET", "/ws/0123456789abcdef/fails"))
+    assert isinstance(refused, Response)
+    assert refused.status == 500
+    app._log.flush()
+    [line] = [orjson.loads(line) for line in log_path.read_bytes().splitlines()]
+    assert (line["event"], line["path"]) == ("handler_failed", "/ws/...")
+    assert "0123456789abcdef" not in log_path.read_text()
 
 
 def test_a_route_stands_in_the_table_once(app):

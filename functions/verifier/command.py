@@ -11,17 +11,18 @@ from typing import Any, Final
 
 from functions.verifier.errors import ArchiveUnsound, VerifyFailed
 
-__all__ = ["answer_of", "command"]
+__all__ = ["PASS_RUNS_MAX", "answer_of", "check_pass", "command"]
 
 EXIT_UNSOUND: Final = 5
 TOLD_CHARACTERS_MAX: Final = 2000
+PASS_RUNS_MAX: Final = 30  # calls of a full pass, one a day
 
 
 def command(program: str, bucket: str, shard: int, *, full: bool, limit_s: int) -> list[str]:
-    """The program's arguments. full: from the first record, not from the newest checkpoint."""
+    """The program's arguments. full: the next part of a pass over all records, not what is new since the checkpoint."""
     words = [program, "journal", "verify", "--archive", f"s3://{bucket}/", "--shard", str(shard)]
     words += ["--record", "--statements", "--limit-s", str(limit_s), "--json"]
-    return words if full else [*words, "--resume"]
+    return [*words, "--full-pass" if full else "--resume"]
 
 
 def answer_of(code: int, out: str, err: str, where: str) -> dict[str, Any]:
@@ -41,4 +42,17 @@ def answer_of(code: int, out: str, err: str, where: str) -> dict[str, Any]:
         f"the archive must be verified, was not: {told}",
         detail=f"{where}, exit code {code}" + (f"; {said.get('detail', '')}" if isinstance(said, dict) else ""),
         hint="nothing is known about the archive by this; look at the cause and let it run again",
+    )
+
+
+def check_pass(answer: dict[str, Any], where: str) -> None:
+    """A pass over all of an archive must come to its end, or nobody reads what lies there. Raises VerifyFailed."""
+    if answer["complete"] or answer["full_pass_runs"] % PASS_RUNS_MAX:
+        return
+    raise VerifyFailed(
+        f"a full pass over the archive must end within {PASS_RUNS_MAX} runs, is at sequence "
+        f"{answer['last_sequence']} of {answer['archive_last_sequence']} after {answer['full_pass_runs']}",
+        detail=where,
+        hint="what was read is sound and it goes on, but an altered object behind that is found late or never: run "
+        "`ironbook journal verify --archive` on a machine without a time limit, or call the verifier more often",
     )

@@ -1,4 +1,4 @@
-"""Lambda's way in: {"shard": 0, "full": false} ──▶ what was verified."""
+"""Lambda's way in: {"shard": 0, "full": false} ──▶ what was verified. full: the next part of a pass over everything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functions.common.aws import Clients, tell_failure
 from functions.common.errors import EventInvalid
 from functions.common.log import logger
 from functions.common.settings import load, need, need_object
-from functions.verifier.command import answer_of, command
+from functions.verifier.command import answer_of, check_pass, command
 from functions.verifier.errors import VerifyFailed
 from functions.verifier.settings import Settings
 
@@ -51,9 +51,12 @@ def _run(settings: Settings, event: dict[str, Any], context: Any) -> dict[str, A
         raise VerifyFailed(
             f"an archive must be verified within {allowed_s} s, was not",
             detail=where,
-            hint="a day that takes longer, or a full replay, runs where there is more time: the same image or "
+            hint="a day that takes longer runs where there is more time: the same image or "
             "`ironbook journal verify --archive` on any machine, with --record",
         ) from None
     except OSError as error:
         raise VerifyFailed(f"the program must start: {error}", detail=settings.program) from None
-    return answer_of(done.returncode, done.stdout, done.stderr, where)
+    answer = answer_of(done.returncode, done.stdout, done.stderr, where)
+    if full:
+        check_pass(answer, where)
+    return answer

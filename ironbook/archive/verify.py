@@ -3,6 +3,7 @@
     entries ──▶ records of one object at a time ──▶ Replay ──▶ verified/<shard>/<last>.json
        ▲                                              ├─ each day that ended ──▶ statements/<shard>/<day>.…
        └─ from the first record, or from the checkpoint of the newest verified/…json (a snapshot as of the end of a day)
+          or, in a full pass, from where its last run ended (verified/full/<shard>.json)
 
 One object is in memory at a time; nothing is on disk. What is written is written only where nothing is, or where the
 same is; a day's statement that was partial is replaced.
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint", "find_break", "head_and_checkpoint", "state_day", "verify"]
 
 FORMAT: Final = 1
+FULL: Final = "verified/full/"  # beside the shards: what a full pass keeps is nothing that a daily run begins at
 PUTS_MAX: Final = 3  # of a statement, while other verifiers write it too
 Told = Callable[[int], None]
 
@@ -88,6 +90,53 @@ def head_and_checkpoint(store: Store, shard: int) -> tuple[Head, Checkpoint | No
     return head, checkpoint
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Pass:
+    """A full pass: a replay from the first record that goes on over several runs, and then begins anew.
+
+    A run begins at the state that the run before it saved, under a key of the pass and known by its SHA-256. No state
+    of a daily verification gets into it: what was altered in an object since that was proved is read again, and found.
+    """
+
+    key: str
+    tag: str | None  # of what was read, by which it is replaced
+    runs: int  # of this pass, before this one
+    point: Checkpoint | None  # None: it begins at the first record
+
+    @classmethod
+    def read(cls, store: Store, shard: int) -> _Pass:
+        """Raises ArchiveInvalid."""
+        key = f"{FULL}{shard:05d}.json"
+        found = store.get(key)
+        if found is None:
+            return cls(key=key, tag=None, runs=0, point=None)
+        try:
+            said = orjson.loads(found.data)
+            point = None if said["checkpoint"] is None else Checkpoint(**said["checkpoint"])
+            return cls(key=key, tag=found.tag, runs=0 if point is None else int(said["runs"]), point=point)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise ArchiveInvalid(
+                f"the mark of a full pass must be as it was written, is not: {type(error).__name__}",
+                detail=store.place + key,
+                hint="bring its last good version back, or remove it: the pass begins anew",
+            ) from None
+
+    def write(self, store: Store, shard: int, answer: dict[str, Any], point: Checkpoint | None) -> None:
+        """Where the next run begins: at `point`, or with None anew. Raises ServiceFailed."""
+        said = {"format": FORMAT, "shard": shard, "runs": self.runs + 1, "sequence": answer["last_sequence"]}
+        said["checkpoint"] = None if point is None else dataclasses.asdict(point)
+        data = orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+        if store.put(self.key, data, self.tag) is None:
+            raise _another_pass(store.place + self.key)
+
+
+def _another_pass(where: str) -> ServiceFailed:
+    return ServiceFailed(
+        "one full pass at a time must go on over a shard, another has meanwhile", detail=where,
+        hint="what this run read is sound; let the next one go on",
+    )  # fmt: skip
+
+
 def _load(store: Store, point: Checkpoint, options: dict[str, int]) -> _engine.Core:
     from engine_node import _engine
 
@@ -97,7 +146,9 @@ def _load(store: Store, point: Checkpoint, options: dict[str, int]) -> _engine.C
             f"a checkpoint must be there with digest {point.sha256}, "
             + ("is missing" if found is None else f"has {sha256(found.data)}"),
             detail=store.place + point.key,
-            hint="replay from the first record: ironbook journal verify --archive … without --resume",
+            hint=f"remove {FULL}….json of the shard: the full pass begins anew"
+            if point.key.startswith(FULL)
+            else "replay from the first record: ironbook journal verify --archive … without --resume",
         )
     core = _engine.Core.load(found.data, **options)
     if (core.sequence(), f"{core.digest():016x}") != (point.sequence, point.digest):
@@ -165,6 +216,7 @@ class _Run:
     late: Callable[[], bool]
     scale: int
     point: Checkpoint | None
+    full_pass: bool
     written: list[str] = dataclasses.field(default_factory=list)
 
     def on_day(self, closed: Closed, replay: Replay) -> None:
@@ -174,7 +226,7 @@ class _Run:
         if closed.partial or not self.record:
             return
         late = self.late()
-        if late or closed.day == self.last_day - 1:
+        if late or (closed.day == self.last_day - 1 and not self.full_pass):
             self.point = self._save(replay, closed.day)
         if late:
             raise _Enough
@@ -182,10 +234,14 @@ class _Run:
     def _save(self, replay: Replay, day: int) -> Checkpoint:
         core = replay.core
         data = core.save()
-        key = f"{_prefix(replay.shard)}{core.sequence():020d}-{core.digest():016x}.snap"
+        prefix = f"{FULL}{replay.shard:05d}/" if self.full_pass else _prefix(replay.shard)
+        key = f"{prefix}{core.sequence():020d}-{core.digest():016x}.snap"
         if self.store.put(key, data, None) is None:
             found = self.store.get(key)
-            data = b"" if found is None else found.data  # the same state; a snapshot's bytes may differ
+            if not self.full_pass:
+                data = b"" if found is None else found.data  # the same state; a snapshot's bytes may differ
+            elif not _put_over(self.store, key, found, data):  # of another pass: this one trusts its own bytes only
+                raise _another_pass(self.store.place + key)
         return Checkpoint(
             key=key, sha256=sha256(data), sequence=core.sequence(), digest=f"{core.digest():016x}",
             day=day_text(day), scale=self.scale, ledger=replay.ledger.to_json(),
@@ -193,12 +249,13 @@ class _Run:
 
 
 def verify(
-    store: Store, shard: int, *, resume: bool = False, record: bool = False, statements: bool = False,
-    told: Told = lambda sequence: None, late: Callable[[], bool] = lambda: False,
+    store: Store, shard: int, *, resume: bool = False, full_pass: bool = False, record: bool = False,
+    statements: bool = False, told: Told = lambda sequence: None, late: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:  # fmt: skip
     """Prove the archive; what was found. Raises ArchiveInvalid, which names key, sequence and offset.
 
     resume      begin at the newest checkpoint, not at the first record
+    full_pass   go on where the run before of a full pass was late; from the first record when it was not. With record
     record      write verified/…json, and a checkpoint at the end of the last whole day
     statements  write the statement of every day that was replayed
     late        asked at each day's end, when recording: True ends there, with a checkpoint to resume from
@@ -211,11 +268,13 @@ def verify(
             detail=f"{store.place}journal/{shard:05d}/",
             hint="is it the right shard? The archiver writes there",
         )
-    begin = newer if resume else None
+    going = _Pass.read(store, shard) if full_pass and record else None
+    begin = going.point if going is not None else newer if resume else None
     if begin is not None:
         check_names(store, head)
     for scale in SCALES if begin is None else [scale for scale in SCALES if scale >= begin.scale]:
-        run = _Run(store, head, day_of(last.last_received_ns), statements, record, late, scale, newer)
+        last_day = day_of(last.last_received_ns)
+        run = _Run(store, head, last_day, statements, record, late, scale, newer, going is not None)
         follow = run.on_day if statements or record else None
         try:
             replay = _begin(store, shard, begin, scale, follow)
@@ -233,6 +292,7 @@ def verify(
         "from": "the first record" if begin is None else begin.key,
         "first_sequence": 1 if begin is None else begin.sequence + 1,
         "last_sequence": replay.core.sequence(),
+        "archive_last_sequence": head.last_sequence,
         "records": replay.records,
         "objects": objects,
         "digest_records": replay.digest_records,
@@ -242,7 +302,11 @@ def verify(
         "statements": run.written,
     }
     if record:
-        answer["verified"] = _put_verified(store, answer, run.point)
+        own = newer if newer is not None and newer.sequence <= replay.core.sequence() else None
+        answer["verified"] = _put_verified(store, answer, run.point if going is None else own)
+    if going is not None:
+        going.write(store, shard, answer, None if answer["complete"] else run.point)
+        answer["full_pass_runs"] = going.runs + 1
     return answer
 
 

@@ -29,14 +29,16 @@ BATCH_RECORDS = 16_384
 
 
 def verify_archive(
-    archive: str, shard: int, *, resume: bool, record: bool, statements: bool, limit_s: int, json: bool
-) -> None:  # fmt: skip
+    archive: str, shard: int, *, resume: bool, full_pass: bool, record: bool, statements: bool, limit_s: int, json: bool
+) -> None:
     """The body of `ironbook journal verify --archive`."""
     store = open_store(archive)
     began_s = time.monotonic()
     with progress("replaying", None, quiet=json) as at:
         late = functools.partial(_later_than, began_s + limit_s if limit_s else float("inf"))
-        answer = verify(store, shard, resume=resume, record=record, statements=statements, told=at, late=late)
+        answer = verify(
+            store, shard, resume=resume, full_pass=full_pass, record=record, statements=statements, told=at, late=late
+        )
     answer["records_per_s"] = round(answer["records"] / max(1e-9, time.monotonic() - began_s))
 
     def render(console: Any) -> None:

@@ -92,6 +92,14 @@ def verify(
     resume: Annotated[
         bool, typer.Option("--resume", help="Archive: begin at its newest checkpoint instead of the first record.")
     ] = False,
+    full_pass: Annotated[
+        bool,
+        typer.Option(
+            "--full-pass",
+            help="Archive, with --record: from the first record, over several runs: each goes on where the last one "
+            "was late, and behind the end the next begins anew.",
+        ),
+    ] = False,
     record: Annotated[
         bool, typer.Option("--record", help="Archive: write verified/… into it, and a checkpoint to resume from.")
     ] = False,
@@ -120,11 +128,16 @@ def verify(
       ironbook journal verify --archive s3://firm-archive/ --shard 0
     """
     if archive is not None:
-        verify_archive(archive, shard, resume=resume, record=record, statements=statements, limit_s=limit_s, json=json)
+        if full_pass and (resume or not record):
+            raise typer.BadParameter("--full-pass must be with --record, to know where to go on, and without --resume")
+        verify_archive(
+            archive, shard, resume=resume, full_pass=full_pass, record=record, statements=statements, limit_s=limit_s,
+            json=json,
+        )  # fmt: skip
         return
-    if resume or record or statements or limit_s:
+    if resume or full_pass or record or statements or limit_s:
         raise typer.BadParameter(
-            "--resume, --record, --statements and --limit-s are of an archive: name it with --archive"
+            "--resume, --full-pass, --record, --statements and --limit-s are of an archive: name it with --archive"
         )
     answer = _verified(data, from_snapshot, quiet=json)
 

@@ -21,7 +21,7 @@ locals {
     merge([for shard in var.shards : {
       "archive-minute-${shard}" = { function = "archiver", when = "rate(1 minute)", event = { shard = shard }, why = "What the journal topic of shard ${shard} has and the archive has not." }
       "verify-daily-${shard}"   = { function = "verifier", when = "cron(30 0 * * ? *)", event = { shard = shard }, why = "Replays what is new in the archive of shard ${shard} and states yesterday's ledger, before the report." }
-      "verify-weekly-${shard}"  = { function = "verifier", when = "cron(0 5 ? * SUN *)", event = { shard = shard, full = true }, why = "Replays all of the archive of shard ${shard}: what was altered in old objects is found." }
+      "verify-full-${shard}"    = { function = "verifier", when = "cron(0 5 * * ? *)", event = { shard = shard, full = true }, why = "The next part of a pass over all of the archive of shard ${shard}: what was altered in old objects is found." }
     }]...),
   )
 }

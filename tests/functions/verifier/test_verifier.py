@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import re
@@ -14,7 +15,7 @@ import pytest
 
 from functions.common.errors import EventInvalid
 from functions.common.invoke import Context
-from functions.verifier.command import answer_of, command
+from functions.verifier.command import PASS_RUNS_MAX, answer_of, check_pass, command
 from functions.verifier.errors import ArchiveUnsound, VerifyFailed
 from functions.verifier.handler import handle
 from ironbook.archive.stores import S3Store
@@ -153,10 +154,63 @@ def test_a_long_archive_is_verified_in_parts_that_end_with_a_day(aws: Aws, store
     assert verify(store, 0)["digest"] == answer["digest"]
 
 
+@pytest.fixture
+def late(tmp_path: Path) -> str:
+    """The program, always late: each call ends with the first day that it replays, as one of a long archive does."""
+    program = tmp_path / "late"
+    program.write_text(
+        f"#!{sys.executable}\nfrom ironbook.cli import _archive, main\n"
+        "_archive._later_than = lambda moment_s: True\nmain()\n"
+    )
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_a_full_replay_that_does_not_fit_in_one_call_goes_on_with_the_next(
+    aws: Aws, store: S3Store, late: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ironbook.archive.verify import verify
+
+    entries = write_archive(store, 0, RECORDS, ENDS)
+    verify(store, 0, record=True, statements=True)
+    settle(monkeypatch, PROGRAM=late)
+    answer = handle({"full": True}, Context("verifier"))
+    assert (answer["complete"], answer["full_pass_runs"], answer["archive_last_sequence"]) == (False, 1, LAST)
+    assert answer["last_sequence"] < entries[2].first_sequence, "far from what is altered now"
+
+    found = store.get(entries[2].key)
+    assert found is not None
+    put_over(store, entries[2].key, found.data[:-1] + bytes([found.data[-1] ^ 1]))
+    with pytest.raises(ArchiveUnsound) as unsound:
+        handle({"full": True}, Context("verifier"))
+    assert entries[2].key in unsound.value.detail
+
+
+def test_people_are_told_of_a_full_pass_that_does_not_end(
+    aws: Aws, store: S3Store, alerts: Topic, late: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_archive(store, 0, RECORDS, ENDS)
+    settle(monkeypatch, PROGRAM=late, ALERTS_TOPIC_ARN=alerts.arn)
+    monkeypatch.setattr("functions.verifier.command.PASS_RUNS_MAX", 1)
+    with pytest.raises(VerifyFailed, match=rf"must end within 1 runs, is at sequence \d+ of {LAST}") as told:
+        handle({"full": True}, Context("verifier"))
+    assert "without a time limit" in told.value.hint
+    assert [alert["Subject"] for alert in alerts.told()] == ["Ironbook verifier: verify_failed"]
+    assert store.get("verified/full/00000.json") is not None, "it goes on all the same"
+
+
+def test_a_pass_that_does_not_end_is_told_of_now_and_then() -> None:
+    so_far = {"complete": False, "last_sequence": 5, "archive_last_sequence": 9}
+    for runs in range(1, 3 * PASS_RUNS_MAX + 1):
+        with contextlib.nullcontext() if runs % PASS_RUNS_MAX else pytest.raises(VerifyFailed):
+            check_pass(so_far | {"full_pass_runs": runs}, "s3://b/")
+        check_pass(so_far | {"complete": True, "full_pass_runs": runs}, "s3://b/")
+
+
 def test_answers_of_the_program_are_read_for_what_they_are() -> None:
     assert command("ironbook", "b", 7, full=True, limit_s=9)[1:5] == ["journal", "verify", "--archive", "s3://b/"]
-    assert "--resume" not in command("ironbook", "b", 7, full=True, limit_s=9)
-    assert "--resume" in command("ironbook", "b", 7, full=False, limit_s=9)
+    assert command("ironbook", "b", 7, full=True, limit_s=9)[-1] == "--full-pass"
+    assert command("ironbook", "b", 7, full=False, limit_s=9)[-1] == "--resume"
     assert answer_of(0, '{"sound":true}\n', "", "")["sound"]
     for code, out in ((0, ""), (0, '{"sound":false}'), (1, "{"), (5, "no JSON"), (-9, "")):
         with pytest.raises(VerifyFailed):

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine_node import _engine
-from ironbook import ArchiveInvalid, InputInvalid
+from ironbook import ArchiveInvalid, InputInvalid, ServiceFailed
 from ironbook.archive import reading
 from ironbook.archive.layout import Entry, encode, head_key, manifest_key
 from ironbook.archive.reading import check_names, read_head
@@ -322,6 +322,64 @@ def test_an_altered_checkpoint_is_not_begun_from(directory: DirectoryStore) -> N
     with pytest.raises(ArchiveInvalid, match="a checkpoint must be there with digest"):
         verify(directory, SHARD, resume=True)
     assert verify(directory, SHARD)["sound"], "a full replay needs none"
+
+
+def test_a_full_pass_goes_on_over_runs_to_the_end_and_then_begins_anew(store: Store) -> None:
+    verify(store, SHARD, record=True, statements=True)
+    daily = {key: store.get(key) for key in store.keys("")}
+    answers = [verify(store, SHARD, full_pass=True, record=True, statements=True, late=lambda: True) for _ in range(5)]
+    assert [answer["complete"] for answer in answers] == [False, False, False, True, False]
+    assert [answer["full_pass_runs"] for answer in answers] == [1, 2, 3, 4, 1]
+    assert [answer["first_sequence"] for answer in answers[1:4]] == [a["last_sequence"] + 1 for a in answers[:3]]
+    assert (answers[3]["last_sequence"], answers[3]["archive_last_sequence"]) == (LAST, LAST)
+    assert (answers[4]["from"], answers[4]["first_sequence"]) == ("the first record", 1)
+    assert {key: store.get(key) for key in daily} == daily, "what the daily run left is as it was"
+    resumed = verify(store, SHARD, resume=True)
+    assert resumed["from"].startswith("verified/00000/")
+    whole = verify(store, SHARD, full_pass=True, record=True)
+    assert (whole["complete"], whole["full_pass_runs"]) == (True, 2)
+
+
+def test_a_full_pass_goes_on_at_its_own_states_only(directory: DirectoryStore) -> None:
+    def run() -> dict[str, Any]:
+        return verify(directory, SHARD, full_pass=True, record=True, statements=True, late=lambda: True)
+
+    write_archive(directory, SHARD, RECORDS, ENDS)
+    verify(directory, SHARD, record=True)
+    daily = next(key for key in directory.keys("verified/00000/") if key.endswith(".snap"))
+    put_over(directory, daily, b"something else")
+    first = run()
+    sequence = first["last_sequence"]
+    state = f"verified/full/00000/{sequence:020d}-{first['digest']}.snap"
+    while not run()["complete"]:
+        pass
+    put_over(directory, state, b"something else")
+    assert run()["last_sequence"] == sequence, "a pass does not take what lies where it writes"
+    assert run()["first_sequence"] == sequence + 1
+
+    while not run()["complete"]:
+        pass
+    run()
+    put_over(directory, state, b"something else")
+    with pytest.raises(ArchiveInvalid, match="a checkpoint must be there with digest") as found:
+        run()
+    assert "the full pass begins anew" in found.value.hint
+    put_over(directory, "verified/full/00000.json", b"{}")
+    with pytest.raises(ArchiveInvalid, match="the mark of a full pass must be as it was written"):
+        run()
+    forget(directory, "verified/full/00000.json")
+    assert run()["from"] == "the first record"
+
+
+def test_two_full_passes_at_once_are_told(directory: DirectoryStore) -> None:
+    write_archive(directory, SHARD, RECORDS, ENDS)
+
+    def late() -> bool:  # while another ends
+        verify(directory, SHARD, full_pass=True, record=True)
+        return True
+
+    with pytest.raises(ServiceFailed, match="one full pass at a time"):
+        verify(directory, SHARD, full_pass=True, record=True, late=late)
 
 
 def test_another_state_than_that_of_an_earlier_verification_is_a_fault(directory: DirectoryStore) -> None:

@@ -50,7 +50,7 @@ run "schedules_call_what_they_are_for" {
   command = apply
 
   assert {
-    condition     = { for name, rule in aws_cloudwatch_event_rule.this : name => rule.schedule_expression } == { report-daily = "cron(0 2 * * ? *)", rotation-drive = "rate(5 minutes)", archive-minute-0 = "rate(1 minute)", verify-daily-0 = "cron(30 0 * * ? *)", verify-weekly-0 = "cron(0 5 ? * SUN *)", canary-minutely = "rate(1 minute)" }
+    condition     = { for name, rule in aws_cloudwatch_event_rule.this : name => rule.schedule_expression } == { report-daily = "cron(0 2 * * ? *)", rotation-drive = "rate(5 minutes)", archive-minute-0 = "rate(1 minute)", verify-daily-0 = "cron(30 0 * * ? *)", verify-full-0 = "cron(0 5 * * ? *)", canary-minutely = "rate(1 minute)" }
     error_message = "schedules must be those of the README"
   }
   assert {
@@ -72,8 +72,8 @@ run "every_shard_is_archived_and_verified" {
       archive-minute-3 = { shard = 3 }
       verify-daily-0   = { shard = 0 }
       verify-daily-3   = { shard = 3 }
-      verify-weekly-0  = { shard = 0, full = true }
-      verify-weekly-3  = { shard = 3, full = true }
+      verify-full-0    = { shard = 0, full = true }
+      verify-full-3    = { shard = 3, full = true }
     }
     error_message = "each shard must have its own calls"
   }

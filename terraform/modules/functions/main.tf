@@ -1,9 +1,10 @@
 # The functions: each its own package, role, log group and schedule; what fails is tried again, then kept and told.
 
 locals {
-  # memory_mib, timeout_s, temporary_mib: sizes measured in docs/guides. at_once: executions at the same time.
+  # memory_mib also buys CPU: a whole one from 1769 on, which a large day's reports need to end in time (docs/guides/reports.md
+  # has its figures, of memory too). What the others have is room. at_once: executions at the same time.
   functions = {
-    reporting = { memory_mib = 1024, timeout_s = 900, temporary_mib = 10240, at_once = 2, handler = "functions.reporting.handler.handle" }
+    reporting = { memory_mib = 2048, timeout_s = 900, temporary_mib = 10240, at_once = 2, handler = "functions.reporting.handler.handle" }
     rotation  = { memory_mib = 512, timeout_s = 300, temporary_mib = 512, at_once = 5, handler = "functions.rotation.handler.handle" }
     archiver  = { memory_mib = 1024, timeout_s = 300, temporary_mib = 2048, at_once = length(var.shards), handler = "functions.archiver.handler.handle" }
     verifier  = { memory_mib = 4096, timeout_s = 900, temporary_mib = 10240, at_once = length(var.shards), handler = null }

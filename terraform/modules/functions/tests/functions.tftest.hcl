@@ -41,6 +41,10 @@ run "each_function_has_its_own_package_role_log_group_and_bounds" {
     error_message = "the verifier must be a container image"
   }
   assert {
+    condition     = aws_lambda_function.this["reporting"].memory_size >= 1769
+    error_message = "reports of a large day must have a whole CPU, which Lambda gives from 1769 MiB on"
+  }
+  assert {
     condition     = aws_lambda_function.this["reporting"].environment[0].variables["IRONBOOK_FUNCTION_REPORTS_BUCKET"] == "reports"
     error_message = "settings must become variables"
   }

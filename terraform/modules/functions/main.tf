@@ -12,17 +12,16 @@ locals {
   }
   packaged = { for function, facts in local.functions : function => facts if facts.handler != null }
 
+  # What calls them, when and with what event. A call of each_shard is for one shard, which has its journal topic, its objects
+  # and its ledger. In a file of its own, so that the functions' tests give them the very same events.
+  written = jsondecode(file("${path.module}/schedules.json"))
   schedules = merge(
-    {
-      report-daily    = { function = "reporting", when = var.report_schedule, event = {}, why = "Yesterday's reports." }
-      rotation-drive  = { function = "rotation", when = "rate(5 minutes)", event = { action = "drive" }, why = "Goes on with rotations that wait for a process, and ends old secrets." }
-      canary-minutely = { function = "canary", when = "rate(1 minute)", event = {}, why = "Places and cancels a signed order." }
-    },
-    # A call is for one shard: each has its journal topic, its objects and its ledger.
+    { for name, schedule in local.written.once : name => merge(schedule, { when = coalesce(schedule.when, var.report_schedule) }) },
     merge([for shard in var.shards : {
-      "archive-minute-${shard}" = { function = "archiver", when = "rate(1 minute)", event = { shard = shard }, why = "What the journal topic of shard ${shard} has and the archive has not." }
-      "verify-daily-${shard}"   = { function = "verifier", when = "cron(30 0 * * ? *)", event = { shard = shard }, why = "Replays what is new in the archive of shard ${shard} and states yesterday's ledger, before the report." }
-      "verify-full-${shard}"    = { function = "verifier", when = "cron(0 5 * * ? *)", event = { shard = shard, full = true }, why = "The next part of a pass over all of the archive of shard ${shard}: what was altered in old objects is found." }
+      for name, schedule in local.written.each_shard : "${name}-${shard}" => merge(schedule, {
+        event = merge(schedule.event, { shard = shard })
+        why   = "Shard ${shard}: ${schedule.why}"
+      })
     }]...),
   )
 }

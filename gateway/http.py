@@ -4,8 +4,8 @@
                    │ asks for a WebSocket ──Request──▶ upgrade ──▶ SocketHandler
                    └──────────────▶ Socket (websocket.py)
 
-No client costs others more than its share: connections are counted in all and for each address, and each of them has
-a time until which it must have gone on (`deadline_s`).
+No client costs others more than its share: connections are counted in all and for each address (of IPv6: each /64), and
+each of them has a time until which it must have gone on (`deadline_s`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any, Final, TypeAlias
 from engine_node.logs import Log
 from gateway import errors
 from gateway.connection import LINGER_S, TOO_MANY, Connection, Phase, Turn, plain_address, refusal
+from gateway.limits import client_share
 from gateway.metrics import Metrics
 from gateway.routing import Reply, Request, Response
 from gateway.settings import GatewaySettings, SettingsInvalid
@@ -81,7 +82,7 @@ class HttpServer:
         self._listening: list[socket.socket] = []
         self._accepting = False
         self._connections: set[Connection | Socket] = set()
-        self._by_address: Counter[str] = Counter()
+        self._by_address: Counter[str] = Counter()  # by client_share
         self._flush: list[Socket] = []
         self._timer: asyncio.TimerHandle | None = None
         self._empty: asyncio.Event | None = None  # set when the last connection of a server that stops has ended
@@ -196,7 +197,8 @@ class HttpServer:
         """A handshake of TLS counts as a connection from its first byte."""
         self.metrics.counters["http_connections"] += 1
         limit = self.settings.connection_count_per_address_max
-        crowded = self._by_address[address] >= limit and not self._trusts(address)
+        share = client_share(address)
+        crowded = self._by_address[share] >= limit and not self._trusts(address)
         if crowded or len(self._connections) >= self.count_max:
             self.metrics.counters["http_connections_refused"] += 1
             with contextlib.suppress(OSError):
@@ -209,7 +211,7 @@ class HttpServer:
         knocking.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(self, address)
         self._connections.add(connection)
-        self._by_address[address] += 1
+        self._by_address[share] += 1
         connection.arriving = self.loop.create_task(self._arrive(knocking, connection))
 
     async def _arrive(self, knocking: socket.socket, connection: Connection) -> None:
@@ -230,9 +232,10 @@ class HttpServer:
     def ended(self, connection: Connection | Socket, address: str) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
-        self._by_address[address] -= 1
-        if self._by_address[address] <= 0:
-            del self._by_address[address]
+        share = client_share(address)
+        self._by_address[share] -= 1
+        if self._by_address[share] <= 0:
+            del self._by_address[share]
         if isinstance(connection, Socket):
             self._count_sockets("sockets_closed", -1)
         if self._empty is not None and not self._connections:

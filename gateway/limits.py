@@ -18,7 +18,7 @@ from typing import Final
 from gateway.errors import BANNED, TOO_MANY_ORDERS, TOO_MANY_REQUESTS, ApiError, Problem
 from gateway.settings import GatewaySettings
 
-__all__ = ["Headers", "Limits"]
+__all__ = ["Headers", "Limits", "client_share"]
 
 SECOND_NS: Final = 1_000_000_000
 MINUTE_NS: Final = 60 * SECOND_NS
@@ -73,8 +73,7 @@ class Limits:
 
     def weight(self, address: str, n: int, now_ns: int) -> Headers:
         """Count a request of weight n; headers that tell how much is used. Raises TOO_MANY_REQUESTS, BANNED."""
-        if ":" in address:
-            address = _subnet(address)
+        address = client_share(address)
         if self._bans:
             self._check_ban(address, now_ns)
         minute = now_ns // MINUTE_NS
@@ -93,13 +92,12 @@ class Limits:
 
     def used_weight(self, address: str, now_ns: int) -> int:
         """Weight that the address has used in this minute."""
-        known = self._addresses.get(_subnet(address) if ":" in address else address)
+        known = self._addresses.get(client_share(address))
         return known.weight if known is not None and known.minute == now_ns // MINUTE_NS else 0
 
     def bad_signature(self, address: str, now_ns: int) -> None:
         """Count a wrong signature or key. Raises TOO_MANY_REQUESTS, BANNED when there were too many."""
-        if ":" in address:
-            address = _subnet(address)
+        address = client_share(address)
         minute = now_ns // MINUTE_NS
         known = self._addresses.get(address)
         if known is None or known.minute != minute:
@@ -206,6 +204,11 @@ def _order_headers(known: _Account) -> Headers:
 
 def _later(problem: Problem, text: str, wait_ns: int) -> ApiError:
     return ApiError(problem, text, retry_after=max(1, -(-wait_ns // SECOND_NS)))
+
+
+def client_share(address: str) -> str:
+    """What all addresses of one client have in common: what is counted of it is counted under this."""
+    return _subnet(address) if ":" in address else address
 
 
 @functools.lru_cache(maxsize=4096)

@@ -46,7 +46,7 @@ class GatewaySettings:
 
     # Bounds of one client and of all
     connection_count_max: int = env.integer(10_000, 1, 1_000_000, "Connections at once; more are closed.")
-    connection_count_per_address_max: int = env.integer(1_000, 1, 1_000_000, "The same, of one address.")
+    connection_count_per_address_max: int = env.integer(1_000, 1, 1_000_000, "The same, of one address, or /64.")
     header_bytes_max: int = env.integer(16_384, 1_024, 1 << 20, "Request line and headers together.")
     body_bytes_max: int = env.integer(65_536, 1_024, 1 << 24, "A request's body.")
     header_timeout: int = env.integer(10_000, 100, 600_000, "A request's headers must come within.")

@@ -206,6 +206,21 @@ def test_an_address_has_its_share_of_connections_and_all_have_theirs():
             assert two.answer().status == 503
 
 
+def test_an_ipv6_client_has_one_share_of_connections_for_its_whole_subnet(monkeypatch):
+    seen = iter(["2001:db8::1", "2001:db8::2:1", "2001:db8::3", "2001:db8:0:1::1", "2001:db8::4"])
+    monkeypatch.setattr("gateway.http.plain_address", lambda text: next(seen))
+    with Door(connection_count_per_address_max=2) as door, door.connect() as one, door.connect() as two:
+        assert one.request("GET", "/echo").json()["peer"] == "2001:db8::1"
+        assert two.request("GET", "/echo").json()["peer"] == "2001:db8::2:1"
+        with door.connect() as three, door.connect() as elsewhere:
+            assert three.answer().status == 503
+            assert elsewhere.request("GET", "/echo").status == 200
+        one.socket.close()
+        door.until(lambda: door.server.connection_count == 1, "all but one are gone")
+        with door.connect() as four:
+            assert four.request("GET", "/echo").status == 200, "what was given back can be had by another address"
+
+
 def test_a_websocket_counts_as_a_connection_and_gives_it_back():
     with Door(connection_count_max=1) as door:
         with door.connect() as line:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -196,6 +197,8 @@ class ApiSocket:
     async def _later(self, ask: _Ask, result: Awaitable[Any]) -> None:
         try:
             found = await result
+        except asyncio.CancelledError:  # not this request, but what it waits for: the client is told all the same
+            self._refuse(ask, ApiError(errors.OUTCOME_UNKNOWN))
         except Exception as error:
             self._refuse(ask, error)
         else:
@@ -206,10 +209,11 @@ class ApiSocket:
 
     def _refuse(self, ask: _Ask, error: Exception) -> None:
         if not isinstance(error, ApiError):
-            context = {"message": f"request {ask.method[:60]!r} of the WebSocket API failed", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
+            where, request_id = "".join(traceback.format_exception(error)[-6:]), self._request.request_id
+            self._gateway.log.error("socket_request_failed", request_id=request_id, method=ask.method[:60], error=where)
             error = ApiError(errors.INTERNAL)
-        said = {"code": error.problem.binance, "msg": error.text} | (error.more or {})
+        said: dict[str, Any] = {"code": error.problem.binance, "msg": error.text}
+        said |= error.more or {}
         self._send(ask, {"id": ask.number, "status": error.problem.status, "error": said})
 
     def _send(self, ask: _Ask, said: dict[str, Any]) -> None:

@@ -182,8 +182,10 @@ class LiveSocket:
                 raise ApiError(errors.PARAMETER, f"id must have at most {ID_LENGTH_MAX} characters.")
             self._do(said)
         except ApiError as error:
-            told = {"op": "error", "id": number, "code": error.problem.name, "message": error.text}
+            told: dict[str, object] = {"op": "error", "id": number, "code": error.problem.name, "message": error.text}
             told |= {name: text for name, text in (("detail", error.detail), ("hint", error.hint)) if text}
+            if error.retry_after is not None:
+                told["retry_after"] = error.retry_after
             self.socket.send(_encode(told))
 
     def _do(self, said: _Subscribe) -> None:

@@ -213,6 +213,9 @@ class ApiSocket:
             self._gateway.log.error("socket_request_failed", request_id=request_id, method=ask.method[:60], error=where)
             error = ApiError(errors.INTERNAL)
         said: dict[str, Any] = {"code": error.problem.binance, "msg": error.text}
+        if error.retry_after is not None:
+            now_ms = self._gateway.now_ns() // 1_000_000
+            said["data"] = {"serverTime": now_ms, "retryAfter": now_ms + error.retry_after * 1_000}
         said |= error.more or {}
         self._send(ask, {"id": ask.number, "status": error.problem.status, "error": said})
 

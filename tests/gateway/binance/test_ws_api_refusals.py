@@ -96,3 +96,18 @@ async def test_what_nobody_expected_is_told_as_500_and_logged_with_its_request(g
 async def test_a_request_whose_answer_is_lost_is_told_that_its_outcome_is_unknown(gateway: Any) -> None:
     answer = await Wire(gateway, "/ws-api/v3").ask(method="lost")
     assert (answer["status"], answer["error"]["code"]) == (504, -1007)
+
+
+@in_loop
+async def test_who_asks_too_often_is_told_when_to_ask_again(gateway: Any) -> None:
+    wire, now_ms = Wire(gateway, "/ws-api/v3"), START_NS // 1_000_000
+    assert "data" not in (await wire.ask(method="depth", params={"symbol": "NONE"}))["error"]
+    found: dict[int, Any] = {}
+    while 418 not in found:
+        answer = await wire.ask(method="exchangeInfo")
+        found[answer["status"]] = answer.get("error")
+    left_s = 60 - START_NS // 10**9 % 60
+    assert found[429]["data"] == {"serverTime": now_ms, "retryAfter": now_ms + left_s * 1_000}
+    assert found[418]["data"] == {"serverTime": now_ms, "retryAfter": now_ms + 120_000}
+    told = await Wire(gateway, "/api/v1/stream").ask(op="subscribe", channel="status")
+    assert (told["code"], told["retry_after"]) == ("banned", 120)

@@ -27,7 +27,7 @@ from ironbook.archive.reading import entries, newest, read_head
 from ironbook.archive.replay import SCALES, capacities
 from ironbook.archive.stores import Store
 
-__all__ = ["Retention", "fetch_snapshot", "retain", "shard_of"]
+__all__ = ["Retention", "any_published", "fetch_snapshot", "retain", "shard_of"]
 
 STATE_NAME: Final = "journal.state"
 STATE: Final = struct.Struct("<8sIIQ")  # magic, version, level, shard: schemas/wire/journal.md
@@ -220,6 +220,11 @@ def _remove(journal: Path, gone: list[int]) -> None:
 
 
 # ---- Elsewhere -------------------------------------------------------------------------------------------------------
+
+
+def any_published(store: Store, shard: int) -> bool:
+    """Is a snapshot there, good or bad? As long as there is none, the topic is not trimmed: it has every record."""
+    return any(snapshot_of(key) is not None for key in store.keys(snapshots_prefix(shard)))
 
 
 def fetch_snapshot(store: Store, shard: int, directory: Path, *, keep_count: int = KEEP_SNAPSHOTS) -> Path:

@@ -183,9 +183,12 @@ def fetch_snapshot(
     archive: ArchiveOption = None,
     shard: ShardOption = 0,
     keep: Annotated[int, typer.Option("--keep", help="Snapshots to keep in that directory.", min=1, max=100)] = 2,
+    if_any: Annotated[bool, typer.Option("--if-any", help="None is published yet: that is no error.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Copy the newest good published snapshot here, for a gateway or standby that begins at the journal's topic.
+
+    With --if-any a new installation may begin: before any is published, the topic has every record from the first.
 
     Example:  ironbook journal snapshot --archive s3://firm-archive/ --to /var/lib/ironbook-gateway/snapshots
     """
@@ -193,5 +196,10 @@ def fetch_snapshot(
 
     if archive is None:
         raise typer.BadParameter("--archive must name the archive")
-    path = retention.fetch_snapshot(open_store(archive), shard, to, keep_count=keep)
+    store = open_store(archive)
+    if if_any and not retention.any_published(store, shard):
+        said = "none is published yet: begin at the topic's first record"
+        show(json, {"file": None}, lambda console: console.print(said))
+        return
+    path = retention.fetch_snapshot(store, shard, to, keep_count=keep)
     show(json, {"file": str(path)}, lambda console: console.print(escape(str(path))))

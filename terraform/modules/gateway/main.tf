@@ -396,11 +396,12 @@ resource "aws_ecs_task_definition" "this" {
       }
     },
     {
+      # --if-any: the first gateway comes before the engine's first snapshot, and reads the topic from its first record.
       name                   = "snapshot"
       image                  = var.image
       essential              = false
       cpu                    = local.cpu_units_beside
-      command                = ["ironbook", "journal", "snapshot", "--archive", "s3://${var.archive_bucket_name}", "--shard", "0", "--to", local.snapshots_directory]
+      command                = ["ironbook", "journal", "snapshot", "--if-any", "--archive", "s3://${var.archive_bucket_name}", "--shard", "0", "--to", local.snapshots_directory]
       readonlyRootFilesystem = true
       mountPoints            = [{ sourceVolume = "secrets", containerPath = local.secrets_directory, readOnly = false }]
       logConfiguration = {

@@ -278,6 +278,27 @@ def test_a_journal_without_its_beginning_and_without_snapshots_says_what_to_do(
     assert node.stop() == 0
 
 
+def test_who_begins_before_the_first_snapshot_is_published_is_let_begin_without_one_if_asked(
+    node: Node, store: DirectoryStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = tmp_path / "elsewhere"
+    words = ["journal", "snapshot", "--archive", store.place, "--shard", str(SHARD), "--to", str(to)]
+    assert run(words) == EXIT_DAMAGED, "whoever must have one is told that there is none"
+    capsys.readouterr()
+    assert run([*words, "--if-any"]) == 0
+    assert "none is published yet" in capsys.readouterr().out
+    assert run([*words, "--if-any", "--json"]) == 0
+    assert capsys.readouterr().out == '{"file":null}\n'
+    assert not to.exists()
+    published = go(node, store).published
+    assert run([*words, "--if-any"]) == 0
+    assert [path.name for path in to.iterdir()] == [Path(max(published)).name]
+    shutil.rmtree(to)
+    for key in published:
+        put_over(store, key, b"altered")
+    assert run([*words, "--if-any"]) == EXIT_DAMAGED, "the topic may be trimmed: a bad one is not as good as none"
+
+
 def test_the_archive_and_the_topic_together_restore_the_journal(
     node: Node, store: DirectoryStore, made: Made, tmp_path: Path
 ) -> None:

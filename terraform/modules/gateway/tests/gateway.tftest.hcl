@@ -59,6 +59,10 @@ run "each_gateway_is_a_service_with_a_key_of_its_own" {
     condition     = [for container in jsondecode(aws_ecs_task_definition.this["gateway-0"].container_definitions) : container.name] == ["gateway", "secrets", "snapshot", "collector"]
     error_message = "a gateway must have its secrets and a snapshot before it starts"
   }
+  assert {
+    condition     = contains([for container in jsondecode(aws_ecs_task_definition.this["gateway-0"].container_definitions) : container.command if container.name == "snapshot"][0], "--if-any")
+    error_message = "the first gateway of a new installation must start before any snapshot is published"
+  }
 }
 
 run "the_spare_one_starts_by_load_and_stops_below_half_of_it" {

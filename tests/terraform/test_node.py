@@ -35,22 +35,39 @@ SECRETS = {
 AUTHORITY = (ROOT / "terraform/mocks/database-ca.pem").read_text()
 
 
+EXTRAS = ("cloud", "streams")  # what the follower and retention need of AWS, and the publisher of Kafka
+PROGRAM = f"""
+import importlib.util
+print("the engine node of the bundle with", *(name for name in {EXTRAS} if importlib.util.find_spec("for_" + name)))
+"""
+
+
+def wheel(name: str, files: dict[str, str], metadata: str = "") -> bytes:
+    """A package that pip really installs."""
+    packed, info = io.BytesIO(), f"{name}-0.1.0.dist-info"
+    with zipfile.ZipFile(packed, "w") as into:
+        for path, text in files.items():
+            into.writestr(path, text)
+        into.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n{metadata}")
+        into.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        into.writestr(f"{info}/entry_points.txt", f"[console_scripts]\n{name} = {name}:main\n")
+        into.writestr(f"{info}/RECORD", "")
+    return packed.getvalue()
+
+
 @functools.cache
 def bundle() -> bytes:
-    """A release bundle with a package of that name that pip really installs."""
-    wheel = io.BytesIO()
-    with zipfile.ZipFile(wheel, "w") as files:
-        files.writestr("engine_node/__init__.py", "")
-        files.writestr("engine_node/__main__.py", "print('the engine node of the bundle')")
-        info = "ironbook-0.1.0.dist-info"
-        files.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: ironbook\nVersion: 0.1.0\n")
-        files.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        files.writestr(f"{info}/RECORD", "")
+    """A release bundle: a package of that name, and what it needs for each of its extras."""
+    extras = "".join(f"Provides-Extra: {name}\nRequires-Dist: for_{name}; extra == '{name}'\n" for name in EXTRAS)
+    code = {"ironbook/__init__.py": "", "engine_node/__init__.py": "", "engine_node/__main__.py": PROGRAM}
+    wheels = {"ironbook": wheel("ironbook", code, extras)}
+    wheels |= {f"for_{name}": wheel(f"for_{name}", {f"for_{name}/__init__.py": ""}) for name in EXTRAS}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as files:
-        member = tarfile.TarInfo("wheels/ironbook-0.1.0-py3-none-any.whl")
-        member.size = len(wheel.getvalue())
-        files.addfile(member, io.BytesIO(wheel.getvalue()))
+        for name, data in wheels.items():
+            member = tarfile.TarInfo(f"wheels/{name}-0.1.0-py3-none-any.whl")
+            member.size = len(data)
+            files.addfile(member, io.BytesIO(data))
     return packed.getvalue()
 
 
@@ -124,8 +141,10 @@ def test_it_may_be_set_up_again(node: dict[str, Any]) -> None:
     assert "done: primary" in node["first"]["again"]
 
 
-def test_the_bundle_is_installed_where_the_unit_looks_for_it(node: dict[str, Any]) -> None:
-    assert node["first"]["bundle"] == "the engine node of the bundle"
+def test_the_bundle_is_installed_where_the_unit_looks_for_it_with_all_that_it_brings(node: dict[str, Any]) -> None:
+    assert node["first"]["bundle"] == "the engine node of the bundle with cloud streams"
+    packed = (ROOT / "ops/make-bundle").read_text()
+    assert f"'.[{','.join(EXTRAS)}]'" in packed, "what is installed is what was packed"
 
 
 def test_systemd_finds_nothing_wrong_with_the_units_and_starts_what_it_must(node: dict[str, Any]) -> None:

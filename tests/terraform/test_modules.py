@@ -92,6 +92,16 @@ def test_topics_that_terraform_makes_are_those_that_processes_expect():
     }
 
 
+# Units of ops/systemd that no node of engine_node has, and why.
+NOT_ON_AN_ENGINE_NODE = {"ironbook-gateway.service": "gateways are tasks of module gateway"}
+
+
+def test_every_unit_is_on_the_engine_nodes_or_there_is_a_reason_why_not():
+    module = (TERRAFORM / "modules/engine_node/main.tf").read_text()
+    listed = set(re.findall(r'"(ironbook-[a-z]+\.(?:service|timer))"', module))
+    assert listed == {path.name for path in (ROOT / "ops/systemd").iterdir()} - set(NOT_ON_AN_ENGINE_NODE)
+
+
 def lags(environment: Path) -> set[str]:
     """Worker and topic of each lag that an environment is to be told of."""
     (said,) = re.findall(r"consumer_lags_max += \{(.*)\}", (environment / "main.tf").read_text())

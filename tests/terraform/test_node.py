@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,7 @@ def rendered(place: Path, sha256: str) -> bytes:
     variable "name" {{ default = "ironbook-test" }}
     variable "environment" {{ default = "test" }}
     variable "shard" {{ default = 0 }}
+    variable "archive_bucket_name" {{ default = "ironbook-test-archive" }}
     variable "standby" {{ default = false }}
     variable "subnet_ids" {{ default = ["subnet-1"] }}
     variable "zone_names" {{ default = ["a"] }}
@@ -151,7 +153,7 @@ def test_systemd_finds_nothing_wrong_with_the_units_and_starts_what_it_must(node
     assert {name for name, _ in node["first"]["verify"].items()} >= {
         "ironbook-engine.service", "ironbook-heartbeat.service", "ironbook-heartbeat.timer", "ironbook-machine.service",
         "ironbook-secrets.service", "ironbook-metrics.service", "ironbook-metrics.timer",
-        "prometheus-node-exporter.service",
+        "ironbook-retention.service", "ironbook-retention.timer", "prometheus-node-exporter.service",
     }  # fmt: skip
     assert not any(node["first"]["verify"].values()), node["first"]["verify"]
     started = {"ironbook-engine.service", "ironbook-machine.service", "ironbook-secrets.service"}
@@ -211,6 +213,21 @@ def test_the_engine_and_the_follower_take_the_settings(node: dict[str, Any], use
     (tmp_path / "secrets.toml").write_text(files["/etc/ironbook/secrets.toml"])
     followed = follower.load(tmp_path / "secrets.toml")
     assert {file.secret for file in followed.files} == {*SECRETS.values()}
+
+
+def test_retention_comes_with_the_engine_on_whichever_node_and_knows_the_archive(user_data: bytes) -> None:
+    files = {file["path"]: file["content"] for file in yaml.safe_load(user_data)["write_files"]}
+    asked = re.findall(r"^Wants=(.*)$", files["/etc/systemd/system/ironbook-engine.service.d/node.conf"], re.MULTILINE)
+    assert "ironbook-retention.timer" in asked[0].split()
+    unit = files["/etc/systemd/system/ironbook-retention.service"]
+    assert "EnvironmentFile=/etc/ironbook/retention.env\n" in unit
+    text = files["/etc/ironbook/retention.env"]
+    told = dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert told == {
+        "IRONBOOK_ARCHIVE": "s3://ironbook-test-archive/",
+        "IRONBOOK_RETENTION_LOCK_DAYS": "1",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+    }
 
 
 def measures(place: Path, line: str, *, active: bool) -> dict[str, float]:

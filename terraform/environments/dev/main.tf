@@ -139,6 +139,7 @@ module "engine_node" {
   bundle                  = local.release.bundle
   secret_arns             = module.secrets.secret_arns
   database_ca_pem         = local.database_ca_pem
+  archive_bucket_name     = module.storage.archive_bucket_name
   kafka_bootstrap         = module.kafka.bootstrap_brokers_sasl_scram
   client_security_groups = {
     streams   = module.streams.security_group_id

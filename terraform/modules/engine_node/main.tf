@@ -40,10 +40,11 @@ locals {
         secrets     = var.secret_arns
       })
       name        = var.name
+      archive     = var.archive_bucket_name
       kafka       = var.kafka_bootstrap
       database_ca = var.database_ca_pem
       units = {
-        for unit in ["ironbook-engine.service", "ironbook-heartbeat.service", "ironbook-heartbeat.timer", "ironbook-machine.service", "ironbook-metrics.service", "ironbook-metrics.timer", "ironbook-secrets.service"] :
+        for unit in ["ironbook-engine.service", "ironbook-heartbeat.service", "ironbook-heartbeat.timer", "ironbook-machine.service", "ironbook-metrics.service", "ironbook-metrics.timer", "ironbook-retention.service", "ironbook-retention.timer", "ironbook-secrets.service"] :
         unit => file("${local.ops}/systemd/${unit}")
       }
       programs = {

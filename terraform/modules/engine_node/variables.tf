@@ -200,6 +200,11 @@ variable "secret_arns" {
   }
 }
 
+variable "archive_bucket_name" {
+  description = "Bucket of the archive: snapshots are published there, and segments go once it has their records."
+  type        = string
+}
+
 variable "kafka_bootstrap" {
   description = "Brokers with SASL/SCRAM over TLS, host:port separated by commas."
   type        = string

@@ -19,6 +19,7 @@ variables {
     "database/follower" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/database/follower-AbCdEf"
     "kafka/publisher"   = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ironbook-test/kafka/publisher-AbCdEf"
   }
+  archive_bucket_name         = "ironbook-test-archive"
   kafka_bootstrap             = "b-1:9096"
   client_security_groups      = { gateway = "sg-1", streams = "sg-2" }
   collector_security_group_id = "sg-2"
@@ -67,6 +68,10 @@ run "user_data_is_yaml_that_fits_and_names_its_own_node" {
   assert {
     condition     = [for file in yamldecode(output.user_data["primary"]).write_files : file.content if file.path == "/etc/systemd/system/ironbook-engine.service"][0] == file("../../../ops/systemd/ironbook-engine.service")
     error_message = "units must be those of ops/systemd"
+  }
+  assert {
+    condition     = alltrue([for node in ["primary", "standby"] : strcontains([for file in yamldecode(output.user_data[node]).write_files : file.content if file.path == "/etc/ironbook/retention.env"][0], "IRONBOOK_ARCHIVE=s3://ironbook-test-archive/\n")])
+    error_message = "each node must know the archive: the standby may be the next primary"
   }
 }
 

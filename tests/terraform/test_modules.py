@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
 import re
 import subprocess
@@ -164,6 +166,87 @@ def test_a_function_may_do_what_its_page_says_and_no_more(function):
     assert asked <= given, f"{function} asks for what it may not: {sorted(asked - given)}"
     own = {action for action in given if not action.startswith(tuple(EVERY_FUNCTION))}
     assert own <= asked, f"{function} may do what it does not ask for: {sorted(own - asked)}"
+
+
+# What a setting of an environment makes a function do: by what stands in main.tf, the action and the resource of
+# permissions.json that it comes down to. Addresses and certificates need no permission.
+NEEDS = {
+    r"module\.observability\.(alerts|reports)_topic_arn": (
+        "sns:Publish",
+        {"alerts": "alerts", "reports": "reports-topic"},
+    ),
+    r"module\.storage\.(archive|reports)_bucket_name": ("s3:GetObject", {"archive": "archive/", "reports": "reports/"}),
+    r'module\.secrets\.secret_arns\["(.+)"\]': ("secretsmanager:GetSecretValue", {}),
+    r"module\.(secrets\.ca|postgres\.admin)_secret_arn": (
+        "secretsmanager:GetSecretValue",
+        {"secrets.ca": "ca", "postgres.admin": "database-admin"},
+    ),
+    r"module\.secrets\.(kafka_user)_secret_name_prefix": (
+        "secretsmanager:PutSecretValue",
+        {"kafka_user": "kafka-users"},
+    ),
+    r"var\.(report_mail)\.from": ("ses:SendEmail", {"report_mail": "sender"}),
+}
+
+
+# Settings that are empty in AWS, and why.
+LEFT_EMPTY = {
+    "database_url": "there is a secret",
+    "gateway_ca_file": "a public authority signs the gateway's certificate",
+    "kafka_ca_file": "a public authority signs the brokers'",
+    "required_holders": "the tags of each secret say it",
+    "topic_prefix": "a cluster of its own",
+}
+
+
+def settings_of(environment: Path) -> dict[str, dict[str, str]]:
+    """Settings that an environment gives its functions, by function and field, as they stand in main.tf."""
+    body = blocks((environment / "main.tf").read_text(), "module")["functions"]
+    body = re.search(r"^  settings = \{\n(.*?)^  \}$", body, re.MULTILINE | re.DOTALL)[1]
+    parts = re.findall(r"^    (\w+) = (?:merge\()?\{\n(.*?)^    \}([^\n]*)$", body, re.MULTILINE | re.DOTALL)
+    return {
+        function: dict(
+            re.findall(r"^      (\w+) += (.*)$", fields, re.MULTILINE) + re.findall(r"(\w+) = ([^,}]+)", rest)
+        )
+        for function, fields, rest in parts
+    }
+
+
+def may(function: str, action: str, resource: str) -> bool:
+    """Whether permissions.json lets a function do that; a resource ending in / is anything below it."""
+    held = {
+        one for line in PERMISSIONS["functions"][function] if action in line["actions"] for one in line["resources"]
+    }
+    if resource.startswith("secret:"):
+        return any(re.fullmatch(one.replace("*", ".*"), resource) for one in held)
+    return any(one.startswith(resource) if resource.endswith("/") else one == resource for one in held)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.name)
+def test_a_function_may_do_what_its_settings_make_it_do(environment):
+    settings, checked = settings_of(environment), set()
+    assert set(settings) == set(PERMISSIONS["functions"])
+    for function, fields in settings.items():
+        for field, value in fields.items():
+            for pattern, (action, names) in NEEDS.items():
+                if found := re.fullmatch(pattern, value.strip()):
+                    resource = names.get(found[1], f"secret:{found[1]}")
+                    assert may(function, action, resource), (
+                        f"{function} must be let {action} on {resource}, for {field}"
+                    )
+                    checked.add(pattern)
+    assert checked == set(NEEDS), "every kind of setting must be met"
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("function", sorted(PERMISSIONS["functions"]))
+def test_a_function_is_set_whatever_it_has_no_value_for_itself(environment, function):
+    kind = importlib.import_module(f"functions.{function}.settings").Settings
+    empty = {field.name for field in dataclasses.fields(kind) if field.default == "" and field.type == "str"}
+    given = set(settings_of(environment)[function])
+    assert given <= {field.name for field in dataclasses.fields(kind)}
+    left = empty - given
+    assert left <= set(LEFT_EMPTY), f"{function} must be set in {environment.name}: {sorted(left - set(LEFT_EMPTY))}"
 
 
 def test_there_is_a_role_for_every_function():

@@ -67,17 +67,19 @@ module "storage" {
 module "identity" {
   source = "../../modules/identity"
 
-  name                      = local.name
-  kms_key_arn               = module.secrets.kms_key_arn
-  secret_arns               = module.secrets.secret_arns
-  kafka_user_secret_arns    = module.secrets.kafka_user_secret_arns
-  ca_secret_arn             = module.secrets.ca_secret_arn
-  database_admin_secret_arn = module.postgres.admin_secret_arn
-  archive_bucket_arn        = module.storage.archive_bucket_arn
-  reports_bucket_arn        = module.storage.reports_bucket_arn
-  artifacts_bucket_arn      = module.storage.artifacts_bucket_arn
-  alerts_topic_arn          = module.observability.alerts_topic_arn
-  prometheus_workspace_arn  = module.observability.prometheus_workspace_arn
+  name                       = local.name
+  kms_key_arn                = module.secrets.kms_key_arn
+  secret_arns                = module.secrets.secret_arns
+  kafka_user_secret_arns     = module.secrets.kafka_user_secret_arns
+  ca_secret_arn              = module.secrets.ca_secret_arn
+  database_admin_secret_arn  = module.postgres.admin_secret_arn
+  archive_bucket_arn         = module.storage.archive_bucket_arn
+  reports_bucket_arn         = module.storage.reports_bucket_arn
+  artifacts_bucket_arn       = module.storage.artifacts_bucket_arn
+  alerts_topic_arn           = module.observability.alerts_topic_arn
+  reports_topic_arn          = module.observability.reports_topic_arn
+  prometheus_workspace_arn   = module.observability.prometheus_workspace_arn
+  report_sender_identity_arn = try(var.report_mail.identity_arn, null)
 }
 
 module "kafka" {
@@ -229,14 +231,15 @@ module "functions" {
   packages_bucket_name = module.storage.artifacts_bucket_name
   verifier_image       = local.release.images.verifier
   settings = {
-    reporting = {
-      archive_bucket   = module.storage.archive_bucket_name
-      reports_bucket   = module.storage.reports_bucket_name
-      database_secret  = module.secrets.secret_arns["database/reporting"]
-      database_tls     = "verify-full"
-      database_ca_pem  = local.database_ca_pem
-      alerts_topic_arn = module.observability.alerts_topic_arn
-    }
+    reporting = merge({
+      archive_bucket    = module.storage.archive_bucket_name
+      reports_bucket    = module.storage.reports_bucket_name
+      database_secret   = module.secrets.secret_arns["database/reporting"]
+      database_tls      = "verify-full"
+      database_ca_pem   = local.database_ca_pem
+      alerts_topic_arn  = module.observability.alerts_topic_arn
+      reports_topic_arn = module.observability.reports_topic_arn
+    }, var.report_mail == null ? {} : { mail_from = var.report_mail.from, mail_to = join(",", var.report_mail.to) })
     rotation = {
       environment              = "production"
       database_host            = module.postgres.endpoint
@@ -288,6 +291,7 @@ module "observability" {
   name                          = local.name
   kms_key_arn                   = module.secrets.kms_key_arn
   alert_emails                  = ["alerts@example.com"]
+  report_emails                 = ["reports@example.com"]
   budget_monthly_usd            = 22000
   engine_instance_ids           = module.engine_node.instance_ids
   engine_measures_addresses     = module.engine_node.measures_addresses

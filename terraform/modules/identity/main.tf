@@ -16,6 +16,7 @@ locals {
     "database-admin" = [var.database_admin_secret_arn]
     "kafka-users"    = values(var.kafka_user_secret_arns)
     "alerts"         = [var.alerts_topic_arn]
+    "reports-topic"  = [var.reports_topic_arn]
     "dead-letters"   = ["arn:${local.partition}:sqs:${local.account}:${var.name}-functions-dead"]
     "sender"         = var.report_sender_identity_arn == null ? [] : [var.report_sender_identity_arn]
     "prometheus"     = [var.prometheus_workspace_arn]

@@ -93,6 +93,16 @@ variable "alerts_topic_arn" {
   }
 }
 
+variable "reports_topic_arn" {
+  description = "ARN of the topic of reports; the reporting function tells of each there."
+  type        = string
+
+  validation {
+    condition     = can(regex("^arn:aws[a-z-]*:sns:", var.reports_topic_arn))
+    error_message = "reports_topic_arn must be an ARN of sns."
+  }
+}
+
 variable "prometheus_workspace_arn" {
   description = "ARN of the managed Prometheus workspace; processes write their measures there and nowhere else."
   type        = string

@@ -1,4 +1,4 @@
-# What is seen of an environment: alerts that reach people, alarms over everything that can stop trading or lose data, a
+# What is seen of an environment: alerts and reports that reach people, alarms over everything that can stop trading or lose data, a
 # dashboard of them, a budget, and managed Prometheus and Grafana for the measures of processes.
 #
 # Alarms are a table (local.alarms). They name what they watch, so this module makes nothing that others wait for but the
@@ -222,6 +222,21 @@ resource "aws_sns_topic_subscription" "email" {
   for_each = var.alert_emails
 
   topic_arn = aws_sns_topic.alerts.arn
+  protocol  = "email"
+  endpoint  = each.key
+}
+
+# ---- reports: only the function that makes them publishes here, by its role, so the topic needs no policy of its own
+
+resource "aws_sns_topic" "reports" {
+  name              = "${var.name}-reports"
+  kms_master_key_id = var.kms_key_arn
+}
+
+resource "aws_sns_topic_subscription" "report_email" {
+  for_each = var.report_emails
+
+  topic_arn = aws_sns_topic.reports.arn
   protocol  = "email"
   endpoint  = each.key
 }

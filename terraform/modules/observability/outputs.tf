@@ -3,6 +3,11 @@ output "alerts_topic_arn" {
   value       = aws_sns_topic.alerts.arn
 }
 
+output "reports_topic_arn" {
+  description = "ARN of the topic of reports."
+  value       = aws_sns_topic.reports.arn
+}
+
 output "prometheus_workspace_arn" {
   description = "ARN of the managed Prometheus workspace, which processes may write to."
   value       = aws_prometheus_workspace.this.arn

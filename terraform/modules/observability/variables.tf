@@ -28,6 +28,16 @@ variable "alert_emails" {
   }
 }
 
+variable "report_emails" {
+  description = "Addresses that the link to each report is mailed to; each has to confirm once."
+  type        = set(string)
+
+  validation {
+    condition     = alltrue([for address in var.report_emails : can(regex("^[^@ ]+@[^@ ]+$", address))])
+    error_message = "report_emails must be e-mail addresses."
+  }
+}
+
 variable "budget_monthly_usd" {
   description = "What the environment may cost a month, in US dollars; alerts at 80% of it, and when it will be passed."
   type        = number

@@ -43,3 +43,31 @@ run "without_the_databases_authority_nothing_is_planned" {
 
   expect_failures = [var.database_ca_file]
 }
+
+run "reports_are_mailed_by_ses_where_a_sender_is_given" {
+  command = plan
+
+  variables {
+    report_mail = { identity_arn = "arn:aws:ses:eu-central-1:111122223333:identity/example.com", from = "ironbook@example.com", to = ["desk@example.com", "risk@example.com"] }
+  }
+}
+
+run "mail_from_elsewhere_than_the_senders_identity_is_refused" {
+  command = plan
+
+  variables {
+    report_mail = { identity_arn = "arn:aws:ses:eu-central-1:111122223333:identity/example.com", from = "ironbook@example.org", to = ["desk@example.com"] }
+  }
+
+  expect_failures = [var.report_mail]
+}
+
+run "mail_to_nobody_is_refused" {
+  command = plan
+
+  variables {
+    report_mail = { identity_arn = "arn:aws:ses:eu-central-1:111122223333:identity/example.com", from = "ironbook@example.com", to = [] }
+  }
+
+  expect_failures = [var.report_mail]
+}

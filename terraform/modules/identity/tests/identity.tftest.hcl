@@ -13,6 +13,7 @@ variables {
   reports_bucket_arn        = "arn:aws:s3:::reports"
   artifacts_bucket_arn      = "arn:aws:s3:::artifacts"
   alerts_topic_arn          = "arn:aws:sns:eu-central-1:111122223333:alerts"
+  reports_topic_arn         = "arn:aws:sns:eu-central-1:111122223333:reports"
   prometheus_workspace_arn  = "arn:aws:aps:eu-central-1:111122223333:workspace/ws-00000000-0000-0000-0000-000000000000"
 }
 
@@ -65,6 +66,15 @@ run "only_rotation_writes_secrets_and_only_archiver_and_verifier_write_the_archi
   assert {
     condition     = !anytrue(flatten([for document in data.aws_iam_policy_document.this : [for statement in document.statement : [for action in statement.actions : endswith(action, "*") || startswith(action, "s3:Delete") || startswith(action, "iam:")]]]))
     error_message = "nobody may delete objects, change rights, or do whatever an asterisk stands for"
+  }
+}
+
+run "only_reporting_tells_of_reports" {
+  command = apply
+
+  assert {
+    condition     = [for who, document in data.aws_iam_policy_document.this : who if anytrue([for statement in document.statement : contains(statement.actions, "sns:Publish") && contains(statement.resources, var.reports_topic_arn)])] == ["function-reporting"]
+    error_message = "reporting, and nobody else, must be let publish to the topic of reports"
   }
 }
 
@@ -150,6 +160,16 @@ run "a_topic_that_is_no_arn_is_refused" {
   }
 
   expect_failures = [var.alerts_topic_arn]
+}
+
+run "a_topic_of_reports_that_is_no_arn_is_refused" {
+  command = plan
+
+  variables {
+    reports_topic_arn = "reports"
+  }
+
+  expect_failures = [var.reports_topic_arn]
 }
 
 run "a_sender_that_is_no_arn_is_refused" {

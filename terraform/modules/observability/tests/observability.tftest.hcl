@@ -6,6 +6,7 @@ variables {
   name                          = "ironbook-test"
   kms_key_arn                   = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
   alert_emails                  = ["desk@example.com"]
+  report_emails                 = ["risk@example.com"]
   budget_monthly_usd            = 1000
   engine_instance_ids           = { engine-0 = "i-1", standby-0 = "i-2" }
   engine_measures_addresses     = { engine-0 = "engine-0.ironbook-test.internal:9100", standby-0 = "standby-0.ironbook-test.internal:9100" }
@@ -30,6 +31,15 @@ run "every_alarm_reaches_people_when_it_comes_and_when_it_goes" {
   assert {
     condition     = aws_sns_topic.alerts.kms_master_key_id == var.kms_key_arn && keys(aws_sns_topic_subscription.email) == ["desk@example.com"]
     error_message = "the topic must be encrypted, and mail to the addresses"
+  }
+}
+
+run "every_report_is_told_of_to_those_who_are_named" {
+  command = apply
+
+  assert {
+    condition     = aws_sns_topic.reports.kms_master_key_id == var.kms_key_arn && aws_sns_topic.reports.name == "ironbook-test-reports" && keys(aws_sns_topic_subscription.report_email) == ["risk@example.com"]
+    error_message = "the topic of reports must be encrypted, and mail to the addresses for reports alone"
   }
 }
 
@@ -186,6 +196,16 @@ run "an_address_that_is_none_is_refused" {
   }
 
   expect_failures = [var.alert_emails]
+}
+
+run "an_address_for_reports_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    report_emails = ["desk"]
+  }
+
+  expect_failures = [var.report_emails]
 }
 
 run "a_budget_of_nothing_is_refused" {

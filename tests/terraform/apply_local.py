@@ -39,9 +39,9 @@ LOGS: Final = ROOT / "build/terraform-apply-local"  # what Terraform said, and t
 # Addresses (regular expressions) of resources that the second plan may still want to change here, and why.
 EXPECTED: Final[dict[str, str]] = {}
 SERVICES: Final = (
-    "acm", "amp", "appautoscaling", "budgets", "cloudwatch", "dynamodb", "ec2", "ecs", "elbv2", "events", "grafana",
-    "iam", "kafka", "kms", "lambda", "logs", "rds", "route53", "s3", "s3control", "secretsmanager", "sesv2", "sns",
-    "sqs", "ssm", "sts", "wafv2",
+    "acm", "amp", "appautoscaling", "budgets", "cloudwatch", "dynamodb", "ec2", "ecr", "ecs", "elbv2", "events",
+    "grafana", "iam", "kafka", "kms", "lambda", "logs", "rds", "route53", "s3", "s3control", "secretsmanager", "sesv2",
+    "sns", "sqs", "ssm", "sts", "wafv2",
 )  # fmt: skip
 
 

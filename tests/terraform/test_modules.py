@@ -80,6 +80,18 @@ def test_every_module_is_in_every_environment():
         assert called == {module.name for module in MODULES}, path.name
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.name)
+def test_every_image_of_a_release_has_a_repository(environment):
+    name = re.search(r'name += "([a-z-]+)"', (environment / "main.tf").read_text())
+    storage = (TERRAFORM / "modules/storage/main.tf").read_text()
+    made = re.search(r"images += toset\((\[.*\])\)", storage)
+    assert name is not None
+    assert made is not None, "module storage must make repositories"
+    release = json.loads((environment / "release.json").read_text())
+    told = {image: uri.partition("/")[2].partition("@")[0] for image, uri in release["images"].items()}
+    assert told == {image: f"{name[1]}/{image}" for image in json.loads(made[1])}
+
+
 def test_topics_that_terraform_makes_are_those_that_processes_expect():
     # The module's own test compares what it makes with this file.
     found = json.loads((TERRAFORM / "modules/kafka/tests/topics.json").read_text())

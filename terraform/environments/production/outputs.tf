@@ -23,6 +23,11 @@ output "reports_bucket_name" {
   value       = module.storage.reports_bucket_name
 }
 
+output "repository_urls" {
+  description = "Where the images of a release are pushed, by image."
+  value       = module.storage.repository_urls
+}
+
 output "bootstrap_brokers_sasl_iam" {
   description = "Kafka's addresses for operators, who log in by IAM."
   value       = module.kafka.bootstrap_brokers_sasl_iam

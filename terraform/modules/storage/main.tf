@@ -7,6 +7,8 @@
 #
 #   archive:  hot ──infrequent_after_days──▶ infrequent access ──glacier_after_days──▶ Glacier, instant retrieval
 #             manifest.json and the snapshots stay hot in their newest version
+#
+# And four repositories of container images, which release.json names by digest.
 
 locals {
   buckets = toset(["archive", "reports", "artifacts", "logs"])
@@ -15,9 +17,16 @@ locals {
   # A lifecycle's days are counted from an object's birth; older versions from when a newer one came.
   noncurrent_days = 30
   upload_days     = 7
+
+  images      = toset(["gateway", "streams", "verifier", "collector"])
+  images_kept = 100 # a repository; a release of years ago is built again
 }
 
 data "aws_caller_identity" "this" {}
+
+data "aws_partition" "this" {}
+
+data "aws_region" "this" {}
 
 resource "aws_s3_bucket" "this" {
   # checkov:skip=CKV_AWS_145:the logs' bucket must be SSE-S3, load balancers can write to no other; all others have our key
@@ -284,4 +293,59 @@ resource "aws_s3_bucket_lifecycle_configuration" "artifacts" {
   }
 
   depends_on = [aws_s3_bucket_versioning.this]
+}
+
+# ---- images: the role that ECS starts tasks by may pull them (module identity), and Lambda the one that is a function
+
+resource "aws_ecr_repository" "this" {
+  for_each = local.images
+
+  name                 = "${var.name}/${each.key}"
+  image_tag_mutability = "IMMUTABLE"
+  force_delete         = !var.deletion_protection
+
+  encryption_configuration {
+    encryption_type = "KMS"
+    kms_key         = var.kms_key_arn
+  }
+
+  image_scanning_configuration {
+    scan_on_push = true
+  }
+}
+
+resource "aws_ecr_lifecycle_policy" "this" {
+  for_each = local.images
+
+  repository = aws_ecr_repository.this[each.key].name
+
+  policy = jsonencode({ rules = [{
+    rulePriority = 1
+    description  = "the newest ${local.images_kept} stay"
+    selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = local.images_kept }
+    action       = { type = "expire" }
+  }] })
+}
+
+data "aws_iam_policy_document" "verifier" {
+  statement {
+    sid     = "LambdaPulls"
+    actions = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnLike"
+      variable = "aws:SourceArn"
+      values   = ["arn:${data.aws_partition.this.partition}:lambda:${data.aws_region.this.region}:${data.aws_caller_identity.this.account_id}:function:${var.name}-verifier*"]
+    }
+  }
+}
+
+resource "aws_ecr_repository_policy" "verifier" {
+  repository = aws_ecr_repository.this["verifier"].name
+  policy     = data.aws_iam_policy_document.verifier.json
 }

@@ -32,3 +32,8 @@ output "logs_bucket_name" {
   description = "Name of the bucket of access logs (buckets, load balancer)."
   value       = aws_s3_bucket.this["logs"].id
 }
+
+output "repository_urls" {
+  description = "Where the images of gateway, streams, verifier and collector are pushed, by image."
+  value       = { for image, repository in aws_ecr_repository.this : image => repository.repository_url }
+}

@@ -69,6 +69,6 @@ variable "reports_retention_days" {
 }
 
 variable "deletion_protection" {
-  description = "Whether a bucket that holds anything refuses to be destroyed. Off only where nobody would miss the data."
+  description = "Whether a bucket or repository that holds anything refuses to be destroyed. Off only where nobody would miss the data."
   type        = bool
 }

@@ -65,6 +65,39 @@ run "the_journal_grows_cool_and_then_cold" {
   }
 }
 
+run "every_image_has_a_repository_that_keeps_what_was_pushed" {
+  command = apply
+
+  assert {
+    condition     = { for image, repository in aws_ecr_repository.this : image => repository.name } == { collector = "ironbook-test/collector", gateway = "ironbook-test/gateway", streams = "ironbook-test/streams", verifier = "ironbook-test/verifier" }
+    error_message = "each image of a release must have a repository, under the environment's name"
+  }
+
+  assert {
+    condition     = alltrue([for repository in aws_ecr_repository.this : repository.image_tag_mutability == "IMMUTABLE" && one(repository.image_scanning_configuration).scan_on_push && one(repository.encryption_configuration).kms_key == var.kms_key_arn && !repository.force_delete])
+    error_message = "what was pushed must be scanned, encrypted with our key, not be written over, and not go with a slip"
+  }
+
+  assert {
+    condition     = keys(aws_ecr_lifecycle_policy.this) == ["collector", "gateway", "streams", "verifier"] && alltrue([for policy in aws_ecr_lifecycle_policy.this : one(jsondecode(policy.policy).rules).selection.countNumber == 100])
+    error_message = "a repository must not grow for ever"
+  }
+}
+
+run "lambda_pulls_the_verifier_and_nothing_else" {
+  command = apply
+
+  assert {
+    condition     = aws_ecr_repository_policy.verifier.repository == "ironbook-test/verifier" && toset(one(data.aws_iam_policy_document.verifier.statement).actions) == toset(["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"])
+    error_message = "Lambda must be let pull the verifier, and push nothing"
+  }
+
+  assert {
+    condition     = one(one(data.aws_iam_policy_document.verifier.statement).condition).values == tolist(["arn:aws:lambda:eu-central-1:111122223333:function:ironbook-test-verifier*"])
+    error_message = "it must be for this environment's verifier alone"
+  }
+}
+
 run "an_unprotected_bucket_is_destroyed_with_what_it_holds" {
   command = apply
 
@@ -73,8 +106,8 @@ run "an_unprotected_bucket_is_destroyed_with_what_it_holds" {
   }
 
   assert {
-    condition     = alltrue([for bucket in aws_s3_bucket.this : bucket.force_destroy])
-    error_message = "every bucket must go"
+    condition     = alltrue([for bucket in aws_s3_bucket.this : bucket.force_destroy]) && alltrue([for repository in aws_ecr_repository.this : repository.force_delete])
+    error_message = "every bucket and repository must go"
   }
 }
 

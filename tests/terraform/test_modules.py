@@ -50,8 +50,22 @@ def test_a_variable_has_an_exact_type_a_reason_and_numbers_and_words_a_check(mod
         described = re.search(r'^  description = "(.*)"$', body, re.MULTILINE)
         assert described is not None, f"{module.name}: {name} must be described"
         assert len(described[1]) > 10, f"{module.name}: {name} must be described in words"
-        if kind[1] == "number":
-            assert "validation {" in body, f"{module.name}: the number {name} must have a range"
+        checks = "".join(re.findall(r"^  validation \{\n(.*?)^  \}$", body, re.MULTILINE | re.DOTALL))
+        if "number" in kind[1]:
+            assert checks, f"{module.name}: the number {name} must have a range"
+        for field in re.findall(r"^ {4,}(\w+) += (?:optional\()?number", body, re.MULTILINE):
+            assert re.search(rf"\.{field}\b", checks), f"{module.name}: the number {field} of {name} must have a range"
+
+
+def test_a_key_gets_no_number_that_a_follower_refuses():
+    followed = {
+        int(found)
+        for template in TERRAFORM.glob("modules/*/secrets.toml.tftpl")
+        for found in re.findall(r"^number_max = (\d+)$", template.read_text(), re.MULTILINE)
+    }
+    allowed = re.search(r"key\.number <= (\d+)", (TERRAFORM / "modules/secrets/variables.tf").read_text())
+    assert allowed is not None
+    assert {int(allowed[1])} == followed
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)

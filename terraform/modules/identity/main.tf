@@ -76,7 +76,8 @@ data "aws_iam_policy_document" "trust" {
       identifiers = [each.value]
     }
 
-    # Only for this account's own tasks and functions; EC2 hands no such word along.
+    # Only for this account's own tasks, as ECS asks for. EC2 does not say for whom it takes a role; machines and functions are given
+    # one by whoever may pass it, which nobody can from one account to another.
     dynamic "condition" {
       for_each = each.value == "ecs-tasks.amazonaws.com" ? [data.aws_caller_identity.this.account_id] : []
 

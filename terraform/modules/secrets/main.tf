@@ -224,12 +224,14 @@ resource "aws_secretsmanager_secret_version" "kafka_user" {
   secret_string_wo         = jsonencode({ username = each.key, password = local.kafka_passwords[each.key] })
 }
 
-# MSK reads its users' secrets itself.
+# MSK reads its users' secrets itself. This is word for word the policy that it puts on a secret once the cluster is told of it, and
+# asks not to change: with another one, also one that has a condition on the account, it may be shut out.
 data "aws_iam_policy_document" "kafka_user" {
   for_each = aws_secretsmanager_secret.kafka_user
 
   statement {
-    actions   = ["secretsmanager:GetSecretValue"]
+    sid       = "AWSKafkaResourcePolicy"
+    actions   = ["secretsmanager:getSecretValue"]
     resources = [each.value.arn]
 
     principals {

@@ -19,7 +19,7 @@ variable "environment" {
 }
 
 variable "api_keys" {
-  description = "Keys that sign orders, by key id. number: 1 to 65534, once given never again; networks: from where it may log on, in CIDR form, empty: anywhere."
+  description = "Keys that sign orders, by key id. number: 1 to 256, once given never again; networks: from where it may log on, in CIDR form, empty: anywhere."
   type = map(object({
     number      = number
     permissions = set(string)
@@ -32,8 +32,8 @@ variable "api_keys" {
     error_message = "a key id of api_keys must be 1 to 16 letters, digits, dots, _ and -."
   }
   validation {
-    condition     = alltrue([for key in values(var.api_keys) : key.number >= 1 && key.number <= 65534 && floor(key.number) == key.number])
-    error_message = "number of a key must be a whole number from 1 to 65534."
+    condition     = alltrue([for key in values(var.api_keys) : key.number >= 1 && key.number <= 256 && floor(key.number) == key.number])
+    error_message = "number of a key must be a whole number from 1 to 256: engine and followers take no higher one."
   }
   validation {
     condition     = length(distinct([for key in values(var.api_keys) : key.number])) == length(var.api_keys)
@@ -60,6 +60,19 @@ variable "database" {
     port = number
     name = string
   })
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9.-]*$", var.database.host))
+    error_message = "host of database must be a host name, without scheme and port."
+  }
+  validation {
+    condition     = var.database.port >= 1 && var.database.port <= 65535 && floor(var.database.port) == var.database.port
+    error_message = "port of database must be a whole number from 1 to 65535."
+  }
+  validation {
+    condition     = can(regex("^[a-z_][a-z0-9_]{0,62}$", var.database.name))
+    error_message = "name of database must be 1 to 63 lower-case letters, digits and _, and not begin with a digit."
+  }
 }
 
 variable "database_roles" {

@@ -110,6 +110,11 @@ run "every_kafka_user_has_a_secret_that_msk_reads" {
     condition     = alltrue([for document in data.aws_iam_policy_document.kafka_user : one(one(document.statement).principals).identifiers == toset(["kafka.amazonaws.com"])])
     error_message = "MSK must be let in, and nobody else"
   }
+
+  assert {
+    condition     = alltrue([for document in data.aws_iam_policy_document.kafka_user : one(document.statement).sid == "AWSKafkaResourcePolicy" && toset(one(document.statement).actions) == toset(["secretsmanager:getSecretValue"]) && length(one(document.statement).condition) == 0])
+    error_message = "the policy must be word for word the one that MSK puts there itself: any other is seen as changed by each of us in turn"
+  }
 }
 
 run "the_key_turns_every_year" {
@@ -125,10 +130,18 @@ run "a_key_number_out_of_range_is_refused" {
   command = plan
 
   variables {
-    api_keys = { canary = { number = 65535, permissions = ["read"], account = 1 } }
+    api_keys = { canary = { number = 257, permissions = ["read"], account = 1 } }
   }
 
   expect_failures = [var.api_keys]
+}
+
+run "the_highest_key_number_is_taken" {
+  command = plan
+
+  variables {
+    api_keys = { canary = { number = 256, permissions = ["read"], account = 1 } }
+  }
 }
 
 run "a_number_given_twice_is_refused" {
@@ -169,6 +182,36 @@ run "a_key_id_too_long_for_a_frame_is_refused" {
   }
 
   expect_failures = [var.api_keys]
+}
+
+run "a_database_by_its_address_with_scheme_is_refused" {
+  command = plan
+
+  variables {
+    database = { host = "postgres://mock.rds.internal", port = 5432, name = "ironbook" }
+  }
+
+  expect_failures = [var.database]
+}
+
+run "a_database_behind_no_port_is_refused" {
+  command = plan
+
+  variables {
+    database = { host = "mock.rds.internal", port = 65536, name = "ironbook" }
+  }
+
+  expect_failures = [var.database]
+}
+
+run "a_database_without_a_name_is_refused" {
+  command = plan
+
+  variables {
+    database = { host = "mock.rds.internal", port = 5432, name = "" }
+  }
+
+  expect_failures = [var.database]
 }
 
 run "a_role_that_the_schema_lacks_is_refused" {

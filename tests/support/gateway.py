@@ -43,20 +43,30 @@ class Stack:
     database   URL of an empty PostgreSQL database: embedded analytics fills it, the gateway reads it
     settings   of the gateway: names of GatewaySettings
     engine     settings of the engine node
+    beside     another stack, whose engine and clients are this one's too: a second gateway, with an engine key of its
+               own and no administration
     """
 
     def __init__(
-        self, directory: Path, *, database: str = "", engine: dict[str, object] | None = None, **settings: object
+        self,
+        directory: Path,
+        *,
+        database: str = "",
+        engine: dict[str, object] | None = None,
+        beside: Stack | None = None,
+        **settings: object,
     ) -> None:
         self.directory = directory
-        self.node = Node(directory / "node", **({"nonce_count_max": 1 << 20} | (engine or {})))
+        self.beside = beside
+        self.node = beside.node if beside else Node(directory / "node", **{"nonce_count_max": 1 << 20} | (engine or {}))
         self.database = database
         self.settings = settings
         self.log_path = directory / "gateway.log"
         self.state_path = directory / "gateway.json"
         self.process: subprocess.Popen[bytes] | None = None
         self.analytics: subprocess.Popen[bytes] | None = None
-        self.keys: dict[str, bytes] = {}
+        self.keys: dict[str, bytes] = beside.keys if beside else {}
+        self.own_key = f"gateway-{directory.name}" if beside else "gateway"
         self._last_ms = 0
 
     # ---- Start and stop ---------------------------------------------------------------------------------------------
@@ -73,8 +83,12 @@ class Stack:
     ) -> None:
         self.end()
 
-    def start(self) -> Stack:
-        """Engine, market, accounts, database, gateway."""
+    def start(self, *, ready: bool = True) -> Stack:
+        """Engine, market, accounts, database, gateway; beside another stack the gateway alone."""
+        if self.beside is not None:
+            self._make_key(self.own_key, TRADER | Permission.DELEGATE, 0)
+            self.start_gateway(ready=ready)
+            return self
         self.make_keys()
         self.node.start()
         self.define()
@@ -87,7 +101,7 @@ class Stack:
         """Traders of accounts 1 to 4, an administrator, and what the gateway has on the engine."""
         self.key_path("admin").parent.mkdir(exist_ok=True)
         self._make_key("admin", Permission.ADMIN | Permission.READ, 0)
-        self._make_key("gateway", TRADER | Permission.DELEGATE, 0)
+        self._make_key(self.own_key, TRADER | Permission.DELEGATE, 0)
         self._make_key("gateway-admin", Permission.ADMIN | Permission.READ, 0)
         for key_id, account in TRADERS.items():
             self._make_key(key_id, TRADER, account)
@@ -98,7 +112,7 @@ class Stack:
 
     def key_path(self, key_id: str) -> Path:
         """The client key file of a key."""
-        return self.directory / "client-keys" / f"{key_id}.json"
+        return (self.beside or self).directory / "client-keys" / f"{key_id}.json"
 
     def define(self) -> None:
         """The demo market, and accounts 3 and 4 like the first two."""
@@ -137,8 +151,8 @@ class Stack:
             "listen": "127.0.0.1:0",
             "data": self.node.directory,
             "state_file": self.state_path,
-            "engine_key": self.key_path("gateway"),
-            "admin_key": self.key_path("gateway-admin"),
+            "engine_key": self.key_path(self.own_key),
+            "admin_key": self.key_path("gateway-admin") if self.beside is None else "",
             "manage_keys": "true",
             "cookie_secret_file": self.directory / "cookie-secret",
             "log_file": self.log_path,
@@ -202,7 +216,8 @@ class Stack:
             self.analytics.kill()
             self.analytics.wait()
             self.analytics = None
-        self.node.end()
+        if self.beside is None:
+            self.node.end()
 
     def events(self, event: str) -> list[dict[str, Any]]:
         """Lines of that name in the gateway's log."""

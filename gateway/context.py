@@ -43,3 +43,10 @@ class Gateway:
     log: Log
     now_ns: Callable[[], int]
     shared: dict[type, Any] = dataclasses.field(default_factory=dict)
+
+    def waits_for(self) -> list[str]:
+        """Why no requests should be sent here now, in words; empty: it is ready."""
+        found = []
+        if not self.mirror.live:
+            found.append(f"replica: {self.mirror.trouble or 'it is catching up'}")
+        return found if self.line.connected else [*found, f"engine: {self.line.failure}"]

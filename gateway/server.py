@@ -2,18 +2,21 @@
 
     keys ─▶ HTTP (answers only of health) ─▶ history ─▶ mirror catches up ─▶ lines to the engine ─▶ open
 
-<state_directory>/gateway.json tells where it listens as long as it runs.
+What is away at the start is not waited for: the gateway is open, and not ready until it is there.
+<state_directory>/gateway.json tells where it listens as long as it runs, and whether it is ready; the log tells when
+that changes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,6 +68,7 @@ VERSION: Final = "1"
 STATE_FILE: Final = "gateway.json"
 STOP_S: Final = 10.0
 SETTLE_S: Final = 5.0  # for what memory wants of the database
+READY_POLL_S: Final = 0.1
 # Every module that serves something gives its tables here.
 SOCKETS: Final[tuple[SocketRoute, ...]] = (*streams.SOCKETS, *ws_api.SOCKETS, *live.SOCKETS)
 
@@ -100,7 +104,7 @@ async def _serve(settings: GatewaySettings, log: Log) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with serving(settings, log) as (gateway, addresses):
-        log.info("gateway_ready", addresses=addresses, sequence=gateway.mirror.sequence)
+        log.info("gateway_open", addresses=addresses, sequence=gateway.mirror.sequence)
         await ended.wait()
         log.info("gateway_stopping")
     log.info("gateway_stopped")
@@ -120,7 +124,8 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
         server = HttpServer(app.handle, app.upgrade, settings, gateway.metrics, gateway.now_ns, log)
         addresses = await server.start()
         stack.push_async_callback(server.stop, STOP_S)
-        _tell(state_path, settings, addresses, pages, ready=False)
+        tell = functools.partial(_tell, state_path, settings, addresses, pages)
+        tell(ready=False)
         stack.callback(state_path.unlink, missing_ok=True)
         before = None
         if gateway.history is not None:
@@ -143,12 +148,31 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
         gateway.shared[Countdowns] = countdowns
         await countdowns.open()
         stack.push_async_callback(countdowns.close)
+        readiness = asyncio.create_task(_tell_readiness(gateway, tell), name="readiness")
+        stack.callback(readiness.cancel)
         stack.push_async_callback(server.stop, STOP_S)  # first at the end: requests under way need all of the above
         _settle_memory()
         app.open = True
-        _tell(state_path, settings, addresses, pages, ready=True)
         yield gateway, addresses
         app.open = False
+
+
+async def _tell_readiness(gateway: Gateway, tell: Callable[..., None]) -> None:
+    """Task: log and state file say what /ready says, whenever that changes."""
+    was = False
+    while True:
+        waits_for = gateway.waits_for()
+        if (ready := not waits_for) != was:
+            was = ready
+            if ready:
+                gateway.log.info("gateway_ready", sequence=gateway.mirror.sequence)
+            else:
+                gateway.log.warning("gateway_not_ready", waits_for=waits_for)
+            try:
+                tell(ready=ready)
+            except OSError as error:
+                gateway.log.error("state_file_failed", error)
+        await asyncio.sleep(READY_POLL_S)
 
 
 def _settle_memory() -> None:

@@ -252,12 +252,7 @@ def ready(call: Call) -> Response:
 
     200 if so: the replica has caught up and there is a session with the engine. Else 503, and what is waited for.
     """
-    gateway = call.gateway
-    waits_for = []
-    if not gateway.mirror.live:
-        waits_for.append(f"replica: {gateway.mirror.trouble or 'it is catching up'}")
-    if not gateway.line.connected:
-        waits_for.append(f"engine: {gateway.line.failure}")
+    waits_for = call.gateway.waits_for()
     body = msgspec.json.encode(Ready(ready=not waits_for, waits_for=waits_for))
     return Response(503 if waits_for else 200, body, JSON)
 

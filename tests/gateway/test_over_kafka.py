@@ -24,6 +24,7 @@ import pytest
 
 from engine_node import _engine
 from schemas import vocabulary as v
+from tests.support.cutting_proxy import CuttingProxy
 from tests.support.gateway import Stack
 from tests.support.node import wait_until
 from tests.support.publishing import PublisherProcess, journal_records, make_topics
@@ -184,6 +185,13 @@ def asked(stack: Stack) -> dict[str, Any]:
     return found
 
 
+def readiness(stack: Stack) -> tuple[int, list[str], object]:
+    """Status of /ready, the parts that it waits for, and what the state file says."""
+    status, answer = stack.get("/ready")
+    assert answer["ready"] == (status == 200)
+    return status, [why.partition(":")[0] for why in answer["waits_for"]], (stack.state() or {}).get("ready")
+
+
 # ---- While all is well -----------------------------------------------------------------------------------------------
 
 
@@ -309,9 +317,47 @@ def test_without_a_publisher_an_order_is_unknown_and_never_lost_nor_doubled(exch
     assert request.send(two) == UNKNOWN
     exchange.start_publisher()
     for gateway in (one, two):
+        wait_until(lambda at=gateway: readiness(at) == (200, [], True), 30.0)
         found = wait_until(lambda gateway=gateway: (said := told(gateway, "bob", 81))[0] == 200 and said[1], 30.0)
         assert (found["orderId"], found["status"]) == (order_id, "NEW")
         assert request.send(gateway) == REPEATED
     status, answer = limit(one, "bob", "BUY", "0.1", "45001.00", newClientOrderId=82).send(one)
     assert (status, answer["status"]) == (200, "NEW")
     assert exchange.accepted(81) == [order_id]
+
+
+# ---- Ready, or not ---------------------------------------------------------------------------------------------------
+
+
+def test_a_gateway_is_ready_when_its_replica_has_caught_up_and_the_engine_has_a_session(exchange: Exchange) -> None:
+    assert limit(exchange.one, "alice", "BUY", "0.2", "43000.00").send(exchange.one)[0] == 200
+    host, _, port = exchange.bootstrap.rpartition(":")
+    with CuttingProxy((host, int(port))) as brokers, CuttingProxy(exchange.node.address()) as engine:
+        three = Away(exchange.directory / "three", beside=exchange.one)
+        three.go_away(brokers.address, exchange.prefix, engine.address)
+        brokers.refuse()
+        engine.refuse()
+        try:
+            three.start(ready=False)
+            wait_until(lambda: three.events("gateway_open"))
+            assert readiness(three) == (503, ["replica", "engine"], False)
+            assert three.get("/health")[1]["status"] == "down"
+            assert three.get("/api/v3/depth", symbol="BTCUSD")[0] == 503
+            assert limit(three, "alice", "BUY", "0.1", "44000.00").send(three)[0] == 503
+            brokers.refuse(False)  # it names the broker itself: from there on they speak directly
+            wait_until(lambda: readiness(three)[1] == ["engine"])
+            assert lots_at(three, "bids", "43000.00") == "0.2000"
+            assert limit(three, "alice", "BUY", "0.1", "44000.00").send(three)[0] == 503
+            assert readiness(three) == (503, ["engine"], False)
+            assert three.events("gateway_ready") == []
+            engine.refuse(False)
+            wait_until(lambda: readiness(three) == (200, [], True))
+            wait_until(lambda: three.events("gateway_ready"))
+            assert limit(three, "alice", "BUY", "0.1", "44000.00").send(three)[0] == 200
+            engine.refuse()
+            engine.cut()
+            wait_until(lambda: readiness(three) == (503, ["engine"], False))
+            wait_until(lambda: three.events("gateway_not_ready"))
+            assert len(three.events("gateway_ready")) == 1
+        finally:
+            three.end()

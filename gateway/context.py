@@ -44,9 +44,16 @@ class Gateway:
     now_ns: Callable[[], int]
     shared: dict[type, Any] = dataclasses.field(default_factory=dict)
 
+    def replica_trouble(self) -> str:
+        """Why what the replica tells is of the past, in words; empty: nothing here says so."""
+        if not self.mirror.live:
+            return self.mirror.trouble or "it is catching up"
+        if self.mirror.client_sequence(self.line.key_number) < self.line.awaited:
+            return "the engine has recorded commands of this gateway that do not come here; does the publisher run?"
+        return ""
+
     def waits_for(self) -> list[str]:
         """Why no requests should be sent here now, in words; empty: it is ready."""
-        found = []
-        if not self.mirror.live:
-            found.append(f"replica: {self.mirror.trouble or 'it is catching up'}")
+        replica = self.replica_trouble()
+        found = [f"replica: {replica}"] if replica else []
         return found if self.line.connected else [*found, f"engine: {self.line.failure}"]

@@ -133,6 +133,8 @@ class Line:
     key       or who reads it; asked at each attempt and by `renew`. Where that key cannot be read or is refused, the
               one that was good last goes on
     failure   why there is no session now; "" if there is one
+    awaited   client sequence that is recorded, and that a replica which is not behind must have: that of the session's
+              beginning, or of a command that waited too long
     """
 
     def __init__(
@@ -149,7 +151,7 @@ class Line:
         self.name, self.failure = name, "not connected yet"
         self.key_id = ""
         self.connected = False
-        self.key_number = self.account = self.permissions = 0
+        self.key_number = self.account = self.permissions = self.awaited = 0
         self.sent_count = self.refused_count = self.timeout_count = self.connect_count = 0
         self._find_address = address if callable(address) else lambda: parse_address(address)
         self._find_key = key if callable(key) else lambda: key
@@ -277,8 +279,11 @@ class Line:
                 more = True
                 break
             self.timeout_count += 1
-            recorded = "it is recorded" if one.last <= self._recorded else "it was sent"
-            _fail(one.future, _unknown(f"{recorded}, and no answer came within {self._timeout_s:g} s"))
+            recorded = one.last <= self._recorded
+            if recorded:
+                self.awaited = one.last
+            known = "it is recorded" if recorded else "it was sent"
+            _fail(one.future, _unknown(f"{known}, and no answer came within {self._timeout_s:g} s"))
         if more:
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
 
@@ -476,7 +481,7 @@ class Line:
                 _fail(self._waiting.popleft().future, _unknown("the gateway's key was changed"))
         self.key_number, self.account, self.permissions = answer.key, answer.account, answer.permissions
         self._take_back(last, "the line to the engine was lost before the command was recorded")
-        self._entered = self._recorded = last
+        self._entered = self._recorded = self.awaited = last
         self._wire, self.connected, self.failure = wire, True, ""
         self.connect_count += 1
         self._mirror.advance()

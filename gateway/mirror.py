@@ -135,6 +135,11 @@ class Mirror:
         self._open = self.live = False
         await self._source.close()
 
+    def client_sequence(self, key: int) -> int:
+        """The last one of that key that has come here; 0: none."""
+        known = self.core.key(key)
+        return 0 if known is None else known["last_client_sequence"]
+
     def lag_records(self) -> int:
         """Records that are there and not applied here."""
         return self._source.behind() + len(self._held) // RECORD_BYTES

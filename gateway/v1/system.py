@@ -85,12 +85,12 @@ def _line(name: str, line: Line | None, lacks: str) -> Part:
 
 def _replica(gateway: Gateway) -> Part:
     mirror = gateway.mirror
-    behind_ns = mirror.behind_ns()
-    status: Status = "down" if not mirror.live else "degraded" if behind_ns > BEHIND_NS_MAX else "up"
+    trouble, behind_ns = gateway.replica_trouble(), mirror.behind_ns()
+    status: Status = "down" if trouble else "degraded" if behind_ns > BEHIND_NS_MAX else "up"
     return _part(
         "replica",
         status,
-        mirror.trouble,
+        trouble,
         sequence=mirror.sequence,
         lag_records=mirror.lag_records(),
         behind_ms=behind_ns / 1e6,

@@ -315,6 +315,14 @@ def test_without_a_publisher_an_order_is_unknown_and_never_lost_nor_doubled(exch
     [order_id] = exchange.accepted(81)
     assert told(one, "bob", 81) == NOT_THERE, "what the topic does not have is not told as if it were so"
     assert request.send(two) == UNKNOWN
+    one.settings["listen"] = one.address
+    one.stop_gateway(signal.SIGKILL)
+    one.start_gateway(ready=False)
+    wait_until(lambda: "engine" not in readiness(one)[1])
+    for gateway in (one, two):  # the engine has more of it than the topic
+        wait_until(lambda at=gateway: readiness(at) == (503, ["replica"], False))
+        assert gateway.get("/live")[0] == 200
+        assert gateway.get("/health")[1]["status"] == "down"
     exchange.start_publisher()
     for gateway in (one, two):
         wait_until(lambda at=gateway: readiness(at) == (200, [], True), 30.0)

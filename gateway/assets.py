@@ -33,10 +33,11 @@ TYPES: Final = {
     ".webmanifest": "application/manifest+json",
     ".txt": "text/plain; charset=utf-8",
 }
-# Scripts come from here only; styles may stand in elements, since charts set them.
+# Scripts come from here only, and what a page asks or tells goes here only, by WebSocket too; styles may stand in
+# elements, since charts set them.
 POLICY: Final = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self' ws: wss:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 SECURITY: Final = (
     ("Content-Security-Policy", POLICY),

@@ -57,6 +57,17 @@ def test_logging_out_in_one_tab_ends_the_other(terminal: Terminal, stack: Stack)
     terminal.errors.clear()  # the browser reports the status of the question whether the session lives
 
 
+def test_a_page_opens_sockets_to_its_own_gateway_alone(terminal: Terminal) -> None:
+    page = terminal.open("/")
+    opened = "new Promise(tell => { new WebSocket(`ws://${location.host}/ws`).onopen = () => tell(true); })"
+    assert page.evaluate(opened)
+    for other in ("ws://127.0.0.1:9/ws", "wss://elsewhere.example/ws"):
+        forbidden = f"policy violated: connect-src {other}"
+        with page.expect_console_message(lambda said, forbidden=forbidden: said.text == forbidden):
+            page.evaluate("address => { new WebSocket(address); }", other)
+    terminal.errors.clear()  # the browser reports what the policy forbade
+
+
 def test_a_kill_switch_names_what_it_does_and_is_seen_by_everybody(terminal: Terminal, stack: Stack) -> None:
     status, answer = stack.signed(
         "bob", "POST", "/api/v1/orders", json={"symbol": "ETH/USD", "side": "buy", "price": "2900", "quantity": "1"}

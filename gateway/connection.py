@@ -494,7 +494,7 @@ class Connection(asyncio.Protocol):
             text += "\r\nConnection: close"
         elif turn.old:
             text += "\r\nConnection: keep-alive"
-        head = STATUS_LINES[status] + server.date + text.encode("latin-1", "replace") + b"\r\n\r\n"
+        head = STATUS_LINES[status] + server.common + text.encode("latin-1", "replace") + b"\r\n\r\n"
         if bare or (request is not None and request.method == "HEAD"):
             body = b""
         if len(body) <= JOIN_BYTES_MAX:
@@ -538,7 +538,7 @@ class Connection(asyncio.Protocol):
             return
         said.append(("X-Request-Id", request.request_id))
         head = b"".join(f"\r\n{name}: {value}".encode("latin-1") for name, value in said)
-        transport.write(STATUS_LINES[101] + server.date + head + b"\r\n\r\n")
+        transport.write(STATUS_LINES[101] + server.common + head + b"\r\n\r\n")
         socket = Socket(server, transport, request, handler, self._address)
         rest, self._unread = self._unread, b""
         self._gone, self._closing, self._parser = True, True, SPENT

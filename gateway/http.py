@@ -40,6 +40,7 @@ LOGGED_A_TICK_MAX: Final = 20  # lines about refused requests between two looks 
 FILES_KEPT: Final = 128  # descriptors for everything that is no connection
 TICK_S: Final = 0.25
 DAY: Final = b"\r\nDate: "
+STRICT: Final = b"\r\nStrict-Transport-Security: max-age=31536000"  # a browser asks this host by TLS alone, for a year
 
 Answer: TypeAlias = Response | Reply
 Upgraded: TypeAlias = SocketHandler | Response
@@ -65,7 +66,8 @@ class HttpServer:
         self.handle, self.upgrade, self.settings = handle, upgrade, settings
         self.metrics, self.now_ns, self.log = metrics, now_ns, log
         self.now_s = 0.0  # of the loop's clock, as of the last look at all connections
-        self.date = b""
+        self.common = b""  # headers of every answer
+        self._strict = STRICT if settings.tls_certificate else b""
         self.stopping = False
         self.debug = settings.log_level == "debug"
         self.count_max = settings.connection_count_max
@@ -161,7 +163,7 @@ class HttpServer:
     def _look(self) -> None:
         """Once a tick: the time, the date, connections whose time is up, gauges."""
         self.now_s = now_s = self.loop.time()
-        self.date = DAY + email.utils.formatdate(self.now_ns() / 1e9, usegmt=True).encode()
+        self.common = DAY + email.utils.formatdate(self.now_ns() / 1e9, usegmt=True).encode() + self._strict
         for one in [one for one in self._connections if one.deadline_s < now_s]:
             one.overdue()
         if not self._accepting:

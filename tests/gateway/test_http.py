@@ -38,6 +38,7 @@ def test_a_connection_carries_many_requests(door):
             assert said["peer"] == "127.0.0.1"
             assert answer.headers["content-type"] == "application/json"
             assert answer.headers["date"].endswith(" GMT")
+            assert "strict-transport-security" not in answer.headers, "without TLS it would mean nothing"
             assert "connection" not in answer.headers
 
 
@@ -299,12 +300,14 @@ def test_tls_carries_requests_and_websockets(certificate):
     with Door(tls_certificate=certificate[0], tls_key=certificate[1]) as door:
         with door.connect(context) as line:
             assert line.socket.version() == "TLSv1.3"
-            assert line.request("POST", "/echo", b"x" * 50_000).json()["body"] == "x" * 50_000
+            answer = line.request("POST", "/echo", b"x" * 50_000)
+            assert answer.json()["body"] == "x" * 50_000
+            assert answer.headers["strict-transport-security"] == "max-age=31536000"
             assert len(line.request("GET", "/large?1000000").body) == 1_000_000
             assert line.request("GET", "/echo", Connection="close").status == 200
             assert line.rest() == b""
         with door.connect(context) as line:
-            line.upgrade()
+            assert line.upgrade()["strict-transport-security"] == "max-age=31536000"
             line.send_frame(1, b"hello")
             assert line.frame() == (1, b"hello")
             line.send_frame(8, b"\x03\xe8")

@@ -39,7 +39,9 @@ question mark stand before them: `POST /api/v1/orders?timestamp=1700000000000{â€
 parameters of a request that changes something may stand in a form body instead. The same signed request is taken once.
 
 **The dashboard's cookie** stands for a key's signature under `/api/v1`; a call that changes something then needs the
-header `X-Ironbook-Request`: 32 hexadecimal digits, new for each call.
+header `X-Ironbook-Request`: 32 hexadecimal digits, new for each call. Its name is `ironbook_session`, and over TLS
+`__Host-ironbook_session`, which browsers take from this very host alone; where TLS ends at the gateway no other counts.
+A request with two of them is refused (401).
 """
 
 PATH_PARTS: Final[Mapping[str, JsonObject]] = {
@@ -86,7 +88,7 @@ SECURITY_SCHEMES: Final = {
         "type": "apiKey",
         "in": "cookie",
         "name": "ironbook_session",
-        "description": "A dashboard login, made by POST /api/v1/session.",
+        "description": "A dashboard login, made by POST /api/v1/session; over TLS `__Host-ironbook_session`.",
     },
 }
 PERMISSIONS: Final = {

@@ -1,6 +1,7 @@
 """The dashboard's login: a signed cookie that says which key, which rights and until when. What lives is not kept here.
 
     POST /api/v1/session, signed by the key ──▶ Set-Cookie: ironbook_session=<base64url(body + tag)>
+        its name begins with __Host- over TLS, so that no other host and nobody on the way can set it
         body  0 version u8 · 1 permissions u8 · 2 zero u16 · 4 expires u32, seconds · 8 fingerprint of the secret 4
               12 session id 8 · 20 key id, ASCII
         tag   HMAC-SHA256(cookie secret, "ironbook session" + body)
@@ -46,6 +47,7 @@ from schemas.vocabulary import Permission
 __all__ = ["COOKIE", "COOKIE_SECRET_FILE", "REQUEST_HEADER", "CookieSecretInvalid", "Session", "Sessions"]
 
 COOKIE: Final = "ironbook_session"
+SECURE_COOKIE: Final = "__Host-ironbook_session"  # over TLS: browsers take this name from this very host alone
 COOKIE_SECRET_FILE: Final = "cookie-secret"  # in the state directory, unless told otherwise
 REQUEST_HEADER: Final = "x-ironbook-request"
 COOKIE_CHARACTERS_MAX: Final = 160
@@ -132,7 +134,8 @@ class Sessions:
 
     def _header(self, value: str, seconds: int, request: Request) -> str:
         secure = self._tls or request.headers.get("origin", "").startswith("https://")
-        return f"{COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
+        name, more = (SECURE_COOKIE, "; Secure") if secure else (COOKIE, "")
+        return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{more}"
 
     def take_once(self, nonce: bytes, now_ns: int) -> None:
         """Take a login's nonce. Raises ApiError if it was taken here before, as long as its timestamp may be good."""
@@ -163,7 +166,7 @@ class Sessions:
 
     def of_socket(self, request: Request, now_ns: int) -> Session | None:
         """Who opens a WebSocket, by cookie; None: no cookie came. Raises ApiError: also if a page of others asks."""
-        if COOKIE not in request.headers.get("cookie", ""):
+        if not self._sent(request):
             return None
         self._check_origin(request)
         return self._session(request, now_ns)
@@ -183,7 +186,7 @@ class Sessions:
         )
 
     def _session(self, request: Request, now_ns: int) -> Session:
-        value = _cookie(request.headers.get("cookie", ""))
+        value = self._sent(request)
         if not value:
             raise ApiError(UNAUTHORIZED, "A call must be signed or have the dashboard's cookie.", hint="log in first")
         body = self._body(value)
@@ -201,6 +204,21 @@ class Sessions:
             raise _over("its key is revoked or was rotated, or does not allow this address")
         caller = Caller(key.key_id, key.number, key.account, key.permissions, fingerprint.hex(), "cookie")
         return Session(caller, permissions & key.permissions, expires_ns, session_id)
+
+    def _sent(self, request: Request) -> str:
+        """The cookie that came, "": none. Raises ApiError: two came, and only one of them can be the page's."""
+        header = request.headers.get("cookie", "")
+        if COOKIE not in header:
+            return ""
+        found = _cookies(header, SECURE_COOKIE)
+        if not found and not self._tls:
+            found = _cookies(header, COOKIE)
+        if len(found) > 1:
+            raise ApiError(
+                UNAUTHORIZED, f"One session cookie must come, {len(found)} came.",
+                hint="delete this site's cookies in the browser and log in again: somebody else has set one",
+            )  # fmt: skip
+        return found[0] if found else ""
 
     def _body(self, value: str) -> bytes | None:
         """What a cookie says, if a secret of ours signed it."""
@@ -271,13 +289,10 @@ def _tag(secret: bytes, body: bytes) -> bytes:
     return hmac.digest(secret, _LABEL + body, "sha256")
 
 
-def _cookie(header: str) -> str:
-    """The value of our cookie among those that were sent."""
-    for pair in header.split(";"):
-        name, _, value = pair.strip().partition("=")
-        if name == COOKIE:
-            return value
-    return ""
+def _cookies(header: str, wanted: str) -> list[str]:
+    """The values of the cookies of that name among those that were sent."""
+    pairs = (pair.strip().partition("=") for pair in header.split(";"))
+    return [value for name, _, value in pairs if name == wanted]
 
 
 def _over(why: str) -> ApiError:

@@ -20,7 +20,7 @@ from gateway.ended import ENDED_A_KEY_MAX, ENDED_FILE, Ended, EndedUnreadable
 from gateway.errors import KEY_REFUSED, STATE_UNWRITABLE, UNAUTHORIZED, ApiError, Problem
 from gateway.limits import Limits
 from gateway.routing import Request
-from gateway.sessions import COOKIE, CookieSecretInvalid, Session, Sessions
+from gateway.sessions import COOKIE, SECURE_COOKIE, CookieSecretInvalid, Session, Sessions
 from gateway.settings import GatewaySettings
 from ironbook.keystore import KeyFile
 from schemas.vocabulary import Permission
@@ -55,18 +55,18 @@ class Desk:
     def log_in(self, rights: int = 31, secret: bytes | None = None) -> str:
         """The cookie's value."""
         header = self.sessions.make(self.caller(secret), rights, request("POST", OWN), NOW)[1]
-        return header.split(";")[0].removeprefix(f"{COOKIE}=")
+        return header.split(";")[0].removeprefix(f"{SECURE_COOKIE}=")
 
     def ask(
-        self, cookie: str, method: str = "GET", permission: int = Permission.READ, now_ns: int = NOW, peer: str = PEER,
-        **headers: str,
+        self, cookie: str, /, method: str = "GET", permission: int = Permission.READ, now_ns: int = NOW,
+        peer: str = PEER, **headers: str,
     ) -> tuple[Session, bytes, int]:  # fmt: skip
         """Call with that cookie."""
-        sent = {"cookie": f"theme=dark; {COOKIE}={cookie}"} | OWN
+        sent = {"cookie": f"theme=dark; {SECURE_COOKIE}={cookie}"} | OWN
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         return self.sessions.authenticate(request(method, sent, peer=peer), permission, now_ns)
 
-    def refusal(self, cookie: str, method: str = "GET", **more: object) -> Problem:
+    def refusal(self, cookie: str, /, method: str = "GET", **more: object) -> Problem:
         """What such a call is refused with."""
         with pytest.raises(ApiError) as caught:
             self.ask(cookie, method, **more)  # type: ignore[arg-type]
@@ -100,7 +100,7 @@ async def test_a_cookie_stands_for_the_key_that_signed_the_login(tmp_path: Path)
     async with desk(tmp_path) as here:
         session, header = here.sessions.make(here.caller(), 31, request("POST", OWN), NOW)
         assert header.split("; ")[1:] == ["Path=/", "Max-Age=7200", "HttpOnly", "SameSite=Strict", "Secure"]
-        found, _, _ = here.ask(header.split(";")[0].removeprefix(f"{COOKIE}="))
+        found, _, _ = here.ask(header.split(";")[0].removeprefix(f"{SECURE_COOKIE}="))
         assert (found.key_id, found.account, found.permissions, found.via) == ("desk", 7, TRADER, "cookie")
         assert found.expires_ns == session.expires_ns == NOW + 2 * HOUR
 
@@ -109,7 +109,35 @@ async def test_a_cookie_stands_for_the_key_that_signed_the_login(tmp_path: Path)
 async def test_over_plain_http_the_cookie_is_not_kept_for_tls(tmp_path: Path) -> None:
     async with desk(tmp_path) as here:
         made = request("POST", OWN | {"origin": "http://exchange.example:7480"})
-        assert "Secure" not in here.sessions.make(here.caller(), 31, made, NOW)[1]
+        header = here.sessions.make(here.caller(), 31, made, NOW)[1]
+        assert header.startswith(f"{COOKIE}=")
+        assert "Secure" not in header
+        value = header.split(";")[0].removeprefix(f"{COOKIE}=")
+        assert here.ask("", cookie=f"{COOKIE}={value}")
+
+
+@in_loop
+async def test_where_tls_ends_here_only_the_cookie_that_this_host_set_counts(tmp_path: Path) -> None:
+    async with desk(tmp_path) as here:
+        here.sessions = Sessions(dataclasses.replace(here.settings, tls_certificate="certificate.pem"), here.ring)
+        cookie = here.log_in()
+        assert here.refusal("", cookie=f"{COOKIE}={cookie}") is UNAUTHORIZED
+        assert here.ask("", cookie=f"{COOKIE}=planted; {SECURE_COOKIE}={cookie}")
+        planted = request("GET", {"cookie": f"{COOKIE}=planted"} | OWN)
+        assert here.sessions.of_socket(planted, NOW) is None, "nobody has logged in"
+
+
+@in_loop
+async def test_of_two_session_cookies_neither_is_taken(tmp_path: Path) -> None:
+    async with desk(tmp_path) as here:
+        one, two = here.log_in(), here.log_in()
+        for name in (COOKIE, SECURE_COOKIE):
+            assert here.ask("", cookie=f"{name}={one}")
+            twice = f"{name}={one}; theme=dark; {name}={two}"
+            assert here.refusal("", cookie=twice) is UNAUTHORIZED
+            with pytest.raises(ApiError):
+                here.sessions.of_socket(request("GET", {"cookie": twice} | OWN), NOW)
+        assert here.ask("", cookie=f"{COOKIE}={one}; {SECURE_COOKIE}={two}"), "only this host can set the latter"
 
 
 @in_loop
@@ -183,7 +211,7 @@ async def test_a_session_that_was_logged_out_is_over(tmp_path: Path) -> None:
     async with desk(tmp_path) as here:
         cookie, other = here.log_in(), here.log_in()
         header = here.sessions.end(here.ask(cookie)[0], request("DELETE", OWN), NOW)
-        assert header.startswith(f"{COOKIE}=; Path=/; Max-Age=0;")
+        assert header.startswith(f"{SECURE_COOKIE}=; Path=/; Max-Age=0;")
         assert here.refusal(cookie) is UNAUTHORIZED
         assert here.ask(other)
         path = tmp_path / ENDED_FILE
@@ -256,7 +284,7 @@ async def test_an_allowed_origin_may_use_the_cookie_too(tmp_path: Path) -> None:
 @in_loop
 async def test_a_socket_is_opened_by_cookie_only_from_a_page_of_ours(tmp_path: Path) -> None:
     async with desk(tmp_path) as here:
-        sent = {"cookie": f"{COOKIE}={here.log_in()}"}
+        sent = {"cookie": f"{SECURE_COOKIE}={here.log_in()}"}
         found = here.sessions.of_socket(request("GET", sent | OWN), NOW)
         assert found is not None
         assert found.key_id == "desk"

@@ -7,11 +7,13 @@ Who may do what, for a principal P of the contract:
 
     a topic that P writes                           write
     a topic that P reads                            read
+    a topic that P trims                            delete         (Kafka has no narrower one for its records)
     consumer groups   <prefix>ironbook-P...         read           (its own; the operator may describe all)
     topics            <prefix>ironbook-P-...        read, write, create    (changelogs of its tables, made by Faust)
     transactions      <prefix>ironbook-P...         write          (of who writes a journal: they are its fence)
 
-Reading and writing include to describe. There is no rule that refuses: what no rule allows is refused.
+Reading, writing and deleting include to describe. The archiver has neither groups nor topics of its own. There is no
+rule that refuses: what no rule allows is refused.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from schemas.topics import Topic, Topics, with_prefix
 
 OPERATOR = "operator"
+GROUPLESS = ("archiver",)  # who is called and does not run: how far it is stands in the archive
 APP = "ironbook-"  # names of consumer groups and of the tables' topics begin with it and the principal
 
 
@@ -130,6 +133,7 @@ class Operation(enum.IntEnum):
     READ = 3
     WRITE = 4
     CREATE = 5
+    DELETE = 6
     DESCRIBE = 8
 
 
@@ -170,6 +174,10 @@ def _rights(topics: Topics, principal: str) -> Iterator[tuple[Resource, Pattern,
                 yield Resource.TRANSACTIONAL_ID, Pattern.PREFIXED, own, Operation.WRITE
         if principal in topic.readers:
             yield Resource.TOPIC, Pattern.LITERAL, topic.name, Operation.READ
+        if principal in topic.trimmers:
+            yield Resource.TOPIC, Pattern.LITERAL, topic.name, Operation.DELETE
+    if principal in GROUPLESS:
+        return
     yield Resource.GROUP, Pattern.PREFIXED, own, Operation.READ
     for operation in (Operation.READ, Operation.WRITE, Operation.CREATE):
         yield Resource.TOPIC, Pattern.PREFIXED, own + "-", operation

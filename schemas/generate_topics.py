@@ -262,6 +262,8 @@ def _page(contract: Mapping[str, Any]) -> str:
 def _topic_section(contract: Mapping[str, Any], topic: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", f"## {topic['name']}", "", topic["about"])
     facts = [fact for field, fact in _FACTS.items() if topic.get(field)]
+    if topic.get("trimmers"):
+        facts.append(f"Its oldest records are deleted by: {', '.join(topic['trimmers'])}.")
     if topic.get("message_key"):
         facts.append(f"Key of a message: {topic['message_key']}.")
     if facts:

@@ -34,6 +34,7 @@ class Topic:
     journal: bool
     writers: tuple[str, ...]
     readers: tuple[str, ...]
+    trimmers: tuple[str, ...]  # who may delete its oldest records
     data: Mapping[str, Any]
 
 
@@ -75,8 +76,8 @@ def read_topics(data: Mapping[str, Any]) -> Topics:
         topic = _topic(entry, data["partition_groups"])
         if topic.name in topics:
             raise ValueError(f"a topic must stand there once, {topic.name} stands there twice")
-        if unknown := {*topic.writers, *topic.readers} - {*data["principals"]}:
-            raise ValueError(f"writers and readers of {topic.name} must be principals, {sorted(unknown)} are not")
+        if unknown := {*topic.writers, *topic.readers, *topic.trimmers} - {*data["principals"]}:
+            raise ValueError(f"who has rights to {topic.name} must be a principal, {sorted(unknown)} are not")
         topics[topic.name] = topic
     return Topics(
         version=data["version"],
@@ -109,5 +110,6 @@ def _topic(entry: Mapping[str, Any], groups: Mapping[str, int]) -> Topic:
         journal=entry.get("journal", False),
         writers=tuple(entry["writers"]),
         readers=tuple(entry["readers"]),
+        trimmers=tuple(entry.get("trimmers", ())),
         data=entry,
     )

@@ -69,7 +69,8 @@ class JournalTopic:
                 raise TopicInvalid(
                     f"the journal's topic must be there, is not: {self.name}",
                     detail=str(self._options["bootstrap_servers"]),
-                    hint="is it the right shard and prefix? The publisher writes it (ironbook topics create makes it)",
+                    hint="is it the right shard and prefix (ironbook topics create makes it), "
+                    "and may the archiver's user see it (ironbook topics acls)?",
                 )
             self._consumer.assign([self._place])
             self.begin = (await self._answer(self._consumer.beginning_offsets([self._place])))[self._place]

@@ -39,6 +39,7 @@ def list_topics(prefix: PrefixOption = None, json: JsonOption = False) -> None:
             "kept": "newest of a key" if topic.compacted else _duration(topic.retention_ms or 0),
             "writers": topic.writers,
             "readers": topic.readers,
+            "trimmers": topic.trimmers,
         }
         for topic in load_topics()
     ]
@@ -122,7 +123,7 @@ def acls(
     data: DataOption = DATA,
     json: JsonOption = False,
 ) -> None:
-    """Kafka's access rules from the contract's readers and writers. Exit code 1 if any are missing or too many.
+    """Kafka's access rules from the contract's rights. Exit code 1 if any are missing or too many.
 
     Examples:
 

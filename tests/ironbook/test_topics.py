@@ -83,7 +83,9 @@ def test_another_setting_is_told_and_can_be_mended():
 def test_each_principal_may_write_and_read_exactly_what_its_row_says():
     made = rules(TOPICS, "dev.")
     for topic in TOPICS:
-        for operation, principals in ((Operation.WRITE, topic.writers), (Operation.READ, topic.readers)):
+        for operation, principals in (
+            (Operation.WRITE, topic.writers), (Operation.READ, topic.readers), (Operation.DELETE, topic.trimmers)
+        ):  # fmt: skip
             users = {
                 rule.user for rule in made
                 if (rule.resource, rule.pattern, rule.name, rule.operation)
@@ -92,11 +94,28 @@ def test_each_principal_may_write_and_read_exactly_what_its_row_says():
             assert users == {f"User:{principal}" for principal in principals}, topic.name
 
 
+def test_the_archiver_reads_and_trims_the_journal_and_may_do_nothing_else():
+    may = {(rule.resource, rule.pattern, rule.name, rule.operation) for rule in rules(TOPICS, "dev.")
+           if rule.user == "User:archiver"}  # fmt: skip
+    journals = [topic.name for topic in TOPICS if topic.journal]
+    assert may == {
+        (Resource.TOPIC, Pattern.LITERAL, f"dev.{name}", operation)
+        for name in journals
+        for operation in (Operation.READ, Operation.DELETE)
+    }
+
+
+def test_only_the_archiver_deletes_records_and_only_of_the_journal():
+    trimmed = {topic.name: topic.trimmers for topic in TOPICS if topic.trimmers}
+    assert trimmed == {topic.name: ("archiver",) for topic in TOPICS if topic.journal}
+
+
 def test_no_beginning_of_a_name_reaches_into_another_principals_or_a_topic_of_the_contract():
     beginnings = [
         rule for rule in rules(TOPICS, "") if rule.pattern == Pattern.PREFIXED and rule.resource == Resource.TOPIC
     ]
-    assert len({rule.name for rule in beginnings}) == len(TOPICS.principals)
+    assert {rule.user for rule in beginnings} == {f"User:{one}" for one in TOPICS.principals} - {"User:archiver"}
+    assert len({rule.name for rule in beginnings}) == len(TOPICS.principals) - 1
     for rule in beginnings:
         assert not [topic.name for topic in TOPICS if topic.name.startswith(rule.name)]
     for one in TOPICS.principals:

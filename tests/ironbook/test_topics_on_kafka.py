@@ -8,7 +8,7 @@ import secrets
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaConnectionError,
@@ -85,6 +85,17 @@ async def known_to(broker: Broker, user: str, topics: list[str]) -> list[str]:
     return [topic for topic in topics if topic not in refused]
 
 
+async def make_topic(broker: Broker, user: str, name: str) -> int:
+    """Kafka's code of what came of it: 0 where the topic was made."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap, **broker.login(user))
+    await admin.start()
+    try:
+        answer = await admin.create_topics([NewTopic(name, 1, 1)])
+        return int(answer.topic_errors[0][1])
+    finally:
+        await admin.close()
+
+
 @pytest.mark.parametrize("principal", PRINCIPALS)
 def test_a_principal_writes_the_topics_of_its_row_and_is_refused_at_all_others(guarded, principal):
     broker, prefix = guarded
@@ -120,6 +131,47 @@ def test_a_principal_reads_the_topics_of_its_row_and_is_refused_at_all_others(gu
     assert asyncio.run(read()) == {topic.name for topic in TOPICS if principal in topic.readers}
 
 
+@pytest.mark.parametrize("principal", PRINCIPALS)
+def test_a_principal_deletes_records_of_the_topics_of_its_row_and_is_refused_at_all_others(guarded, principal):
+    broker, prefix = guarded
+
+    async def trim() -> set[str]:
+        trimmed = set()
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap, **broker.login(principal))
+        await admin.start()
+        try:
+            seen = await known_to(broker, principal, [prefix + topic.name for topic in TOPICS])
+            for topic in seen:  # of what it does not see it cannot even ask: it has no broker to ask at
+                with contextlib.suppress(TopicAuthorizationFailedError):
+                    await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(0)})
+                    trimmed.add(topic.removeprefix(prefix))
+        finally:
+            await admin.close()
+        return trimmed
+
+    assert asyncio.run(trim()) == {topic.name for topic in TOPICS if principal in topic.trimmers}
+
+
+def test_the_archiver_reads_in_no_group_makes_no_topic_and_takes_no_transaction(guarded):
+    broker, prefix = guarded
+
+    async def read_in_a_group() -> None:
+        group = prefix + "ironbook-archiver"
+        async with consumer_of(broker, "archiver", prefix + "journal.0", group_id=group) as consumer:
+            await asyncio.wait_for(consumer.getone(), WAIT_S)
+
+    async def transact() -> None:
+        async with producer_of(broker, "archiver", transactional_id=prefix + "ironbook-archiver-0"):
+            pass
+
+    with pytest.raises(GroupAuthorizationFailedError):
+        asyncio.run(read_in_a_group())
+    with pytest.raises(TransactionalIdAuthorizationFailed):
+        asyncio.run(transact())
+    made = asyncio.run(make_topic(broker, "archiver", prefix + "ironbook-archiver-table-changelog"))
+    assert for_code(made) is TopicAuthorizationFailedError
+
+
 def test_a_worker_reads_in_its_own_group_and_in_no_other(guarded):
     broker, prefix = guarded
 
@@ -134,19 +186,9 @@ def test_a_worker_reads_in_its_own_group_and_in_no_other(guarded):
 
 def test_a_worker_makes_the_topics_of_its_own_tables_and_no_others(guarded):
     broker, prefix = guarded
-
-    async def make(name: str) -> int:
-        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap, **broker.login("risk"))
-        await admin.start()
-        try:
-            answer = await admin.create_topics([NewTopic(prefix + name, 1, 1)])
-            return answer.topic_errors[0][1]
-        finally:
-            await admin.close()
-
-    assert asyncio.run(make("ironbook-risk-exposure-changelog")) == 0
+    assert asyncio.run(make_topic(broker, "risk", prefix + "ironbook-risk-exposure-changelog")) == 0
     for name in ("ironbook-analytics-candles-changelog", "executions2"):
-        assert for_code(asyncio.run(make(name))) is TopicAuthorizationFailedError
+        assert for_code(asyncio.run(make_topic(broker, "risk", prefix + name))) is TopicAuthorizationFailedError
 
 
 def test_only_the_publisher_takes_the_journals_transactions(guarded):

@@ -148,7 +148,8 @@ def test_a_prefix_stands_before_the_name():
         ({"cleanup": "forget"}, "must be delete or compact"),
         ({"cleanup": "compact"}, "must have a retention if"),
         ({"partitions": "planet"}, "must be one of"),
-        ({"writers": ["nobody"]}, "must be principals"),
+        ({"writers": ["nobody"]}, "must be a principal"),
+        ({"trimmers": ["nobody"]}, "must be a principal"),
         ({"name": "orders.validated"}, "stands there twice"),
     ],
 )

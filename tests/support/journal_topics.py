@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -21,17 +22,23 @@ def messages_of(records: bytes, first: int = 1, most: int = 40) -> list[tuple[in
     return found
 
 
-def ship(bootstrap: str, topic: str, messages: Sequence[tuple[int, bytes]]) -> None:
-    """Make the topic if it is not there, and append; in a transaction, whose marks take offsets too."""
+def ship(
+    bootstrap: str, topic: str, messages: Sequence[tuple[int, bytes]], login: Mapping[str, str] | None = None
+) -> None:
+    """Make the topic if it is not there, and append; in a transaction, whose marks take offsets too.
+
+    login: of the broker's administrator, where the brokers ask for one.
+    """
+    at_brokers: dict[str, Any] = {"bootstrap_servers": bootstrap, **(login or {})}
 
     async def go() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        admin = AIOKafkaAdminClient(**at_brokers)
         await admin.start()
         try:
             await admin.create_topics([NewTopic(topic, 1, 1)])  # one that is there stays as it is
         finally:
             await admin.close()
-        producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=f"fill-{topic}", acks="all")
+        producer = AIOKafkaProducer(**at_brokers, transactional_id=f"fill-{topic}", acks="all")
         await producer.start()
         try:
             for at in range(0, len(messages), 5):

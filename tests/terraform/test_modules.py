@@ -179,6 +179,16 @@ def test_every_permission_has_a_reason_and_none_is_an_asterisk():
         assert all(re.fullmatch(r"[a-z0-9]+:[A-Z][A-Za-z]+", action) for action in line["actions"]), line
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.name)
+def test_every_login_at_kafka_that_a_role_may_read_is_made_and_only_rotation_gets_the_administrators(environment):
+    text = (environment / "main.tf").read_text()
+    (listed,) = re.findall(r"^  kafka_principals += (\[.*\])$", text, re.MULTILINE)
+    named = {name for line in lines(PERMISSIONS) for name in line["resources"] if name.startswith("secret:kafka/")}
+    assert named <= {f"secret:kafka/{principal}" for principal in json.loads(listed)}
+    given = re.findall(r'^ +(\w+) += module\.secrets\.secret_arns\["kafka/(\w+)"\]$', text, re.MULTILINE)
+    assert dict(given) == {"kafka_admin_secret": "operator", "kafka_secret_arn": "archiver"}
+
+
 def told(folder: Path) -> set[str]:
     """Actions that a function's iam.md asks for."""
     rows = [line.split("|")[1] for line in (folder / "iam.md").read_text().splitlines() if line.startswith("| `")]

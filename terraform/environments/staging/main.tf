@@ -32,7 +32,7 @@ module "secrets" {
     reporting = "ironbook_reader"
     follower  = "ironbook_follower"
   }
-  kafka_principals     = ["publisher", "validation", "risk", "submitter", "analytics", "subscriber", "operator"]
+  kafka_principals     = ["publisher", "validation", "risk", "submitter", "analytics", "subscriber", "archiver", "operator"]
   certificates         = { gateway = ["gateway.${local.name}.internal"] }
   processes_count      = { engine = 1, gateway = 2, validation = 1, risk = 1, submitter = 1, analytics = 1, publisher = 1 }
   recovery_window_days = 7
@@ -258,7 +258,7 @@ module "functions" {
     archiver = {
       archive_bucket      = module.storage.archive_bucket_name
       kafka               = module.kafka.bootstrap_brokers_sasl_scram
-      kafka_secret_arn    = module.secrets.secret_arns["kafka/operator"]
+      kafka_secret_arn    = module.secrets.secret_arns["kafka/archiver"]
       kafka_tls           = "true"
       metrics_environment = local.name
       alerts_topic_arn    = module.observability.alerts_topic_arn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import secrets
 import shutil
 import subprocess
@@ -25,17 +26,20 @@ from functions.archiver.topic import JournalTopic
 from functions.common.errors import EventInvalid, SettingsInvalid
 from functions.common.invoke import Context
 from ironbook import ArchiveInvalid
-from ironbook._kafka import PLAIN_TEXT
+from ironbook._kafka import PLAIN_TEXT, Security
+from ironbook._topics_admin import TopicAdmin
 from ironbook.archive.layout import head_key, object_key, pack, parse_head, snapshot_key
 from ironbook.archive.reading import entries, read_head, records_of
 from ironbook.archive.stores import Found, S3Store, Store
 from ironbook.archive.verify import find_break, verify
+from ironbook.topics import rules
+from schemas.topics import load_topics
 from tests.support.archives import DAY, closed_ends, put_over, three_days, write_archive
 from tests.support.aws import Aws
 from tests.support.journal_topics import messages_of, ship
 from tests.support.node import ROOT, Node
 from tests.support.publishing import Market, PublisherProcess, journal_records, make_topics
-from tests.support.services import delete_topics
+from tests.support.services import Broker, delete_topics
 
 BUCKET = "archive"
 RECORDS = three_days()
@@ -83,9 +87,9 @@ def archived(store: Store, shard: int = 0) -> bytes:
     return b"".join(parts)
 
 
-def first_offset(kafka: str, prefix: str, shard: int = 0) -> int:
+def first_offset(kafka: str, prefix: str, shard: int = 0, *, security: Security = PLAIN_TEXT) -> int:
     async def ask() -> int:
-        async with JournalTopic(kafka, PLAIN_TEXT, prefix, shard).open() as topic:
+        async with JournalTopic(kafka, security, prefix, shard).open() as topic:
             return topic.begin
 
     return asyncio.run(ask())
@@ -511,6 +515,35 @@ def come_back(kafka: str, prefix: str, store: S3Store, node: Node, tmp_path: Pat
         )
         assert done.returncode == code, done.stderr + done.stdout
     assert journal_records(node) == records
+
+
+def test_the_handler_archives_and_trims_with_the_rights_of_its_row_alone(
+    sasl_kafka: Broker, aws: Aws, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = f"t{secrets.token_hex(4)}."
+    words = sasl_kafka.server.users
+    secret = {"username": "archiver", "password": words["archiver"], "mechanism": "SCRAM-SHA-512"}
+    arn = aws.client("secretsmanager").create_secret(Name="kafka/archiver", SecretString=json.dumps(secret))["ARN"]
+    values = {"ARCHIVE_BUCKET": BUCKET, "KAFKA": sasl_kafka.bootstrap, "KAFKA_SECRET_ARN": arn, "TOPIC_PREFIX": prefix,
+              "KEEP_RECORDS": "0", "KEEP_SNAPSHOTS": "1"}  # fmt: skip
+    for name, value in values.items():
+        monkeypatch.setenv(f"IRONBOOK_FUNCTION_{name}", value)
+    ship(sasl_kafka.bootstrap, f"{prefix}journal.0", MESSAGES, sasl_kafka.login("admin"))
+    publish_snapshot(store, 900)
+
+    with pytest.raises(TopicInvalid, match="must be there, is not"):  # before it has any: it does not even see it
+        handle({"shard": 0, "flush": True}, Context("archiver"))
+    asyncio.run(give_rights(sasl_kafka, prefix))
+    answer = handle({"shard": 0, "flush": True}, Context("archiver"))
+    assert archived(store) == RECORDS
+    security = Security(username="archiver", password=words["archiver"])
+    assert first_offset(sasl_kafka.bootstrap, prefix, security=security) == answer["trimmed_to_offset"] > 0
+
+
+async def give_rights(broker: Broker, prefix: str) -> None:
+    """All of the contract, as the broker's administrator gives them."""
+    async with TopicAdmin(broker.bootstrap, Security(username="admin", password=broker.server.users["admin"])) as admin:
+        await admin.allow(rules(load_topics(), prefix))
 
 
 def test_the_handler_refuses_what_it_cannot_do_and_tells_people(

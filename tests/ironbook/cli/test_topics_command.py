@@ -45,6 +45,7 @@ def test_the_list_names_every_topic_with_its_writers_and_readers(command: Comman
     said = command("topics", "list", "--prefix", "dev.", "--json").json["topics"]
     assert [one["topic"] for one in said] == ["dev." + name for name in NAMES]
     assert said[0]["writers"] == list(load_topics()["orders.submitted"].writers)
+    assert {one["topic"]: one["trimmers"] for one in said if one["trimmers"]} == {"dev.journal.0": ["archiver"]}
     assert "for ever" in command("topics", "list").out
 
 
@@ -82,6 +83,8 @@ def test_rules_are_printed_for_kafkas_own_command_without_asking_a_kafka(command
     wanted = "--topic dev.orders.submitted --resource-pattern-type literal"
     assert f"--add --allow-principal User:desk-1 --operation Write {wanted}" in lines
     assert not [line for line in lines if "User:client" in line]
+    wanted = "--topic dev.journal.0 --resource-pattern-type literal"
+    assert f"--add --allow-principal User:archiver --operation Delete {wanted}" in lines
 
 
 def test_a_user_of_no_principal_is_wrong_usage(command: Command):

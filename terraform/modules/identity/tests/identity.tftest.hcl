@@ -5,7 +5,7 @@ mock_provider "aws" {
 variables {
   name                      = "ironbook-test"
   kms_key_arn               = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000"
-  secret_arns               = { "api_key/canary" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:canary", "api_key/submitter" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:submitter", "cookie" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:cookie", "database/analytics" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:analytics", "kafka/operator" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:operator", "tls/gateway" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:tls" }
+  secret_arns               = { "api_key/canary" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:canary", "api_key/submitter" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:submitter", "cookie" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:cookie", "database/analytics" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:analytics", "kafka/archiver" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:archiver", "kafka/operator" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:operator", "tls/gateway" = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:tls" }
   kafka_user_secret_arns    = { analytics_a = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:AmazonMSK_x" }
   ca_secret_arn             = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:ca"
   database_admin_secret_arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:admin"
@@ -47,6 +47,16 @@ run "each_reads_its_own_secrets_only" {
   assert {
     condition     = flatten([for statement in data.aws_iam_policy_document.this["function-canary"].statement : statement.resources if contains(statement.actions, "secretsmanager:GetSecretValue")]) == ["arn:aws:secretsmanager:eu-central-1:111122223333:secret:canary"]
     error_message = "the canary must read its own key, and no other"
+  }
+
+  assert {
+    condition     = flatten([for statement in data.aws_iam_policy_document.this["function-archiver"].statement : statement.resources if contains(statement.actions, "secretsmanager:GetSecretValue")]) == ["arn:aws:secretsmanager:eu-central-1:111122223333:secret:archiver"]
+    error_message = "the archiver must read its own login at Kafka, and no other"
+  }
+
+  assert {
+    condition     = [for who, document in data.aws_iam_policy_document.this : who if anytrue([for statement in document.statement : contains(statement.resources, "arn:aws:secretsmanager:eu-central-1:111122223333:secret:operator")])] == ["function-rotation"]
+    error_message = "nobody but rotation, which makes users and their rights, may log on as Kafka's administrator"
   }
 }
 

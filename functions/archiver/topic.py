@@ -155,5 +155,5 @@ class JournalTopic:
             raise BrokersFailed(
                 f"Kafka must answer, does not: {error or type(error).__name__}"[:500],
                 detail=f"{self.name} at {','.join(self._options['bootstrap_servers'])}",
-                hint="are the brokers up, and do user, password and mechanism fit them?",
+                hint="are the brokers up, do user, password and mechanism fit them, and may it (ironbook topics acls)?",
             ) from error

@@ -120,6 +120,7 @@ KEY_IN_USE = _problem(409, -1130, "key_in_use", "A key that the gateway itself u
 ROTATION_REFUSED = _problem(409, -1130, "rotation_refused", "The steps of a rotation must come in their order.")
 KEYS_ELSEWHERE = _problem(403, -1002, "keys_elsewhere", "Keys must be changed elsewhere: this gateway may not.")
 KEY_FILE_AWAY = _problem(503, -1001, "key_file_away", "The key file must be readable and writable, and is not.")
+MEASURES_HIDDEN = _problem(403, -1002, "measures_hidden", "Measures are for the operator's networks and for logins.")
 NO_ADMIN_KEY = _problem(403, -1002, "no_admin_key", "Administration needs a gateway that has an administrator's key.")
 # Of orders
 MARKET_CLOSED = _problem(400, -1013, "market_closed", "Market is closed.")

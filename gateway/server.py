@@ -36,6 +36,7 @@ from gateway.http import HttpServer
 from gateway.limits import Limits
 from gateway.line import Line
 from gateway.market import Market
+from gateway.measures import Measures
 from gateway.metrics import Metrics
 from gateway.mirror import Mirror
 from gateway.renewals import key_paths, renewing
@@ -208,11 +209,12 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
     if settings.database_url:
         history = History(settings.database_url, market, shard=settings.shard, log=log)
     ledger = Ledger()
+    sessions = Sessions(settings, keys_ring)
     market.on(ledger)
     return Gateway(
         settings=settings,
         keys=keys_ring,
-        sessions=Sessions(settings, keys_ring),
+        sessions=sessions,
         limits=limits,
         mirror=mirror,
         market=market,
@@ -222,7 +224,11 @@ def _make(settings: GatewaySettings, data: Path, log: Log) -> Gateway:
         metrics=metrics,
         log=log,
         now_ns=time.time_ns,
-        shared={Ledger: ledger, KafkaLogin: KafkaLogin(settings, source)},
+        shared={
+            Ledger: ledger,
+            KafkaLogin: KafkaLogin(settings, source),
+            Measures: Measures(settings, sessions),
+        },
     )
 
 

@@ -42,6 +42,10 @@ class GatewaySettings:
     state_file: str = env.text("", "Where it tells pid and addresses. Default: <state_directory>/gateway.json.")
     assets: str = env.text("", "Directory of the built dashboard. Empty: where the build leaves it, if it is there.")
     allowed_origins: str = env.text("", "Origins of other sites' pages that may call, separated by commas.")
+    measures_networks: str = env.text(
+        "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
+        "Networks that are shown /metrics and the parts of /health without a login, separated by commas.",
+    )
     trusted_proxies: str = env.text("", "Networks whose X-Forwarded-For is believed, separated by commas.")
 
     # Bounds of one client and of all

@@ -2,6 +2,8 @@
 
     gateway · engine (line) · administration (line) · replica (mirror) · database · kafka · one part for each worker
 
+Whoever is not shown the parts (gateway/measures.py) is told whether it is up, and no more.
+
 What costs a connection (Kafka, workers, the database's mark) is asked at most once in CHECK_S, however many ask here.
 """
 
@@ -16,8 +18,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from gateway import errors
 from gateway.context import Gateway
+from gateway.errors import ApiError, Problem
 from gateway.line import Line
+from gateway.measures import Measures
 from gateway.routing import JSON, Call, Response, Route
 from gateway.v1.models import Health, Live, Part, Ready
 from ironbook import __version__
@@ -239,20 +244,27 @@ async def parts(gateway: Gateway) -> list[Part]:
 
 
 async def health(call: Call) -> Health:
-    """Every part with its state and figures."""
+    """Every part with its state and figures.
+
+    Parts are for the networks of measures_networks and for logins with `read`; for others the list is empty.
+    """
     found = await parts(call.gateway)
     down = any(part.status == "down" and part.name in NEEDED for part in found)
     late = any(part.status in ("down", "degraded") for part in found)
     status: Literal["up", "degraded", "down"] = "down" if down else "degraded" if late else "up"
-    return Health(status=status, time_ns=call.gateway.now_ns(), version=__version__, parts=found)
+    told = found if _shown(call) else []
+    return Health(status=status, time_ns=call.gateway.now_ns(), version=__version__, parts=told)
 
 
 def ready(call: Call) -> Response:
     """May requests be sent here?
 
-    200 if so: the replica has caught up and there is a session with the engine. Else 503, and what is waited for.
+    200 if so: the replica has caught up and there is a session with the engine. Else 503, and what is waited for; why
+    it is, as parts are shown.
     """
     waits_for = call.gateway.waits_for()
+    if not _shown(call):
+        waits_for = [one.partition(":")[0] for one in waits_for]
     body = msgspec.json.encode(Ready(ready=not waits_for, waits_for=waits_for))
     return Response(503 if waits_for else 200, body, JSON)
 
@@ -263,9 +275,23 @@ def live(call: Call) -> Live:
 
 
 async def metrics(call: Call) -> Response:
-    """Counters, gauges and latencies, in the text format of Prometheus."""
+    """Counters, gauges and latencies, in the text format of Prometheus.
+
+    For the networks of measures_networks and for logins with `read`.
+    """
+    if not _shown(call):
+        raise ApiError(
+            errors.MEASURES_HIDDEN,
+            detail=f"{call.request.peer} is in none of the networks, and has no login that may read",
+            hint="log in, or add the network to IRONBOOK_GATEWAY_MEASURES_NETWORKS",
+        )
     more = dict(_gauges(await parts(call.gateway)))
     return Response(200, call.gateway.metrics.text(more).encode(), PROMETHEUS)
+
+
+def _shown(call: Call) -> bool:
+    measures: Measures = call.gateway.shared[Measures]
+    return measures.shown(call.request, call.gateway.now_ns())
 
 
 def _gauges(found: Iterable[Part]) -> Iterable[tuple[tuple[str, Labels], float]]:
@@ -278,8 +304,10 @@ def _gauges(found: Iterable[Part]) -> Iterable[tuple[tuple[str, Labels], float]]
                 yield (f"part_{name}", label), value
 
 
-def _route(path: str, handler: Any, summary: str, returns: Any) -> Route:
-    return Route(method="GET", path=path, handler=handler, summary=summary, tag="health", returns=returns)
+def _route(path: str, handler: Any, summary: str, returns: Any, *problems: Problem) -> Route:
+    return Route(
+        method="GET", path=path, handler=handler, summary=summary, tag="health", returns=returns, problems=problems
+    )
 
 
 _PAGES: Final[tuple[tuple[str, Any, str, Any], ...]] = (
@@ -289,5 +317,5 @@ _PAGES: Final[tuple[tuple[str, Any, str, Any], ...]] = (
 )
 ROUTES: Final = (
     *(_route(prefix + path, *more) for path, *more in _PAGES for prefix in ("", "/api/v1")),
-    _route("/metrics", metrics, "Counters, gauges, latencies: Prometheus.", str),
+    _route("/metrics", metrics, "Counters, gauges, latencies: Prometheus.", str, errors.MEASURES_HIDDEN),
 )

@@ -69,6 +69,8 @@ export function Monitoring(): JSX.Element {
           ) : (
             <Loading what="Asking each part" />
           )
+        ) : now.parts.length === 0 ? (
+          <Empty title="Parts are not shown here">Log in with a key that may read to see them.</Empty>
         ) : (
           <div class={`parts-list ${health.error.value ? "stale" : ""}`} id="parts">
             {now.parts.map((part) => (

@@ -27,11 +27,17 @@ class Signatures:
     def __init__(self) -> None:
         self._seen: set[bytes] = set()
         self._order: deque[tuple[int, bytes]] = deque()  # by time of arrival
+        self._blind_until_ns = 0  # one that there was no room for could be repeated so long
 
     def saw(self, nonce: bytes, names: Iterable[str], now_ns: int) -> None:
         """A request was signed with these parameters: could it be repeated as the begin of something?"""
-        if BARE.issuperset(names) and nonce not in self._seen and len(self._seen) < SEEN_MAX:
+        if not BARE.issuperset(names) or nonce in self._seen:
+            return
+        self._forget(now_ns)
+        if len(self._seen) < SEEN_MAX:
             self._keep(nonce, now_ns)
+        else:
+            self._blind_until_ns = now_ns + STALE_NS
 
     def begin(self, nonce: bytes, names: Iterable[str], now_ns: int) -> None:
         """Something begins with this signature. Raises ApiError if it was seen before, or made for something else."""
@@ -42,12 +48,11 @@ class Signatures:
         self._forget(now_ns)
         if nonce in self._seen:
             raise ApiError(REPEATED)
-        if len(self._seen) >= SEEN_MAX:
+        if len(self._seen) >= SEEN_MAX or now_ns <= self._blind_until_ns:
             raise ApiError(TOO_MANY_REQUESTS, retry_after=1)
         self._keep(nonce, now_ns)
 
     def _keep(self, nonce: bytes, now_ns: int) -> None:
-        self._forget(now_ns)
         self._seen.add(nonce)
         self._order.append((now_ns, nonce))
 

@@ -17,11 +17,12 @@ from typing import Any, Final
 
 from functions.common.errors import EventInvalid
 
-__all__ = ["EVENT_BYTES_MAX", "Context", "about", "example", "invoke", "names", "read_event"]
+__all__ = ["EVENT_BYTES_MAX", "Context", "about", "dry", "example", "invoke", "names", "read_event"]
 
 FOLDER: Final = Path(__file__).resolve().parent.parent
 EVENT_BYTES_MAX: Final = 6 << 20  # of a call that waits for its answer
 TIMEOUT_S: Final = 900.0  # the longest that Lambda gives
+DRY_RUN: Final = ("rotation",)  # functions whose events know dry_run
 
 
 @dataclasses.dataclass(slots=True)
@@ -74,6 +75,16 @@ def read_event(path: Path) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise EventInvalid(f"an event must be a JSON object, was a {type(event).__name__}", detail=str(path))
     return event
+
+
+def dry(name: str, event: dict[str, Any]) -> dict[str, Any]:
+    """The event that only asks what would be done. Raises EventInvalid for a function that knows no such."""
+    if name not in DRY_RUN:
+        raise EventInvalid(
+            f"a dry run must be of {', '.join(DRY_RUN)}, was of {name!r}",
+            hint="no other function has one, and nothing was done; `ironbook functions list` says what each does",
+        )
+    return event | {"dry_run": True}
 
 
 def invoke(name: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -65,6 +65,9 @@ def list_functions(json: JsonOption = False) -> None:
 def invoke_function(
     name: Annotated[str, typer.Argument(help="Which, e.g. canary.", show_default=False)],
     event: Annotated[Path | None, typer.Option(help="File of JSON; an empty object unless told.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Rotation, action rotate: say what would be done, and do nothing.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Run a function in this process, as Lambda would, and print its answer.
@@ -72,10 +75,15 @@ def invoke_function(
     Settings are the variables IRONBOOK_FUNCTION_..., AWS is where boto3 finds it (AWS_ENDPOINT_URL for another).
     Its log goes to standard error.
 
-    Example:  ironbook functions invoke reporting --event day.json
+    Examples:
+
+      ironbook functions invoke reporting --event day.json
+
+      ironbook functions invoke rotation --event rotate.json --dry-run
     """
     invoke = _part("invoke")
     given = {} if event is None else invoke.read_event(event)
+    given = invoke.dry(name, given) if dry_run else given
     with _packages_named(), contextlib.redirect_stdout(sys.stderr):  # Lambda's logs are on standard output
         answer = invoke.invoke(name, given)
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from ironbook.cli._app import EXIT_FAILED
+from ironbook.cli._app import EXIT_FAILED, run
 from tests.support.node import ROOT
 
 HIDDEN = """
@@ -51,6 +51,18 @@ def test_logs_of_a_function_are_not_on_standard_output() -> None:
     assert code == EXIT_FAILED
     assert json.loads(out)["error"] == "settings"
     assert json.loads(err)["message"] == "failed"
+
+
+def test_a_dry_run_is_asked_for_by_an_option_where_there_is_one(tmp_path, monkeypatch) -> None:
+    event, asked = tmp_path / "rotate.json", []
+    event.write_text('{"action": "rotate", "secret_id": "cookie"}')
+    monkeypatch.setattr("functions.rotation.handler.handle", lambda event, context: asked.append(event) or {})
+    assert run(["functions", "invoke", "rotation", "--event", str(event), "--dry-run", "--json"]) == 0
+    assert asked == [{"action": "rotate", "secret_id": "cookie", "dry_run": True}]
+    for name in ("archiver", "canary", "reporting", "verifier"):
+        monkeypatch.setattr(f"functions.{name}.handler.handle", lambda event, context: asked.append(event) or {})
+        assert run(["functions", "invoke", name, "--dry-run", "--json"]) == EXIT_FAILED
+    assert len(asked) == 1, "nothing else was called"
 
 
 def test_a_file_that_is_no_event_is_said_without_an_error_of_the_system(tmp_path) -> None:

@@ -28,7 +28,7 @@ def tell(clients: Clients, settings: Settings, answer: dict[str, Any]) -> list[s
         [
             answer["headline"],
             "",
-            f"Page (good for {settings.link_hours} h): {answer['link']}",
+            f"Page (for up to {settings.link_hours} h): {answer['link']}",
             f"Files: s3://{settings.reports_bucket}/{answer['folder']}/",
             f"Manifest: {answer['manifest']}, SHA-256 {answer['sha256']}",
         ]

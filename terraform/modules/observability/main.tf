@@ -116,7 +116,7 @@ locals {
   ]...)
 
   # What runs on a schedule and is silent is as bad as what fails.
-  alarms_silence = { for function in ["archiver", "canary"] : "${function}-silent" => {
+  alarms_silence = { for function in ["archiver", "canary", "rotation"] : "${function}-silent" => {
     about         = "The function ${function} has not run for a quarter of an hour."
     namespace     = "AWS/Lambda"
     metric        = "Invocations"

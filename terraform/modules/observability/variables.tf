@@ -107,12 +107,12 @@ variable "ecs_cluster_services" {
 }
 
 variable "function_names" {
-  description = "Name of each function by its short name; errors and throttles of each have an alarm. canary must be among them: its alarm is also over its silence."
+  description = "Name of each function by its short name; errors and throttles of each have an alarm. archiver, canary and rotation must be among them: an alarm is over their silence too."
   type        = map(string)
 
   validation {
-    condition     = alltrue([for function in ["archiver", "canary"] : contains(keys(var.function_names), function)])
-    error_message = "function_names must have archiver and canary: the alarms over the archive's lag and the canary are theirs."
+    condition     = alltrue([for function in ["archiver", "canary", "rotation"] : contains(keys(var.function_names), function)])
+    error_message = "function_names must have archiver, canary and rotation: the alarms over functions that run every few minutes are theirs."
   }
 }
 

@@ -6,7 +6,7 @@ mock_provider "aws" {
 override_module {
   target = module.functions
   outputs = {
-    function_names    = { archiver = "ironbook-dev-archiver", canary = "ironbook-dev-canary" }
+    function_names    = { archiver = "ironbook-dev-archiver", canary = "ironbook-dev-canary", rotation = "ironbook-dev-rotation" }
     security_group_id = "sg-00000000"
   }
 }

@@ -6,7 +6,7 @@ mock_provider "aws" {
 override_module {
   target = module.functions
   outputs = {
-    function_names    = { archiver = "ironbook-production-archiver", canary = "ironbook-production-canary" }
+    function_names    = { archiver = "ironbook-production-archiver", canary = "ironbook-production-canary", rotation = "ironbook-production-rotation" }
     security_group_id = "sg-00000000"
   }
 }

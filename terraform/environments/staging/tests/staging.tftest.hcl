@@ -6,7 +6,7 @@ mock_provider "aws" {
 override_module {
   target = module.functions
   outputs = {
-    function_names    = { archiver = "ironbook-staging-archiver", canary = "ironbook-staging-canary" }
+    function_names    = { archiver = "ironbook-staging-archiver", canary = "ironbook-staging-canary", rotation = "ironbook-staging-rotation" }
     security_group_id = "sg-00000000"
   }
 }

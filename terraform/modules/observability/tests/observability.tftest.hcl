@@ -16,7 +16,7 @@ variables {
   postgres_free_storage_min_gib = 20
   load_balancer_arn_suffix      = "app/ironbook-test/1"
   ecs_cluster_services          = { gateway = { cluster = "ironbook-test", service = "gateway" } }
-  function_names                = { archiver = "ironbook-test-archiver", canary = "ironbook-test-canary" }
+  function_names                = { archiver = "ironbook-test-archiver", canary = "ironbook-test-canary", rotation = "ironbook-test-rotation" }
   archive_lag_max_minutes       = 30
 }
 
@@ -47,7 +47,7 @@ run "whatever_stops_trading_or_loses_data_has_an_alarm" {
   command = apply
 
   assert {
-    condition     = length(setsubtract(["kafka-disk-1", "kafka-disk-2", "kafka-disk-3", "kafka-offline", "kafka-replicas-1", "kafka-lag-risk-executions", "postgres-storage", "postgres-cpu", "gateway-5xx", "balancer-5xx", "gateway-cpu", "archiver-errors", "canary-errors", "canary-silent", "measures-silent", "archive-lag", "engine-0-host", "engine-0-heartbeat", "standby-0-heartbeat"], keys(aws_cloudwatch_metric_alarm.this))) == 0
+    condition     = length(setsubtract(["kafka-disk-1", "kafka-disk-2", "kafka-disk-3", "kafka-offline", "kafka-replicas-1", "kafka-lag-risk-executions", "postgres-storage", "postgres-cpu", "gateway-5xx", "balancer-5xx", "gateway-cpu", "archiver-errors", "canary-errors", "archiver-silent", "canary-silent", "rotation-silent", "measures-silent", "archive-lag", "engine-0-host", "engine-0-heartbeat", "standby-0-heartbeat"], keys(aws_cloudwatch_metric_alarm.this))) == 0
     error_message = "an alarm is missing"
   }
 }
@@ -56,7 +56,7 @@ run "silence_is_an_alarm_where_there_must_be_a_measure" {
   command = apply
 
   assert {
-    condition     = alltrue([for alarm in ["engine-0-heartbeat", "engine-0-host", "canary-silent", "measures-silent", "archive-lag", "gateway-cpu", "postgres-storage"] : aws_cloudwatch_metric_alarm.this[alarm].treat_missing_data == "breaching"])
+    condition     = alltrue([for alarm in ["engine-0-heartbeat", "engine-0-host", "archiver-silent", "canary-silent", "rotation-silent", "measures-silent", "archive-lag", "gateway-cpu", "postgres-storage"] : aws_cloudwatch_metric_alarm.this[alarm].treat_missing_data == "breaching"])
     error_message = "a measure that stops coming must be an alarm"
   }
 
@@ -168,11 +168,11 @@ run "a_node_without_a_port_is_refused" {
   expect_failures = [var.engine_measures_addresses]
 }
 
-run "no_canary_is_refused" {
+run "a_function_whose_silence_is_an_alarm_must_be_there" {
   command = plan
 
   variables {
-    function_names = { archiver = "x" }
+    function_names = { archiver = "x", canary = "x" }
   }
 
   expect_failures = [var.function_names]

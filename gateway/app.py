@@ -107,7 +107,7 @@ class Bound:
 
 
 class App:
-    """All routes of one gateway. `open` False: only what tells of health is answered, all else is 503."""
+    """All routes of one gateway. Until it is open only what tells of health is answered, all else is 503."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class App:
         log: Log,
         pages: Assets | None = None,
     ) -> None:
-        self.gateway, self.open = gateway, False
+        self.gateway = gateway
         self._sockets = sorted(sockets, key=lambda one: -len(one.prefix))
         self._log, self._pages = log, pages
         self._plain: dict[str, dict[str, Bound]] = {}
@@ -144,7 +144,7 @@ class App:
         """Who serves the WebSocket that is asked for, or why none is opened. Never raises."""
         try:
             self.gateway.limits.weight(request.peer, SOCKET_WEIGHT, self.gateway.now_ns())
-            if not (self.open and self.gateway.mirror.live):
+            if not (self.gateway.open and self.gateway.mirror.live):
                 raise ApiError(errors.ENGINE_AWAY, STARTING, retry_after=1)
             for socket in self._sockets:
                 if request.path == socket.prefix or request.path.startswith(socket.prefix + "/"):
@@ -243,7 +243,7 @@ class App:
         """What the handler is given; headers that tell what is used by now, whether it then refuses or not."""
         gateway, route = self.gateway, bound.route
         now_ns = gateway.now_ns()
-        if route.tag != "health" and not (self.open and gateway.mirror.live):
+        if route.tag != "health" and not (gateway.open and gateway.mirror.live):
             raise ApiError(errors.ENGINE_AWAY, STARTING, retry_after=1)
         headers = gateway.limits.weight(request.peer, bound.weight, now_ns)
         sent = pairs(request, form=not bound.v1)

@@ -28,6 +28,7 @@ class Gateway:
     admin_line  enters commands of administrators; None: this gateway has no admin key
     history     PostgreSQL; None: this gateway has none
     shared      objects that handlers share, by their type; made at first use
+    open        all of it has been started, and none was stopped yet
     """
 
     settings: GatewaySettings
@@ -43,6 +44,7 @@ class Gateway:
     log: Log
     now_ns: Callable[[], int]
     shared: dict[type, Any] = dataclasses.field(default_factory=dict)
+    open: bool = False
 
     def replica_trouble(self) -> str:
         """Why what the replica tells is of the past, in words; empty: nothing here says so."""
@@ -54,6 +56,7 @@ class Gateway:
 
     def waits_for(self) -> list[str]:
         """Why no requests should be sent here now, in words; empty: it is ready."""
-        replica = self.replica_trouble()
-        found = [f"replica: {replica}"] if replica else []
+        found = [] if self.open else ["gateway: it starts or stops"]
+        if replica := self.replica_trouble():
+            found.append(f"replica: {replica}")
         return found if self.line.connected else [*found, f"engine: {self.line.failure}"]

@@ -153,9 +153,9 @@ async def serving(settings: GatewaySettings, log: Log) -> AsyncIterator[tuple[Ga
         stack.callback(readiness.cancel)
         stack.push_async_callback(server.stop, STOP_S)  # first at the end: requests under way need all of the above
         _settle_memory()
-        app.open = True
+        gateway.open = True
         yield gateway, addresses
-        app.open = False
+        gateway.open = False
 
 
 async def _tell_readiness(gateway: Gateway, tell: Callable[..., None]) -> None:

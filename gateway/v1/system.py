@@ -259,8 +259,8 @@ async def health(call: Call) -> Health:
 def ready(call: Call) -> Response:
     """May requests be sent here?
 
-    200 if so: the replica has caught up and there is a session with the engine. Else 503, and what is waited for; why
-    it is, as parts are shown.
+    200 if so: it has started, its replica has caught up, and it has a session with the engine. Else 503, and what it
+    waits for; why it does, as parts are shown.
     """
     waits_for = call.gateway.waits_for()
     if not _shown(call):

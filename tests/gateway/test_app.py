@@ -135,11 +135,10 @@ def app(tmp_path, log_path):
     store = KeyFile(tmp_path / "keys", b"correct horse battery")
     gateway: Any = SimpleNamespace(
         settings=settings, limits=limits, keys=KeyRing(store, limits), metrics=Metrics(), now_ns=lambda: NOW_NS,
-        mirror=SimpleNamespace(live=True),
+        mirror=SimpleNamespace(live=True), open=True,
     )  # fmt: skip
     log = Log.open(str(log_path), level="info", queue_max=100)
     made = App(gateway, ROUTES, SOCKETS, log)
-    made.open = True
     yield made
     log.close()
 
@@ -269,7 +268,7 @@ def test_an_origin_that_is_allowed_may_read_and_any_other_may_not(app):
 
 @pytest.mark.parametrize("what", ["starting", "behind"])
 def test_while_it_starts_or_has_lost_the_journal_only_health_is_answered(app, what):
-    app.open = what != "starting"
+    app.gateway.open = what != "starting"
     app.gateway.mirror.live = what != "behind"
     assert answer(app, "GET", "/live")[0] == 200
     status, said, headers = answer(app, "GET", "/api/v3/things?symbol=A&side=BUY")
@@ -370,7 +369,7 @@ def test_a_websocket_goes_to_the_longest_prefix_and_is_refused_elsewhere(app):
         refused = app.upgrade(ask("GET", path))
         assert isinstance(refused, Response)
         assert refused.status == 404
-    app.open = False
+    app.gateway.open = False
     assert app.upgrade(ask("GET", "/ws")).status == 503
 
 
@@ -400,7 +399,6 @@ def later_route(future: asyncio.Future[int]) -> Route:
 async def test_an_answer_that_comes_with_a_future_is_made_in_its_callback(app, brings, status, code):
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     reply = App(app.gateway, (later_route(future),), (), app._log)
-    reply.open = True
     answers: list[Any] = []
     pending = reply.handle(ask("POST", "/api/v3/later"))
     assert not pending.done()

@@ -369,3 +369,20 @@ def test_a_gateway_is_ready_when_its_replica_has_caught_up_and_the_engine_has_a_
             assert len(three.events("gateway_ready")) == 1
         finally:
             three.end()
+
+
+def test_a_gateway_that_still_starts_is_not_ready(exchange: Exchange) -> None:
+    with CuttingProxy(exchange.node.address()) as engine:
+        four = Away(exchange.directory / "four", beside=exchange.one)
+        four.go_away(exchange.bootstrap, exchange.prefix, engine.address)
+        four.settings["admin_key"] = exchange.one.key_path("gateway-admin")
+        engine.hold(after=1)  # the line for orders has its session; that of administration is still waited for
+        try:
+            four.start(ready=False)
+            wait_until(lambda: four.events("line_connected"))
+            assert readiness(four) == (503, ["gateway"], False)
+            assert four.get("/api/v3/depth", symbol="BTCUSD")[0] == 503
+            wait_until(lambda: readiness(four) == (200, [], True), 30.0)
+            assert four.get("/api/v3/depth", symbol="BTCUSD")[0] == 200
+        finally:
+            four.end()

@@ -2,7 +2,8 @@
 
 client ──▶ proxy ──▶ engine          cut()                    both sides of every connection, at once
                                      cut_after(bytes_count)   once so many further bytes went to the engine
-                                     hold()                   accepts, and lets nothing through
+                                     hold()                   accepts, and lets nothing through; after=n: the first n
+                                                              connections are let through
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class CuttingProxy:
         self.connections = 0
         self.up_bytes = 0
         self._cut_at: int | None = None
-        self._held = False
+        self._held_after: int | None = None
         self._refusing = False
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
@@ -60,9 +61,9 @@ class CuttingProxy:
         """Reset every connection once so many further bytes went to the engine; what is beyond is lost."""
         self._cut_at = self.up_bytes + byte_count
 
-    def hold(self, held: bool = True) -> None:
-        """New connections are accepted and nothing is let through; or again as usual."""
-        self._held = held
+    def hold(self, held: bool = True, *, after: int = 0) -> None:
+        """New connections are accepted and nothing is let through, but for so many first ones; or again as usual."""
+        self._held_after = after if held else None
 
     def refuse(self, refusing: bool = True) -> None:
         """New connections are closed at once; or again as usual."""
@@ -92,7 +93,7 @@ class CuttingProxy:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._pairs.append((near, far))
-            if self._held:
+            if self._held_after is not None and self.connections > self._held_after:
                 continue
             self._start(self._pump, near, far, True)
             self._start(self._pump, far, near, False)

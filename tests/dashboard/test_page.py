@@ -48,6 +48,31 @@ def test_a_login_outlives_a_reload_and_ends_by_logging_out(terminal: Terminal, s
     expect(page.locator("#open-orders")).to_have_count(0)
 
 
+def test_a_login_has_the_rights_that_it_is_for_and_no_more_than_its_key(terminal: Terminal, stack: Stack) -> None:
+    page = terminal.open("/login")
+    for key_id, use, rights in (
+        ("alice", "trade", ["trade", "cancel", "read"]),
+        ("alice", "watch", ["read"]),
+        ("alice", "admin", ["trade", "cancel", "read"]),
+        ("admin", "trade", ["read"]),
+        ("admin", "admin", ["read", "admin"]),
+    ):
+        page.fill("#key-id", key_id)
+        page.fill("#key-secret", stack.secret(key_id))
+        assert page.input_value("#session-use") == "trade"
+        page.select_option("#session-use", use)
+        page.click("#log-in")
+        expect(page.locator("#who")).to_have_text(key_id)
+        has = page.evaluate("fetch('/api/v1/session').then(answer => answer.json())")
+        assert has["permissions"] == rights, (key_id, use)
+        if use == "watch":
+            expect(page.locator("#ticket-send")).to_be_disabled()
+        page.click("#who")
+        page.click("#log-out")
+        expect(page.locator("#key-id")).to_be_visible()
+    terminal.errors.clear()  # the browser reports the status of what was still asked as the login ended
+
+
 def test_logging_out_in_one_tab_ends_the_other(terminal: Terminal, stack: Stack) -> None:
     page = terminal.trader("alice")
     other = page.context.new_page()

@@ -87,6 +87,8 @@ class Terminal:
         page.goto(self.stack.url + "/login")
         page.fill("#key-id", key_id)
         page.fill("#key-secret", self.stack.secret(key_id))
+        if key_id == "admin":
+            page.select_option("#session-use", "admin")
         page.click("#log-in")
         page.wait_for_selector("#who")
         page.wait_for_selector('#connection[data-state="live"]')

@@ -277,7 +277,7 @@ function Form(): JSX.Element {
       <button type="submit" id="ticket-send" class={`send ${one.side}`} disabled={sending.value || !mayTrade.value}>
         {sending.value ? "Sending…" : `${one.side === "buy" ? "▲ Buy" : "▼ Sell"} ${now.base}`}
       </button>
-      {!mayTrade.value && <p class="hint">This key may not trade.</p>}
+      {!mayTrade.value && <p class="hint">This login may not trade.</p>}
       {now.state !== "open" && (
         <p class="hint">
           {now.symbol} is {words(now.state)}.

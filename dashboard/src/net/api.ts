@@ -112,11 +112,11 @@ export async function call<T>(method: string, path: string, parameters: Paramete
 
 export const get = <T>(path: string, parameters: Parameters = {}): Promise<T> => call<T>("GET", path, parameters);
 
-/** Makes a session. The browser keeps its cookie, which scripts cannot read; the secret ends here. */
-export async function logIn(keyId: string, secret: string): Promise<SessionInfo> {
+/** Makes a session with at most these rights. The browser keeps its cookie, unseen by scripts; the secret ends here. */
+export async function logIn(keyId: string, secret: string, rights: readonly string[]): Promise<SessionInfo> {
   const server = (await send("/api/v3/time", { method: "GET" })) as { serverTime: number };
   const parameters = `timestamp=${server.serverTime}&recvWindow=10000`;
-  const body = "{}";
+  const body = JSON.stringify({ rights });
   const signature = await sign(secret, `POST /api/v1/session?${parameters}${body}`);
   return (await send(`/api/v1/session?${parameters}&signature=${signature}`, {
     method: "POST",

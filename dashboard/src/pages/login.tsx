@@ -3,13 +3,14 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { canSign } from "../net/sign";
 import { go } from "../state/route";
-import { logIn, logOut, session } from "../state/session";
+import { logIn, logOut, session, USES, type Use } from "../state/session";
 import { told } from "../state/toasts";
 import { Panel } from "../components/parts";
 
 export function Login(): JSX.Element {
   const key = useSignal("");
   const secret = useSignal("");
+  const use = useSignal<Use>("trade");
   const busy = useSignal(false);
   const failure = useSignal("");
   if (session.value)
@@ -44,7 +45,7 @@ export function Login(): JSX.Element {
     }
     busy.value = true;
     try {
-      await logIn(key.value.trim(), secret.value.trim());
+      await logIn(key.value.trim(), secret.value.trim(), use.value);
       secret.value = "";
       go("/");
     } catch (error) {
@@ -87,6 +88,20 @@ export function Login(): JSX.Element {
               onInput={(event) => (secret.value = event.currentTarget.value)}
             />
           </label>
+          <label class="field">
+            <span>For</span>
+            <select
+              id="session-use"
+              value={use.value}
+              onChange={(event) => (use.value = event.currentTarget.value as Use)}
+            >
+              {Object.entries(USES).map(([name, { name: shown }]) => (
+                <option key={name} value={name}>
+                  {shown}
+                </option>
+              ))}
+            </select>
+          </label>
           {failure.value && (
             <p class="fault" role="alert" id="login-fault">
               {failure.value}
@@ -97,7 +112,8 @@ export function Login(): JSX.Element {
           </button>
           <p class="hint">
             The secret signs one request in this browser and is then forgotten: it is not sent and not stored. What
-            stays is a cookie that scripts cannot read, with the key's rights, until it ends or you log out.
+            stays is a cookie that scripts cannot read, with the rights chosen here as far as the key has them, until it
+            ends or you log out.
           </p>
         </form>
       </Panel>

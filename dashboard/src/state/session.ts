@@ -46,8 +46,16 @@ export async function restore(): Promise<void> {
   }
 }
 
-export async function logIn(keyId: string, secret: string): Promise<void> {
-  set(await api.logIn(keyId, secret));
+/** What a session is for, and the rights it asks for; it never has more than its key. */
+export const USES = {
+  trade: { name: "Trading", rights: ["read", "trade", "cancel"] },
+  watch: { name: "Watching", rights: ["read"] },
+  admin: { name: "Trading and administration", rights: ["read", "trade", "cancel", "admin"] },
+} as const;
+export type Use = keyof typeof USES;
+
+export async function logIn(keyId: string, secret: string, use: Use): Promise<void> {
+  set(await api.logIn(keyId, secret, USES[use].rights));
 }
 
 export async function logOut(): Promise<void> {

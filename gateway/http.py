@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
-import ipaddress
 import math
 import resource
 import secrets
@@ -28,6 +27,7 @@ from gateway import errors
 from gateway.connection import LINGER_S, TOO_MANY, Connection, Phase, Turn, plain_address, refusal
 from gateway.limits import client_share
 from gateway.metrics import Metrics
+from gateway.networks import Networks
 from gateway.routing import Reply, Request, Response
 from gateway.settings import GatewaySettings, SettingsInvalid
 from gateway.websocket import Socket, SocketHandler, shown
@@ -71,7 +71,7 @@ class HttpServer:
         self.stopping = False
         self.debug = settings.log_level == "debug"
         self.count_max = settings.connection_count_max
-        self.trusted = _networks(settings.trusted_proxies)
+        self.trusted = Networks("trusted_proxies", settings.trusted_proxies, "such as 10.0.0.0/8,192.0.2.7")
         self.loop: asyncio.AbstractEventLoop
         self.limits_s = {
             Phase.IDLE: settings.idle_timeout / 1000,
@@ -200,7 +200,7 @@ class HttpServer:
         self.metrics.counters["http_connections"] += 1
         limit = self.settings.connection_count_per_address_max
         share = client_share(address)
-        crowded = self._by_address[share] >= limit and not self._trusts(address)
+        crowded = self._by_address[share] >= limit and address not in self.trusted
         if crowded or len(self._connections) >= self.count_max:
             self.metrics.counters["http_connections_refused"] += 1
             with contextlib.suppress(OSError):
@@ -265,24 +265,16 @@ class HttpServer:
         for one in waiting:
             one.flushed()
 
-    def _trusts(self, address: str) -> bool:
-        if not self.trusted:
-            return False
-        with contextlib.suppress(ValueError):
-            parsed = ipaddress.ip_address(address)
-            return any(parsed in network for network in self.trusted)
-        return False
-
     def client(self, address: str, forwarded: str) -> str:
         """Who asks: a trusted proxy names the one before it, and so on, until one that nobody vouches for."""
-        if not forwarded or not self._trusts(address):
+        if not forwarded or address not in self.trusted:
             return address
         for said in reversed(forwarded.split(",")):
             try:
                 address = plain_address(said.strip())
             except ValueError:
                 return address
-            if not self._trusts(address):
+            if address not in self.trusted:
                 return address
         return address
 
@@ -329,15 +321,6 @@ class HttpServer:
 
 
 # ---- Leaves ----------------------------------------------------------------------------------------------------------
-
-
-def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    try:
-        return tuple(ipaddress.ip_network(one.strip()) for one in text.split(",") if one.strip())
-    except ValueError as error:
-        raise SettingsInvalid(
-            "trusted_proxies must be networks", detail=str(error), hint="such as 10.0.0.0/8,192.0.2.7"
-        ) from None
 
 
 def _place(text: str) -> tuple[str, int]:

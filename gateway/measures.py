@@ -6,18 +6,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Final
 
 from gateway.errors import ApiError
+from gateway.networks import Networks
 from gateway.routing import Request
 from gateway.sessions import Sessions
-from gateway.settings import GatewaySettings, SettingsInvalid
+from gateway.settings import GatewaySettings
 from schemas.vocabulary import Permission
 
 __all__ = ["Measures"]
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 HINT: Final = "such as 127.0.0.0/8,10.20.0.0/16; empty: nobody without a login"
 
 
@@ -25,7 +24,7 @@ class Measures:
     """Knows it of each request. Raises SettingsInvalid."""
 
     def __init__(self, settings: GatewaySettings, sessions: Sessions) -> None:
-        self._networks = _networks(settings.measures_networks)
+        self._networks = Networks("measures_networks", settings.measures_networks, HINT)
         self._sessions = sessions
 
     def shown(self, request: Request, now_ns: int) -> bool:
@@ -34,11 +33,7 @@ class Measures:
 
     def near(self, address: str) -> bool:
         """Is the address in one of the networks?"""
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._networks)
+        return address in self._networks
 
     def _logged_in(self, request: Request, now_ns: int) -> bool:
         try:
@@ -46,10 +41,3 @@ class Measures:
         except ApiError:
             return False
         return True
-
-
-def _networks(text: str) -> tuple[Network, ...]:
-    try:
-        return tuple(ipaddress.ip_network(one.strip()) for one in text.split(",") if one.strip())
-    except ValueError as error:
-        raise SettingsInvalid("measures_networks must be networks", detail=str(error), hint=HINT) from None
